@@ -1,0 +1,3 @@
+//! The async shell around the cores: sockets, queues, timers. No protocol decisions.
+
+pub mod observe;

@@ -1,0 +1,163 @@
+//! What a broker tells an observer about its own state changes: the simulator's ground truth.
+//!
+//! Production runs with [`Observer::none`]. Each observation is made in the same synchronous step as the
+//! change itself, so an observer sees the changes of all nodes in one total order.
+
+use std::sync::Arc;
+
+use broker_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch, TopicIdPartition};
+
+/// A batch as the log holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BatchSummary {
+    pub base_offset: Offset,
+    pub last_offset: Offset,
+    pub leader_epoch: LeaderEpoch,
+    /// CRC-32C field of the batch: identifies the content.
+    pub crc: u32,
+}
+
+/// Who appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AppendRole {
+    Leader,
+    Follower,
+}
+
+/// A state change of one node. Offsets named `end` are exclusive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Observation {
+    /// The process started (again); nothing is loaded yet.
+    Started,
+    /// Graceful stop has finished writing the clean-shutdown marker.
+    StoppedCleanly,
+    /// A log directory was taken offline after a disk error.
+    LogDirectoryFailed { path: String },
+
+    /// A partition log was opened, after recovery.
+    LogLoaded {
+        partition: TopicIdPartition,
+        log_start: Offset,
+        log_end: Offset,
+        /// (epoch, start offset), ascending.
+        epochs: Vec<(LeaderEpoch, Offset)>,
+        high_watermark: Offset,
+        /// Loaded under a clean-shutdown marker, so without recovery.
+        clean: bool,
+        batches: Vec<BatchSummary>,
+    },
+    /// The log was deleted with its topic.
+    LogDeleted { partition: TopicIdPartition },
+    Appended { partition: TopicIdPartition, batch: BatchSummary, role: AppendRole, epoch: LeaderEpoch },
+    Truncated { partition: TopicIdPartition, log_end: Offset },
+    /// Everything below `end` is durable.
+    Flushed { partition: TopicIdPartition, end: Offset },
+    LogStartAdvanced { partition: TopicIdPartition, log_start: Offset },
+    BecameLeader {
+        partition: TopicIdPartition,
+        epoch: LeaderEpoch,
+        epoch_start: Offset,
+        isr: Vec<NodeId>,
+        partition_epoch: PartitionEpoch,
+    },
+    BecameFollower { partition: TopicIdPartition, epoch: LeaderEpoch, leader: NodeId, partition_epoch: PartitionEpoch },
+    /// `maximal_isr` is committed plus pending, for a leader; empty for a follower.
+    HighWatermark {
+        partition: TopicIdPartition,
+        high_watermark: Offset,
+        epoch: LeaderEpoch,
+        leader: bool,
+        maximal_isr: Vec<NodeId>,
+        min_insync_replicas: i32,
+    },
+    /// The leader counts this follower's log end from now on.
+    FollowerCounted { partition: TopicIdPartition, follower: NodeId, log_end: Offset, epoch: LeaderEpoch },
+    /// The leader's view of the ISR changed.
+    IsrChanged { partition: TopicIdPartition, committed: Vec<NodeId>, maximal: Vec<NodeId>, epoch: LeaderEpoch },
+    /// A produce request was answered without error.
+    ProduceAcknowledged { partition: TopicIdPartition, base_offset: Offset, last_offset: Offset, acks: i16 },
+    /// Records were handed to a consumer: `[from, end)` under `limit` (high watermark or LSO).
+    ConsumerRead { partition: TopicIdPartition, from: Offset, end: Offset, limit: Offset },
+    /// An answer to OffsetForLeaderEpoch, or the divergence check of a fetch.
+    EpochEndOffsetAnswered {
+        partition: TopicIdPartition,
+        asked: LeaderEpoch,
+        answer_epoch: LeaderEpoch,
+        end_offset: Offset,
+    },
+
+    /// The metadata quorum member's persistent state, as made durable.
+    QuorumStateSaved { epoch: LeaderEpoch, leader: Option<NodeId>, voted: Option<NodeId> },
+    /// A standard (not a pre-) vote was granted in an answer that left this node.
+    VoteGranted { epoch: LeaderEpoch, candidate: NodeId },
+    QuorumRole { epoch: LeaderEpoch, role: QuorumRole, leader: Option<NodeId>, voters: Vec<NodeId> },
+    MetadataLogLoaded { log_start: Offset, log_end: Offset, batches: Vec<BatchSummary> },
+    MetadataAppended { batch: BatchSummary },
+    MetadataTruncated { log_end: Offset },
+    MetadataFlushed { end: Offset },
+    /// The offset a member reported as its own in a fetch or counts for itself as leader.
+    MetadataCounted { voter: NodeId, end: Offset, epoch: LeaderEpoch },
+    MetadataHighWatermark { high_watermark: Offset, epoch: LeaderEpoch, leader: bool },
+    /// The image after all records below `end` were applied; `hash` of the whole image.
+    MetadataApplied { end: Offset, epoch: LeaderEpoch, hash: u64 },
+    /// The controller on this node became active: it has applied everything before `epoch`'s start.
+    ControllerActive { epoch: LeaderEpoch, applied_end: Offset },
+    ControllerInactive { epoch: LeaderEpoch },
+    /// The active controller's partition record after a change.
+    PartitionRegistered { partition: TopicIdPartition, state: PartitionState },
+    PartitionRemoved { partition: TopicIdPartition },
+    BrokerRegistered { broker: NodeId, epoch: BrokerEpoch, fenced: bool, shutting_down: bool },
+}
+
+/// A partition as the metadata image has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionState {
+    pub replicas: Vec<NodeId>,
+    pub isr: Vec<NodeId>,
+    pub eligible: Vec<NodeId>,
+    pub leader: Option<NodeId>,
+    pub leader_epoch: LeaderEpoch,
+    pub partition_epoch: PartitionEpoch,
+    pub min_insync_replicas: i32,
+}
+
+/// KRaft roles (KIP-595, KIP-996).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum QuorumRole {
+    Unattached,
+    Voted,
+    Prospective,
+    Candidate,
+    Leader,
+    Follower,
+    Observer,
+    Resigned,
+}
+
+/// Receives observations; cheap to clone.
+#[derive(Clone)]
+pub struct Observer {
+    sink: Option<Arc<dyn Fn(Observation) + Send + Sync>>,
+}
+
+impl Observer {
+    /// Nobody listens: production.
+    pub fn none() -> Observer {
+        Observer { sink: None }
+    }
+
+    pub fn new(sink: impl Fn(Observation) + Send + Sync + 'static) -> Observer {
+        Observer { sink: Some(Arc::new(sink)) }
+    }
+
+    /// The closure is not run when nobody listens.
+    pub fn observe(&self, make: impl FnOnce() -> Observation) {
+        if let Some(sink) = &self.sink {
+            sink(make());
+        }
+    }
+
+    pub fn is_listening(&self) -> bool {
+        self.sink.is_some()
+    }
+}

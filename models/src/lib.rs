@@ -1,0 +1,1 @@
+//! Stateright models that wrap broker/core as it is.

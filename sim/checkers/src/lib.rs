@@ -1,0 +1,1 @@
+//! Histories and cluster views to anomalies.

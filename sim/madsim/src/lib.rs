@@ -1,0 +1,1 @@
+//! madsim as an Env.

@@ -1,0 +1,1 @@
+//! turmoil as an Env.
