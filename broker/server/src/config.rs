@@ -1,0 +1,397 @@
+//! The broker's configuration, by Kafka's property names.
+//!
+//! One table ([`BrokerConfig`]) is the source of names, defaults, checks and of what DescribeConfigs
+//! answers. An unknown property or a wrong value is an error that names it. `config/` holds the value
+//! types, the listener and voter syntax and the topic-level properties.
+
+mod endpoint;
+mod topic;
+mod value;
+
+use std::collections::BTreeMap;
+
+pub use endpoint::{Listener, SecurityProtocol, Voter};
+pub use topic::{TopicConfig, TOPIC_CONFIG_NAMES, is_topic_config, validate_topic_config};
+pub use value::{ConfigError, Value};
+
+macro_rules! broker_config {
+    ($( $(#[doc = $doc:literal])* $field:ident : $type:ty = $name:literal, $default:expr, $check:expr; )*) => {
+        /// Everything a node is told at start. Durations are milliseconds, sizes bytes, as in Kafka.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct BrokerConfig {
+            $( $(#[doc = $doc])* pub $field: $type, )*
+        }
+
+        impl Default for BrokerConfig {
+            fn default() -> BrokerConfig {
+                BrokerConfig { $( $field: $default, )* }
+            }
+        }
+
+        impl BrokerConfig {
+            /// Sets one property from its text.
+            pub fn set(&mut self, name: &str, text: &str) -> Result<(), ConfigError> {
+                match name {
+                    $( $name => {
+                        let check: fn(&$type) -> Result<(), String> = $check;
+                        let value = <$type as Value>::parse(text).and_then(|value| check(&value).map(|()| value));
+                        self.$field = value.map_err(|reason| ConfigError::Invalid {
+                            name: name.to_string(), value: text.to_string(), reason,
+                        })?;
+                        Ok(())
+                    } )*
+                    _ => Err(ConfigError::unknown(name, &Self::names())),
+                }
+            }
+
+            /// All property names, in the order of the table.
+            pub fn names() -> Vec<&'static str> {
+                vec![$( $name, )*]
+            }
+
+            /// (name, value, is default, documentation) of each property.
+            pub fn entries(&self) -> Vec<ConfigEntry> {
+                let default = BrokerConfig::default();
+                vec![$( ConfigEntry {
+                    name: $name,
+                    value: self.$field.print(),
+                    is_default: self.$field == default.$field,
+                    documentation: concat!($($doc),*),
+                }, )*]
+            }
+        }
+    };
+}
+
+/// A property as DescribeConfigs shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigEntry {
+    pub name: &'static str,
+    pub value: String,
+    pub is_default: bool,
+    pub documentation: &'static str,
+}
+
+fn any<T>(_: &T) -> Result<(), String> {
+    Ok(())
+}
+
+fn positive(value: &i64) -> Result<(), String> {
+    at_least(*value, 1)
+}
+
+fn not_negative(value: &i64) -> Result<(), String> {
+    at_least(*value, 0)
+}
+
+fn minus_one_or_more(value: &i64) -> Result<(), String> {
+    at_least(*value, -1)
+}
+
+fn at_least(value: i64, least: i64) -> Result<(), String> {
+    if value >= least { Ok(()) } else { Err(format!("must be at least {least}")) }
+}
+
+fn positive_i32(value: &i32) -> Result<(), String> {
+    at_least(i64::from(*value), 1)
+}
+
+fn not_negative_i32(value: &i32) -> Result<(), String> {
+    at_least(i64::from(*value), 0)
+}
+
+fn replication_factor(value: &i32) -> Result<(), String> {
+    if (1..=i32::from(i16::MAX)).contains(value) { Ok(()) } else { Err("must be 1 to 32767".into()) }
+}
+
+fn must_be_false(value: &bool) -> Result<(), String> {
+    if *value { Err("unclean leader election is not supported; only false".into()) } else { Ok(()) }
+}
+
+fn segment_bytes(value: &i64) -> Result<(), String> {
+    if (14..=i64::from(i32::MAX)).contains(value) { Ok(()) } else { Err("must be 14 to 2147483647".into()) }
+}
+
+broker_config! {
+    /// The node's id in this cluster.
+    node_id: i32 = "node.id", 1, not_negative_i32;
+    /// Roles of this process: broker, controller or both.
+    process_roles: Vec<String> = "process.roles", vec!["broker".into(), "controller".into()], value::roles;
+    /// Where to listen, as NAME://host:port.
+    listeners: Vec<Listener> = "listeners", endpoint::default_listeners(), any;
+    /// What clients are told to connect to; the listeners if empty.
+    advertised_listeners: Vec<Listener> = "advertised.listeners", vec![], any;
+    /// Names of the controller's listeners.
+    controller_listener_names: Vec<String> = "controller.listener.names", vec!["CONTROLLER".into()], any;
+    /// Name of the listener for traffic between brokers; the first broker listener if empty.
+    inter_broker_listener_name: String = "inter.broker.listener.name", String::new(), any;
+    /// Security protocol of each listener name.
+    listener_security_protocol_map: Vec<String> = "listener.security.protocol.map",
+        vec!["PLAINTEXT:PLAINTEXT".into(), "CONTROLLER:PLAINTEXT".into()], endpoint::protocol_map;
+    /// The voters of the metadata quorum, as id@host:port; this node alone if empty.
+    controller_quorum_voters: Vec<Voter> = "controller.quorum.voters", vec![], any;
+    /// Rack of this broker.
+    broker_rack: String = "broker.rack", String::new(), any;
+    /// The data folder; overridden by log.dirs.
+    log_dir: String = "log.dir", "./data".into(), value::not_empty;
+    /// The data folder. One for now.
+    log_dirs: Vec<String> = "log.dirs", vec![], value::at_most_one;
+
+    /// Partitions of a topic that does not say.
+    num_partitions: i32 = "num.partitions", 1, positive_i32;
+    /// Replicas of a topic that does not say.
+    default_replication_factor: i32 = "default.replication.factor", 1, replication_factor;
+    /// In-sync replicas an acks=all write needs.
+    min_insync_replicas: i32 = "min.insync.replicas", 1, positive_i32;
+    /// Create topics on first use.
+    auto_create_topics_enable: bool = "auto.create.topics.enable", true, any;
+    /// Whether topics can be deleted.
+    delete_topic_enable: bool = "delete.topic.enable", true, any;
+    /// Elect leaders outside the ISR.
+    unclean_leader_election_enable: bool = "unclean.leader.election.enable", false, must_be_false;
+
+    /// A segment is rolled at this size.
+    log_segment_bytes: i64 = "log.segment.bytes", 1_073_741_824, segment_bytes;
+    /// A segment is rolled at this age.
+    log_roll_ms: i64 = "log.roll.ms", 7 * 24 * 3_600_000, positive;
+    /// Bytes between two index entries.
+    log_index_interval_bytes: i64 = "log.index.interval.bytes", 4096, not_negative;
+    /// Largest size of an index file.
+    log_index_size_max_bytes: i64 = "log.index.size.max.bytes", 10 * 1024 * 1024, segment_bytes;
+    /// Messages after which a log is flushed; with 1 an acknowledgement waits for the flush.
+    log_flush_interval_messages: i64 = "log.flush.interval.messages", i64::MAX, positive;
+    /// Milliseconds after which a log with unflushed data is flushed.
+    log_flush_interval_ms: i64 = "log.flush.interval.ms", i64::MAX, positive;
+    /// How often recovery points are written.
+    log_flush_offset_checkpoint_interval_ms: i64 = "log.flush.offset.checkpoint.interval.ms", 60_000, positive;
+    /// How often high watermarks are written.
+    replica_high_watermark_checkpoint_interval_ms: i64 =
+        "replica.high.watermark.checkpoint.interval.ms", 5_000, positive;
+    /// Age at which segments are deleted; -1 never.
+    log_retention_ms: i64 = "log.retention.ms", 7 * 24 * 3_600_000, minus_one_or_more;
+    /// Size of a log above which old segments are deleted; -1 never.
+    log_retention_bytes: i64 = "log.retention.bytes", -1, minus_one_or_more;
+    /// How often retention looks.
+    log_retention_check_interval_ms: i64 = "log.retention.check.interval.ms", 300_000, positive;
+    /// Largest record batch.
+    message_max_bytes: i64 = "message.max.bytes", 1_048_588, not_negative;
+
+    /// A follower that has not caught up for this long leaves the ISR.
+    replica_lag_time_max_ms: i64 = "replica.lag.time.max.ms", 30_000, positive;
+    /// How long a follower's fetch may wait.
+    replica_fetch_wait_max_ms: i64 = "replica.fetch.wait.max.ms", 500, not_negative;
+    /// Bytes a follower's fetch waits for.
+    replica_fetch_min_bytes: i64 = "replica.fetch.min.bytes", 1, not_negative;
+    /// Bytes per partition of a follower's fetch.
+    replica_fetch_max_bytes: i64 = "replica.fetch.max.bytes", 1_048_576, not_negative;
+    /// Bytes of a whole answer to a follower's fetch.
+    replica_fetch_response_max_bytes: i64 = "replica.fetch.response.max.bytes", 10_485_760, not_negative;
+    /// Pause of a follower after a failed fetch.
+    replica_fetch_backoff_ms: i64 = "replica.fetch.backoff.ms", 1_000, not_negative;
+    /// Bytes of a whole answer to a consumer's fetch.
+    fetch_max_bytes: i64 = "fetch.max.bytes", 57_671_680, positive;
+
+    /// The controller fences a broker it has not heard of for this long.
+    broker_session_timeout_ms: i64 = "broker.session.timeout.ms", 9_000, positive;
+    /// How often a broker tells the controller that it lives.
+    broker_heartbeat_interval_ms: i64 = "broker.heartbeat.interval.ms", 2_000, positive;
+    /// Limit of a controlled shutdown before the broker stops anyway.
+    controlled_shutdown_max_wait_ms: i64 = "controlled.shutdown.max.wait.ms", 30_000, not_negative;
+    /// Move leaders away before stopping.
+    controlled_shutdown_enable: bool = "controlled.shutdown.enable", true, any;
+    /// The controller writes a no-op record after this much idle time; 0 never.
+    metadata_max_idle_interval_ms: i64 = "metadata.max.idle.interval.ms", 500, not_negative;
+    /// A voter that hears of no leader for this long starts an election.
+    controller_quorum_election_timeout_ms: i64 = "controller.quorum.election.timeout.ms", 1_000, positive;
+    /// A leader that a majority has not fetched from for this long resigns; a follower campaigns.
+    controller_quorum_fetch_timeout_ms: i64 = "controller.quorum.fetch.timeout.ms", 2_000, positive;
+    /// Longest back-off between elections.
+    controller_quorum_election_backoff_max_ms: i64 = "controller.quorum.election.backoff.max.ms", 1_000, positive;
+    /// Longest wait for an answer within the quorum.
+    controller_quorum_request_timeout_ms: i64 = "controller.quorum.request.timeout.ms", 2_000, positive;
+    /// Longest wait for an answer between brokers.
+    request_timeout_ms: i64 = "request.timeout.ms", 30_000, positive;
+
+    /// Largest request accepted.
+    socket_request_max_bytes: i64 = "socket.request.max.bytes", 104_857_600, positive;
+    /// Connections accepted at once.
+    max_connections: i64 = "max.connections", i64::from(i32::MAX), not_negative;
+    /// An idle connection is closed after this long.
+    connections_max_idle_ms: i64 = "connections.max.idle.ms", 600_000, minus_one_or_more;
+}
+
+impl BrokerConfig {
+    /// Reads Kafka's `server.properties` syntax; the error names line, property and reason.
+    pub fn from_properties(text: &str) -> Result<BrokerConfig, ConfigError> {
+        let mut config = BrokerConfig::default();
+        for (number, name, value) in value::properties(text)? {
+            config.set(&name, &value).map_err(|error| error.at_line(number))?;
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Builds a configuration from (name, value) pairs.
+    pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<BrokerConfig, ConfigError> {
+        let mut config = BrokerConfig::default();
+        for (name, value) in pairs {
+            config.set(name, value)?;
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Checks that hold between properties.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let conflict = |reason: String| Err(ConfigError::Conflict { reason });
+        if self.broker_heartbeat_interval_ms >= self.broker_session_timeout_ms {
+            return conflict("broker.heartbeat.interval.ms must be below broker.session.timeout.ms".into());
+        }
+        if self.is_broker() && self.broker_listeners().is_empty() {
+            return conflict("listeners: a broker needs a listener that is not a controller's".into());
+        }
+        if self.is_controller() && self.controller_listener().is_none() {
+            return conflict(format!(
+                "listeners: a controller needs a listener named in controller.listener.names ({})",
+                self.controller_listener_names.join(",")
+            ));
+        }
+        let voters = self.voters();
+        if self.is_controller() && !voters.iter().any(|voter| voter.id == self.node_id) {
+            return conflict(format!("controller.quorum.voters does not name node.id {}", self.node_id));
+        }
+        if !self.is_controller() && voters.iter().any(|voter| voter.id == self.node_id) {
+            return conflict(format!("controller.quorum.voters names node.id {}, which is no controller", self.node_id));
+        }
+        if !self.is_controller() && voters.is_empty() {
+            return conflict("controller.quorum.voters is needed by a broker without the controller role".into());
+        }
+        let mut ids = BTreeMap::new();
+        for voter in &voters {
+            if ids.insert(voter.id, ()).is_some() {
+                return conflict(format!("controller.quorum.voters names id {} twice", voter.id));
+            }
+        }
+        Ok(())
+    }
+
+    pub fn is_broker(&self) -> bool {
+        self.process_roles.iter().any(|role| role == "broker")
+    }
+
+    pub fn is_controller(&self) -> bool {
+        self.process_roles.iter().any(|role| role == "controller")
+    }
+
+    /// The folder that holds all data of this node.
+    pub fn data_directory(&self) -> &str {
+        self.log_dirs.first().unwrap_or(&self.log_dir)
+    }
+
+    /// The voters of the metadata quorum; this node alone if none are configured.
+    pub fn voters(&self) -> Vec<Voter> {
+        if !self.controller_quorum_voters.is_empty() || !self.is_controller() {
+            return self.controller_quorum_voters.clone();
+        }
+        let listener = self.controller_listener();
+        listener
+            .map(|listener| Voter { id: self.node_id, host: listener.host_or_loopback(), port: listener.port })
+            .into_iter()
+            .collect()
+    }
+
+    /// The listeners that are not a controller's.
+    pub fn broker_listeners(&self) -> Vec<Listener> {
+        let is_controllers = |listener: &&Listener| self.controller_listener_names.contains(&listener.name);
+        self.listeners.iter().filter(|listener| !is_controllers(listener)).cloned().collect()
+    }
+
+    pub fn controller_listener(&self) -> Option<Listener> {
+        self.listeners.iter().find(|listener| self.controller_listener_names.contains(&listener.name)).cloned()
+    }
+
+    /// What clients and other brokers are told to connect to.
+    pub fn advertised(&self) -> Vec<Listener> {
+        let listeners =
+            if self.advertised_listeners.is_empty() { self.broker_listeners() } else { self.advertised_listeners.clone() };
+        listeners.into_iter().map(Listener::reachable).collect()
+    }
+
+    /// The listener name for traffic between brokers.
+    pub fn inter_broker_listener(&self) -> String {
+        if !self.inter_broker_listener_name.is_empty() {
+            return self.inter_broker_listener_name.clone();
+        }
+        self.broker_listeners().first().map_or_else(|| "PLAINTEXT".into(), |listener| listener.name.clone())
+    }
+
+    /// Topic-level defaults that follow from the broker's properties.
+    pub fn topic_defaults(&self) -> TopicConfig {
+        TopicConfig {
+            segment_bytes: self.log_segment_bytes,
+            segment_ms: self.log_roll_ms,
+            segment_index_bytes: self.log_index_size_max_bytes,
+            index_interval_bytes: self.log_index_interval_bytes,
+            flush_messages: self.log_flush_interval_messages,
+            flush_ms: self.log_flush_interval_ms,
+            retention_ms: self.log_retention_ms,
+            retention_bytes: self.log_retention_bytes,
+            max_message_bytes: self.message_max_bytes,
+            min_insync_replicas: self.min_insync_replicas,
+            ..TopicConfig::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_configuration_is_a_single_combined_node_on_9092() {
+        let config = BrokerConfig::from_properties("").expect("defaults are valid");
+        assert!(config.is_broker() && config.is_controller());
+        assert_eq!(config.advertised(), vec![Listener::new("PLAINTEXT", "127.0.0.1", 9092)]);
+        assert_eq!(config.data_directory(), "./data");
+        assert_eq!(config.voters().len(), 1);
+    }
+
+    #[test]
+    fn an_unknown_property_is_named_with_its_line_and_a_suggestion() {
+        let error = BrokerConfig::from_properties("node.id=1\n# fine\nlog.segment.byte=5\n").unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("line 3") && text.contains("log.segment.byte") && text.contains("log.segment.bytes"), "{text}");
+    }
+
+    #[test]
+    fn wrong_values_are_named() {
+        for (name, value) in [
+            ("node.id", "x"),
+            ("node.id", "-4"),
+            ("listeners", "127.0.0.1:9092"),
+            ("listeners", "PLAINTEXT://h:70000"),
+            ("auto.create.topics.enable", "yes"),
+            ("controller.quorum.voters", "1@host"),
+            ("process.roles", "broker,voter"),
+            ("unclean.leader.election.enable", "true"),
+            ("log.segment.bytes", "1"),
+            ("listener.security.protocol.map", "PLAINTEXT:SSL"),
+        ] {
+            let error = BrokerConfig::from_pairs([(name, value)]).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains(value), "{error}");
+        }
+    }
+
+    #[test]
+    fn properties_that_contradict_each_other_are_refused() {
+        for pairs in [
+            vec![("controller.quorum.voters", "2@h:9093")],
+            vec![("process.roles", "broker")],
+            vec![("broker.heartbeat.interval.ms", "9000")],
+            vec![("listeners", "PLAINTEXT://h:1")],
+            vec![("controller.quorum.voters", "1@h:9093,1@g:9093")],
+        ] {
+            assert!(BrokerConfig::from_pairs(pairs.clone()).is_err(), "{pairs:?}");
+        }
+    }
+}

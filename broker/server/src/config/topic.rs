@@ -1,0 +1,142 @@
+//! Topic-level properties: overrides of the broker's.
+
+use std::collections::BTreeMap;
+
+use super::value::Value;
+
+/// The effective configuration of a topic. Durations are milliseconds, sizes bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicConfig {
+    pub cleanup_policy: String,
+    pub segment_bytes: i64,
+    pub segment_ms: i64,
+    pub segment_index_bytes: i64,
+    pub index_interval_bytes: i64,
+    pub flush_messages: i64,
+    pub flush_ms: i64,
+    pub retention_ms: i64,
+    pub retention_bytes: i64,
+    pub max_message_bytes: i64,
+    pub min_insync_replicas: i32,
+    /// `CreateTime` or `LogAppendTime`.
+    pub message_timestamp_type: String,
+}
+
+impl Default for TopicConfig {
+    fn default() -> TopicConfig {
+        TopicConfig {
+            cleanup_policy: "delete".into(),
+            segment_bytes: 1_073_741_824,
+            segment_ms: 7 * 24 * 3_600_000,
+            segment_index_bytes: 10 * 1024 * 1024,
+            index_interval_bytes: 4096,
+            flush_messages: i64::MAX,
+            flush_ms: i64::MAX,
+            retention_ms: 7 * 24 * 3_600_000,
+            retention_bytes: -1,
+            max_message_bytes: 1_048_588,
+            min_insync_replicas: 1,
+            message_timestamp_type: "CreateTime".into(),
+        }
+    }
+}
+
+/// The topic-level properties that can be set.
+pub const TOPIC_CONFIG_NAMES: [&str; 12] = [
+    "cleanup.policy",
+    "segment.bytes",
+    "segment.ms",
+    "segment.index.bytes",
+    "index.interval.bytes",
+    "flush.messages",
+    "flush.ms",
+    "retention.ms",
+    "retention.bytes",
+    "max.message.bytes",
+    "min.insync.replicas",
+    "message.timestamp.type",
+];
+
+pub fn is_topic_config(name: &str) -> bool {
+    TOPIC_CONFIG_NAMES.contains(&name)
+}
+
+/// Says what is wrong with a topic-level property, naming it.
+pub fn validate_topic_config(name: &str, value: &str) -> Result<(), String> {
+    TopicConfig::default().set(name, value)
+}
+
+impl TopicConfig {
+    /// Applies overrides; those that do not parse were refused when they were set and are skipped.
+    pub fn with_overrides(mut self, overrides: &BTreeMap<String, String>) -> TopicConfig {
+        for (name, value) in overrides {
+            if let Err(reason) = self.set(name, value) {
+                tracing::warn!(name, value, reason, "topic property ignored");
+            }
+        }
+        self
+    }
+
+    /// Sets one property; the error names it.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        let named = |reason: String| format!("{name}={value}: {reason}");
+        match name {
+            "cleanup.policy" if value == "delete" => self.cleanup_policy = value.into(),
+            "cleanup.policy" => return Err(named("only delete is supported yet".into())),
+            "message.timestamp.type" if matches!(value, "CreateTime" | "LogAppendTime") => {
+                self.message_timestamp_type = value.into();
+            }
+            "message.timestamp.type" => return Err(named("must be CreateTime or LogAppendTime".into())),
+            "min.insync.replicas" => {
+                let parsed = i32::parse(value).map_err(named)?;
+                if parsed < 1 {
+                    return Err(named("must be at least 1".into()));
+                }
+                self.min_insync_replicas = parsed;
+            }
+            _ => {
+                let (field, least) = self.number(name).ok_or_else(|| format!("unknown topic property '{name}'"))?;
+                let parsed = i64::parse(value).map_err(named)?;
+                if parsed < least {
+                    return Err(named(format!("must be at least {least}")));
+                }
+                *field = parsed;
+            }
+        }
+        Ok(())
+    }
+
+    fn number(&mut self, name: &str) -> Option<(&mut i64, i64)> {
+        Some(match name {
+            "segment.bytes" => (&mut self.segment_bytes, 14),
+            "segment.ms" => (&mut self.segment_ms, 1),
+            "segment.index.bytes" => (&mut self.segment_index_bytes, 4),
+            "index.interval.bytes" => (&mut self.index_interval_bytes, 0),
+            "flush.messages" => (&mut self.flush_messages, 1),
+            "flush.ms" => (&mut self.flush_ms, 0),
+            "retention.ms" => (&mut self.retention_ms, -1),
+            "retention.bytes" => (&mut self.retention_bytes, -1),
+            "max.message.bytes" => (&mut self.max_message_bytes, 0),
+            _ => return None,
+        })
+    }
+
+    /// (name, value) of each property.
+    pub fn entries(&self) -> Vec<(&'static str, String)> {
+        let values = [
+            self.cleanup_policy.clone(),
+            self.segment_bytes.to_string(),
+            self.segment_ms.to_string(),
+            self.segment_index_bytes.to_string(),
+            self.index_interval_bytes.to_string(),
+            self.flush_messages.to_string(),
+            self.flush_ms.to_string(),
+            self.retention_ms.to_string(),
+            self.retention_bytes.to_string(),
+            self.max_message_bytes.to_string(),
+            self.min_insync_replicas.to_string(),
+            self.message_timestamp_type.clone(),
+        ];
+        TOPIC_CONFIG_NAMES.into_iter().zip(values).collect()
+    }
+}
