@@ -1,0 +1,87 @@
+//! Tagged fields this code does not know (KIP-482): kept, and written back in tag order.
+
+use bytes::Bytes;
+
+use super::{EncodeError, EncodeErrorKind, Writer};
+
+/// One tagged field as it stood on the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaggedField {
+    pub tag: u32,
+    pub data: Bytes,
+}
+
+/// Unknown tagged fields of one structure, in tag order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TaggedFields(Vec<TaggedField>);
+
+impl TaggedFields {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn iter(&self) -> std::slice::Iter<'_, TaggedField> {
+        self.0.iter()
+    }
+
+    /// Appends a field. Tags must grow; encoding reports it if they do not.
+    pub fn push(&mut self, field: TaggedField) {
+        self.0.push(field);
+    }
+
+    /// Writes how many fields follow, `known` ones included.
+    pub fn begin(&self, writer: &mut Writer, known: usize) -> Result<TaggedFieldsWriter<'_>, EncodeError> {
+        let count = known + self.0.len();
+        let count = u32::try_from(count).map_err(|_| EncodeError::new(EncodeErrorKind::TooLong(count)))?;
+        writer.unsigned_varint(count);
+        Ok(TaggedFieldsWriter { rest: &self.0, previous: None })
+    }
+}
+
+/// Merges unknown fields between the known ones.
+#[derive(Debug)]
+pub struct TaggedFieldsWriter<'a> {
+    rest: &'a [TaggedField],
+    previous: Option<u32>,
+}
+
+impl TaggedFieldsWriter<'_> {
+    /// Writes the unknown fields that come before the known field `tag`.
+    #[inline]
+    pub fn write_below(&mut self, writer: &mut Writer, tag: u32) -> Result<(), EncodeError> {
+        if self.rest.is_empty() {
+            return Ok(());
+        }
+        self.write_while(writer, |field| field.tag < tag)?;
+        self.advance_to(tag)
+    }
+
+    #[inline]
+    pub fn write_rest(&mut self, writer: &mut Writer) -> Result<(), EncodeError> {
+        if self.rest.is_empty() { Ok(()) } else { self.write_while(writer, |_| true) }
+    }
+
+    fn write_while(
+        &mut self,
+        writer: &mut Writer,
+        wanted: impl Fn(&TaggedField) -> bool,
+    ) -> Result<(), EncodeError> {
+        while let Some((field, rest)) = self.rest.split_first().filter(|(field, _)| wanted(field)) {
+            self.rest = rest;
+            self.advance_to(field.tag)?;
+            writer.tagged_field(field.tag, |writer| {
+                writer.raw(&field.data);
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn advance_to(&mut self, tag: u32) -> Result<(), EncodeError> {
+        if self.previous.is_some_and(|previous| previous >= tag) {
+            return Err(EncodeError::new(EncodeErrorKind::TagOrder(tag)));
+        }
+        self.previous = Some(tag);
+        Ok(())
+    }
+}
