@@ -1,0 +1,105 @@
+//! When the leader's high watermark moves, and who is answered then.
+
+use broker_probe::mutant;
+
+use super::leader::Leader;
+use super::message::{Output, Produced, ReplicaError, Reply};
+use super::{Replica, Role};
+use broker_protocol::ids::Offset;
+
+impl Replica {
+    /// `min.insync.replicas`, but not more than there are replicas (KIP-966).
+    pub fn effective_min_insync_replicas(&self) -> usize {
+        self.config
+            .min_insync_replicas
+            .min(self.replicas.len())
+            .max(1)
+    }
+
+    /// Smallest counted log end in the maximal ISR; frozen while the committed ISR is too small, because
+    /// then its members may all be lost without the controller knowing a complete replica (KIP-966).
+    pub(super) fn advance_high_watermark(&mut self, out: &mut Vec<Output>) {
+        let Role::Leader(leader) = &self.role else {
+            return;
+        };
+        if leader.committed.len() < self.effective_min_insync_replicas() && !mutant!(R_20) {
+            return;
+        }
+        let own_end = if self.config.flush_before_ack {
+            self.log.flushed_end
+        } else {
+            self.log.end
+        };
+        let Some(end) = self.replicated_end(leader, own_end) else {
+            return;
+        };
+        if self.log.raise_high_watermark(end, out) {
+            self.reply_replicated(out);
+        }
+    }
+
+    /// None while a member of the maximal ISR has not been heard of in this epoch. A replica that is caught
+    /// up and may join is waited for as well, or else it would chase the high watermark for ever.
+    fn replicated_end(&self, leader: &Leader, own_end: Offset) -> Option<Offset> {
+        let mut end = own_end;
+        for (&id, follower) in &leader.followers {
+            if leader.in_maximal_isr(id) {
+                end = end.min(follower.log_end?);
+            } else if follower.caught_up && self.is_eligible(id, follower) {
+                end = end.min(follower.log_end?);
+            }
+        }
+        Some(end)
+    }
+
+    fn reply_replicated(&mut self, out: &mut Vec<Output>) {
+        let min_insync_replicas = self.effective_min_insync_replicas();
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        let enough = leader.maximal_isr_len() >= min_insync_replicas;
+        while let Some(parked) = leader.awaiting_replication.front()
+            && parked.end <= self.log.high_watermark
+        {
+            let produced = Produced {
+                base_offset: parked.base_offset,
+                log_start: self.log.start,
+            };
+            let result = if enough {
+                Ok(produced)
+            } else {
+                Err(ReplicaError::NotEnoughReplicasAfterAppend)
+            };
+            out.push(Output::Reply {
+                ticket: parked.ticket,
+                reply: Reply::Produced(result),
+            });
+            leader.awaiting_replication.pop_front();
+        }
+    }
+
+    /// Acks of the leader alone, where they have to be durable.
+    pub(super) fn reply_flushed(&mut self, out: &mut Vec<Output>) {
+        let durable = if self.config.flush_before_ack {
+            self.log.flushed_end
+        } else {
+            self.log.end
+        };
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        while let Some(parked) = leader.awaiting_flush.front()
+            && parked.end <= durable
+        {
+            let produced = Produced {
+                base_offset: parked.base_offset,
+                log_start: self.log.start,
+            };
+            out.push(Output::Reply {
+                ticket: parked.ticket,
+                reply: Reply::Produced(Ok(produced)),
+            });
+            leader.awaiting_flush.pop_front();
+        }
+    }
+}

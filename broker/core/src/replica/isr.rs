@@ -1,0 +1,215 @@
+//! Changes of the ISR: proposed here, decided by the controller (KIP-497, 841, 903).
+
+use broker_probe::{mutant, probe};
+use broker_protocol::ids::{BrokerEpoch, NodeId};
+
+use super::leader::{Leader, RemoteReplica};
+use super::message::{AlterPartitionId, AlterPartitionResult, Isr, Output, Timer};
+use super::{Replica, Role};
+
+/// A proposal under way. Until it is known to be refused, its members count as well as the committed
+/// ones: both sets may be what the controller has.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct PendingIsr {
+    /// None between an attempt whose fate is unknown and the next.
+    pub request: Option<AlterPartitionId>,
+    pub isr: Isr,
+}
+
+impl Leader {
+    pub fn in_maximal_isr(&self, id: NodeId) -> bool {
+        self.committed.contains(&id)
+            || self
+                .pending
+                .as_ref()
+                .is_some_and(|pending| pending.isr.contains(&id))
+    }
+
+    pub fn maximal_isr(&self) -> Isr {
+        let pending = self.pending.iter().flat_map(|pending| &pending.isr);
+        self.committed.iter().chain(pending).copied().collect()
+    }
+
+    pub fn maximal_isr_len(&self) -> usize {
+        let pending = self.pending.iter().flat_map(|pending| &pending.isr);
+        self.committed.len() + pending.filter(|id| !self.committed.contains(id)).count()
+    }
+
+    /// Whatever was pending is decided by now, one way or the other.
+    pub fn commit_isr(&mut self, isr: Isr) {
+        for &id in &isr {
+            debug_assert!(!isr.is_empty(), "broker {id} in an empty ISR");
+        }
+        self.committed = isr;
+        self.pending = None;
+    }
+}
+
+impl Replica {
+    /// KIP-841, KIP-903: only the incarnation that the controller would accept.
+    pub(super) fn is_eligible(&self, id: NodeId, follower: &RemoteReplica) -> bool {
+        match (self.eligible.get(&id), follower.broker_epoch) {
+            (Some(_), Some(BrokerEpoch(-1))) => true,
+            (Some(published), Some(fetched)) => *published == fetched,
+            _ => false,
+        }
+    }
+
+    pub(super) fn maybe_expand_isr(&mut self, id: NodeId, out: &mut Vec<Output>) {
+        let Role::Leader(leader) = &self.role else {
+            return;
+        };
+        if leader.pending.is_some() || leader.committed.contains(&id) {
+            return;
+        }
+        let follower = &leader.followers[&id];
+        if !self.is_in_sync(leader, follower) || !self.is_eligible(id, follower) {
+            return;
+        }
+        let mut isr = leader.committed.clone();
+        isr.insert(id);
+        self.propose_isr(isr, out);
+    }
+
+    /// the high watermark of a new leader lags; between it and the epoch's start there may be
+    /// committed records.
+    fn is_in_sync(&self, leader: &Leader, follower: &RemoteReplica) -> bool {
+        follower.log_end.is_some_and(|end| {
+            end >= self.log.high_watermark && (end >= leader.epoch_start || mutant!(R_05))
+        })
+    }
+
+    /// Followers that at no time since the last window had everything leave the ISR; those that have it
+    /// now stay, even if silent: the controller fences dead brokers.
+    pub(super) fn on_lag_window(&mut self, out: &mut Vec<Output>) {
+        let (local, log_end) = (self.local, self.log.end);
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        let mut isr = leader.committed.clone();
+        isr.retain(|id| {
+            *id == local
+                || leader
+                    .followers
+                    .get(id)
+                    .is_some_and(|it| it.caught_up || it.log_end == Some(log_end))
+        });
+        for follower in leader.followers.values_mut() {
+            follower.caught_up = false;
+        }
+        if leader.pending.is_none() && isr.len() < leader.committed.len() {
+            probe!("replica: ISR shrinks");
+            self.propose_isr(isr, out);
+        }
+        self.advance_high_watermark(out);
+    }
+
+    fn propose_isr(&mut self, isr: Isr, out: &mut Vec<Output>) {
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        assert!(
+            isr.contains(&self.local),
+            "leader {} outside of its ISR {isr:?}",
+            self.local
+        );
+        leader.pending = Some(PendingIsr { request: None, isr });
+        out.push(Output::IsrChanged);
+        self.send_alter_partition(out);
+    }
+
+    /// built anew from the state for each attempt. Each has its own id, so that a late answer to an
+    /// earlier one is not taken for the answer to this.
+    fn send_alter_partition(&mut self, out: &mut Vec<Output>) {
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        let Some(pending) = &mut leader.pending else {
+            return;
+        };
+        let request = AlterPartitionId(self.next_request);
+        self.next_request += 1;
+        pending.request = Some(request);
+        let broker_epoch = |id: &NodeId| {
+            let known = if *id == self.local {
+                self.eligible.get(id).copied()
+            } else {
+                leader.followers[id].broker_epoch
+            };
+            known.unwrap_or(BrokerEpoch(-1))
+        };
+        let isr = pending
+            .isr
+            .iter()
+            .map(|id| (*id, broker_epoch(id)))
+            .collect();
+        out.push(Output::AlterPartition {
+            request,
+            leader_epoch: self.leader_epoch,
+            partition_epoch: self.partition_epoch,
+            isr,
+        });
+    }
+
+    pub(super) fn on_alter_partition(
+        &mut self,
+        request: AlterPartitionId,
+        result: AlterPartitionResult,
+        out: &mut Vec<Output>,
+    ) {
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        let Some(pending) = leader
+            .pending
+            .as_mut()
+            .filter(|pending| pending.request == Some(request))
+        else {
+            probe!("replica: late AlterPartition answer ignored");
+            return;
+        };
+        match result {
+            AlterPartitionResult::Updated {
+                leader_epoch,
+                partition_epoch,
+                isr,
+            } => {
+                if leader_epoch != self.leader_epoch || partition_epoch < self.partition_epoch {
+                    probe!("replica: AlterPartition answer of another epoch");
+                    return;
+                }
+                self.partition_epoch = partition_epoch;
+                leader.commit_isr(isr.into_iter().collect());
+                out.push(Output::IsrChanged);
+                // a confirmed shrink may be all that the high watermark waited for.
+                if !mutant!(R_26) {
+                    self.advance_high_watermark(out);
+                }
+            }
+            AlterPartitionResult::Rejected => {
+                leader.pending = None;
+                out.push(Output::IsrChanged);
+                self.advance_high_watermark(out);
+            }
+            // perhaps an earlier attempt was applied. Metadata of a newer partition epoch tells.
+            AlterPartitionResult::Superseded => pending.request = None,
+            AlterPartitionResult::Unknown => {
+                pending.request = None;
+                out.push(Output::Arm(Timer::AlterPartitionRetry));
+            }
+        }
+    }
+
+    pub(super) fn on_alter_partition_retry(&mut self, out: &mut Vec<Output>) {
+        let Role::Leader(leader) = &self.role else {
+            return;
+        };
+        if leader
+            .pending
+            .as_ref()
+            .is_some_and(|pending| pending.request.is_none())
+        {
+            self.send_alter_partition(out);
+        }
+    }
+}
