@@ -3,7 +3,8 @@
 //! Map: [`Batch`] reads header fields by offset from bytes that stay as they are (`batch`); [`Batches`] and
 //! [`RecordBatches`] walk concatenated batches (`frame`); `validate` judges a batch; `patch` overwrites the
 //! fields a broker may change; [`Records`] decodes (`decode`, `compression`); [`BatchBuilder`] encodes
-//! (`builder`); [`ControlRecord`] is the content of control batches (`control`).
+//! (`builder`); [`ControlRecord`] is the content of control batches (`control`),
+//! [`QuorumStateData`] that of the file beside the metadata log (`quorum_state`).
 //!
 //! Contract: bytes from outside never panic and never cause an allocation beyond what they themselves fill or
 //! the caller's limit allows. A [`Batch`] that exists has a whole header, magic 2 and the length it declares;
@@ -12,21 +13,29 @@
 mod batch;
 mod builder;
 mod compression;
+mod control;
 mod crc;
 mod decode;
 mod error;
 mod frame;
 mod patch;
+mod quorum_state;
 mod validate;
 mod varint;
 
 pub use batch::{Batch, BatchMut, BatchView, HEADER_SIZE, LOG_OVERHEAD, MAGIC, RecordBatch};
 pub use builder::{BatchBuilder, BatchOptions};
 pub use compression::{Compression, compress, decompress};
+pub use control::{
+    ControlRecord, ControlRecordType, EndTxnMarker, KRaftVersionFeature, KRaftVersionRecord,
+    LeaderChangeMessage, LeaderChangeVoter, SnapshotFooterRecord, SnapshotHeaderRecord, Voter, VoterEndpoint,
+    VotersRecord, control_batch,
+};
 pub use crc::crc32c;
 pub use decode::{Header, RawHeaders, RawRecord, RawRecords, Record, Records};
 pub use error::BatchError;
 pub use frame::{Batches, RecordBatches, frame_size};
+pub use quorum_state::{QuorumStateData, QuorumStateVoter};
 
 /// "No timestamp", as in Kafka.
 pub const NO_TIMESTAMP: i64 = -1;

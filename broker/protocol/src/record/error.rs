@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use super::Compression;
+use crate::error_code::ErrorCode;
 
 /// Why bytes are not an acceptable record batch.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -43,23 +44,16 @@ pub enum BatchError {
     MalformedControl(&'static str),
 }
 
-/// CORRUPT_MESSAGE.
-const CORRUPT_MESSAGE: i16 = 2;
-/// UNSUPPORTED_COMPRESSION_TYPE.
-const UNSUPPORTED_COMPRESSION_TYPE: i16 = 76;
-/// INVALID_RECORD.
-const INVALID_RECORD: i16 = 87;
-
 impl BatchError {
     /// Kafka's error code: damaged bytes are CORRUPT_MESSAGE (retriable), content that no retry mends is
     /// INVALID_RECORD, and what this broker does not speak is one of the UNSUPPORTED codes.
-    pub fn error_code(&self) -> i16 {
+    pub fn error_code(&self) -> ErrorCode {
         match self {
             BatchError::LengthTooSmall { .. }
             | BatchError::LengthMismatch { .. }
             | BatchError::UnknownMagic(_)
-            | BatchError::CrcMismatch { .. } => CORRUPT_MESSAGE,
-            BatchError::UnknownCompression(_) => UNSUPPORTED_COMPRESSION_TYPE,
+            | BatchError::CrcMismatch { .. } => ErrorCode::CorruptMessage,
+            BatchError::UnknownCompression(_) => ErrorCode::UnsupportedCompressionType,
             // What Kafka answers since Produce v3 carries format 2 only.
             BatchError::OldMagic(_)
             | BatchError::CorruptCompression(_)
@@ -72,7 +66,7 @@ impl BatchError {
             | BatchError::ControlFromClient
             | BatchError::ProducerFields { .. }
             | BatchError::TransactionalWithoutProducer
-            | BatchError::MalformedControl(_) => INVALID_RECORD,
+            | BatchError::MalformedControl(_) => ErrorCode::InvalidRecord,
         }
     }
 }
