@@ -1,1 +1,226 @@
-//! raft
+//! The metadata quorum (KRaft): one node's part in electing a leader and replicating the metadata log.
+//!
+//! **States** ([`Role`]): Unattached → Prospective → Candidate → Leader → Resigned → Unattached; any of them
+//! becomes Follower when it hears of a leader, and Unattached when it hears of a newer epoch. An observer
+//! (not among the voters) is only ever Unattached or Follower.
+//!
+//! **Messages** ([`Request`]): Vote with pre-vote (KIP-595, KIP-996), BeginQuorumEpoch, EndQuorumEpoch, and
+//! Fetch, by which followers pull the log and acknowledge what they have (KIP-595).
+//!
+//! **Safety** ([`invariants`], RAFT-1 … RAFT-4):
+//! - one vote per epoch; a restart never brings leadership of the same epoch back (K-02);
+//! - the leader's high watermark passes only what a majority has flushed, and only together with a record of
+//!   its own epoch (K-01, K-04);
+//! - no node truncates below its high watermark (K-05);
+//! - nothing is said before the quorum state it depends on is saved, and no fetch reports unflushed records.
+//!
+//! **Contract with the shell**: execute outputs one after another before the next input. The shell keeps the
+//! record bytes: it appends what [`Output::AppendLeaderChange`], [`Output::AppendRecords`] and
+//! [`Output::AppendFetched`] say, adds the bytes of a reply's `read` range, and summarises the batches of a
+//! fetch response. Appends and truncations take effect at once; [`Output::Flush`] and
+//! [`Output::SaveQuorumState`] may take time. A failed disk operation is not an input: the log directory is
+//! dead and the process stops. Start a node with [`Raft::start`] on what was read, and synced, from disk.
+
+mod election;
+mod fetch;
+mod follower;
+mod io;
+pub mod invariants;
+mod leader;
+mod log;
+mod message;
+mod persistence;
+mod role;
+mod transition;
+
+use std::collections::BTreeSet;
+
+use broker_protocol::ids::{LeaderEpoch, NodeId, Offset, ReplicaKey};
+
+pub use io::{
+    Config, Inconsistency, Input, Output, QuorumState, ReadRange, Recovered, RoleName, Timer, VoterSet,
+};
+pub use log::Log;
+pub use message::{
+    BatchSummary, BeginQuorumEpochRequest, EndQuorumEpochRequest, EpochResponse, Error, FetchRequest,
+    FetchResponse, OffsetAndEpoch, Request, Response, VoteRequest, VoteResponse,
+};
+pub use role::{Ballot, Leadership, Progress, Role};
+
+use follower::Fetching;
+use persistence::Persistence;
+
+/// One node of the metadata quorum.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Raft {
+    config: Config,
+    epoch: LeaderEpoch,
+    voted: Option<ReplicaKey>,
+    role: Role,
+    log: Log,
+    /// Highest this process knows; not stored, a restarted node learns it anew.
+    high_watermark: Option<Offset>,
+    fetching: Fetching,
+    /// Whom the last fetch that failed went to; an observer without a leader asks the next voter.
+    asked: Option<NodeId>,
+    /// Nodes whose retry timer runs.
+    retrying: BTreeSet<NodeId>,
+    /// Elections lost in a row, for the pause before the next.
+    lost_elections: u32,
+    election_timer_runs: bool,
+    shutting_down: bool,
+    persistence: Persistence,
+}
+
+impl Raft {
+    /// A node that starts on what its disk holds; `out` takes its first outputs.
+    pub fn start(config: Config, recovered: &Recovered, out: &mut Vec<Output>) -> Raft {
+        let saved = recovered.quorum_state.unwrap_or_default();
+        let log = Log::recovered(recovered);
+        let mut raft = Raft {
+            config,
+            epoch: saved.epoch,
+            voted: saved.voted,
+            role: Role::Unattached,
+            log,
+            high_watermark: None,
+            fetching: Fetching::Idle,
+            asked: None,
+            retrying: BTreeSet::new(),
+            lost_elections: 0,
+            election_timer_runs: false,
+            shutting_down: false,
+            persistence: Persistence::recovered(saved),
+        };
+        raft.enter_first_role(saved.leader, out);
+        raft
+    }
+
+    /// Takes one input; appends what the shell must do to `out`, in order.
+    pub fn step(&mut self, input: Input, out: &mut Vec<Output>) {
+        match input {
+            Input::Request { ticket, request } => match request {
+                Request::Vote(request) => self.on_vote_request(ticket, request, out),
+                Request::BeginQuorumEpoch(request) => self.on_begin_request(ticket, request, out),
+                Request::EndQuorumEpoch(request) => self.on_end_request(ticket, &request, out),
+                Request::Fetch(request) => self.on_fetch_request(ticket, request, out),
+            },
+            Input::Response { from, request, response } => self.on_response(from, request, &response, out),
+            Input::RequestFailed { to, request } => self.on_request_failed(to, &request, out),
+            Input::Cancelled { ticket } => self.on_cancelled(ticket, out),
+            Input::Append { ticket, epoch, records } => self.on_append(ticket, epoch, records, out),
+            Input::Timer(timer) => self.on_timer(timer, out),
+            Input::Persisted(id) => self.on_persisted(id, out),
+            Input::Resign { epoch } => self.on_resign(epoch, out),
+            Input::Shutdown => self.on_shutdown(out),
+        }
+    }
+
+    pub fn id(&self) -> NodeId {
+        self.config.me.id
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub fn epoch(&self) -> LeaderEpoch {
+        self.epoch
+    }
+
+    pub fn role(&self) -> &Role {
+        &self.role
+    }
+
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Records below are known to be committed; None before this process heard of any.
+    pub fn high_watermark(&self) -> Option<Offset> {
+        self.high_watermark
+    }
+
+    /// The leader of this node's epoch, if it knows one.
+    pub fn leader(&self) -> Option<NodeId> {
+        match &self.role {
+            Role::Unattached | Role::Candidate { .. } => None,
+            Role::Prospective { leader, .. } => *leader,
+            Role::Follower { leader, .. } => Some(*leader),
+            Role::Leader(_) | Role::Resigned { .. } => Some(self.id()),
+        }
+    }
+
+    pub fn is_voter(&self) -> bool {
+        self.config.voters.contains(self.config.me)
+    }
+
+    /// What the quorum-state file must say now.
+    pub fn quorum_state(&self) -> QuorumState {
+        QuorumState { epoch: self.epoch, leader: self.leader(), voted: self.voted }
+    }
+
+    /// What the quorum-state file says for certain.
+    pub fn saved_quorum_state(&self) -> QuorumState {
+        self.persistence.saved
+    }
+
+    /// The voters but this node.
+    fn other_voters(&self) -> Vec<ReplicaKey> {
+        self.config.voters.iter().filter(|voter| voter.id != self.id()).collect()
+    }
+
+    fn on_response(&mut self, from: NodeId, request: Request, response: &Response, out: &mut Vec<Output>) {
+        match (request, response) {
+            (Request::Vote(request), Response::Vote(response)) => {
+                self.on_vote_response(from, request, *response, out);
+            }
+            (Request::BeginQuorumEpoch(request), Response::BeginQuorumEpoch(response)) => {
+                self.on_begin_response(from, request, *response, out);
+            }
+            (Request::EndQuorumEpoch(request), Response::EndQuorumEpoch(response)) => {
+                self.on_end_response(from, &request, *response, out);
+            }
+            (Request::Fetch(request), Response::Fetch(response)) => {
+                self.on_fetch_response(from, request, response, out);
+            }
+            (request, _) => self.on_request_failed(from, &request, out),
+        }
+    }
+
+    fn on_request_failed(&mut self, to: NodeId, request: &Request, out: &mut Vec<Output>) {
+        match request {
+            Request::Vote(vote) => self.on_vote_failed(to, vote, out),
+            // The begin-quorum-epoch timer repeats it.
+            Request::BeginQuorumEpoch(_) => {}
+            Request::EndQuorumEpoch(end) => self.on_end_failed(to, end, out),
+            Request::Fetch(fetch) => self.on_fetch_failed(to, fetch, out),
+        }
+    }
+
+    fn on_timer(&mut self, timer: Timer, out: &mut Vec<Output>) {
+        match timer {
+            Timer::Election => self.on_election_timer(out),
+            Timer::Retry(node) => self.on_retry_timer(node, out),
+            Timer::CheckQuorum => self.on_check_quorum_timer(out),
+            Timer::BeginQuorumEpoch => self.on_begin_timer(out),
+            Timer::Parked(ticket) => self.on_parked_timer(ticket, out),
+        }
+    }
+
+    fn on_retry_timer(&mut self, node: NodeId, out: &mut Vec<Output>) {
+        self.retrying.remove(&node);
+        match &self.role {
+            Role::Prospective { .. } | Role::Candidate { .. } => self.repeat_vote_request(node, out),
+            Role::Resigned { .. } => self.repeat_end_request(node, out),
+            Role::Follower { .. } | Role::Unattached => self.fetch(out),
+            Role::Leader(_) => {}
+        }
+    }
+
+    fn retry_later(&mut self, node: NodeId, out: &mut Vec<Output>) {
+        self.retrying.insert(node);
+        let backoff_ms = self.config.retry_backoff_ms;
+        out.push(Output::Arm { timer: Timer::Retry(node), min_ms: backoff_ms, max_ms: backoff_ms });
+    }
+}

@@ -1,0 +1,1 @@
+//! RAFT-1 … RAFT-4 over all nodes of a quorum.

@@ -1,0 +1,151 @@
+//! From one role to the next, and what every message can tell about epoch and leader.
+
+use std::collections::BTreeSet;
+
+use broker_probe::{mutant, probe};
+use broker_protocol::ids::{LeaderEpoch, NodeId, Offset};
+
+use super::{Error, Fetching, Inconsistency, Output, Raft, Role, Timer};
+
+impl Raft {
+    pub(super) fn enter_first_role(&mut self, leader: Option<NodeId>, out: &mut Vec<Output>) {
+        let written = self.log.last_epoch();
+        if written > self.epoch {
+            probe!("raft: log is ahead of quorum-state at start");
+            self.to_unattached(written, out);
+        } else if mutant!(K_02) && leader == Some(self.id()) {
+            self.to_leader(BTreeSet::new(), out);
+        } else if let Some(leader) = leader.filter(|&leader| leader != self.id()) {
+            self.to_follower(self.epoch, leader, out);
+        } else {
+            // A former leader too: it may have lost unflushed records that its epoch has shown to others, so
+            // it must not write in that epoch again (K-02).
+            self.to_unattached(self.epoch, out);
+        }
+        if self.is_voter() && self.config.voters.len() == 1 && !matches!(self.role, Role::Leader(_)) {
+            self.to_prospective(out);
+        }
+    }
+
+    /// The one place where epoch and role change.
+    pub(super) fn change_role(&mut self, epoch: LeaderEpoch, role: Role, out: &mut Vec<Output>) {
+        assert!(epoch >= self.epoch, "epoch {} after {}", epoch, self.epoch);
+        if epoch > self.epoch {
+            self.voted = None;
+        }
+        self.epoch = epoch;
+        let former = std::mem::replace(&mut self.role, role);
+        if matches!(self.role, Role::Candidate { .. }) {
+            self.voted = Some(self.config.me);
+        }
+        self.save(out);
+        self.announce(out);
+        self.leave(former, out);
+    }
+
+    fn announce(&self, out: &mut Vec<Output>) {
+        let epoch_start_offset = match &self.role {
+            Role::Leader(leadership) => Some(leadership.epoch_start),
+            _ => None,
+        };
+        out.push(Output::RoleChanged {
+            epoch: self.epoch,
+            role: self.role.name(),
+            leader: self.leader(),
+            epoch_start_offset,
+        });
+    }
+
+    /// Ends what the former role had under way.
+    fn leave(&mut self, former: Role, out: &mut Vec<Output>) {
+        self.fetching = Fetching::Idle;
+        for node in std::mem::take(&mut self.retrying) {
+            out.push(Output::Disarm(Timer::Retry(node)));
+        }
+        let Role::Leader(leadership) = former else { return };
+        out.push(Output::Disarm(Timer::CheckQuorum));
+        out.push(Output::Disarm(Timer::BeginQuorumEpoch));
+        if mutant!(K_19) {
+            return;
+        }
+        for (ticket, _) in leadership.parked {
+            probe!("raft: a parked fetch is released by the end of leadership");
+            out.push(Output::Disarm(Timer::Parked(ticket)));
+            self.reply_fetch_error(ticket, Error::NotLeaderOrFollower, out);
+        }
+    }
+
+    /// The election timer goes on when it runs, so that a candidate that cannot win does not hold up those
+    /// that can by raising the epoch over and over.
+    pub(super) fn to_unattached(&mut self, epoch: LeaderEpoch, out: &mut Vec<Output>) {
+        self.change_role(epoch, Role::Unattached, out);
+        if !self.is_voter() {
+            self.disarm_election(out);
+        } else if !self.election_timer_runs {
+            self.arm_election_timer(out);
+        }
+        self.fetch(out);
+    }
+
+    pub(super) fn to_follower(&mut self, epoch: LeaderEpoch, leader: NodeId, out: &mut Vec<Output>) {
+        assert!(leader != self.id(), "node {leader} follows itself in epoch {epoch}");
+        self.lost_elections = 0;
+        self.change_role(epoch, Role::Follower { leader, hears_leader: false }, out);
+        if self.shutting_down {
+            out.push(Output::ShutdownComplete);
+        }
+        self.arm_fetch_timeout(out);
+        self.fetch(out);
+    }
+
+    /// What a request or response says about `epoch` and its leader; tells whether it can be believed.
+    pub(super) fn observe(
+        &mut self,
+        epoch: LeaderEpoch,
+        leader: Option<NodeId>,
+        out: &mut Vec<Output>,
+    ) -> bool {
+        assert!(epoch >= self.epoch, "stale epoch {} in {}", epoch, self.epoch);
+        // A leader whose address nobody knows cannot be followed; this node's own leadership is either known
+        // to it or was lost with its disk.
+        let followable =
+            leader.filter(|&leader| leader != self.id() && self.config.voters.get(leader).is_some());
+        match (followable, self.leader()) {
+            (Some(claimed), Some(known)) if epoch == self.epoch && claimed != known => {
+                out.push(Output::Inconsistent(Inconsistency::TwoLeaders { epoch, known, claimed }));
+                return false;
+            }
+            (Some(leader), None) => self.to_follower(epoch, leader, out),
+            (Some(leader), Some(_)) if epoch > self.epoch => self.to_follower(epoch, leader, out),
+            (None, _) if epoch > self.epoch => self.to_unattached(epoch, out),
+            _ => {}
+        }
+        if leader == Some(self.id()) && self.voted.is_none() {
+            probe!("raft: learns that it led this epoch before it lost its disk");
+            self.voted = Some(self.config.me);
+            self.save(out);
+        }
+        true
+    }
+
+    /// Digests what every response tells; true when it is about this epoch and its content counts.
+    pub(super) fn observe_response(
+        &mut self,
+        error: Error,
+        (leader, epoch): (Option<NodeId>, LeaderEpoch),
+        out: &mut Vec<Output>,
+    ) -> bool {
+        if epoch < self.epoch || error == Error::UnknownLeaderEpoch {
+            return false;
+        }
+        let before = (self.epoch, self.role.name());
+        self.observe(epoch, leader, out) && before == (self.epoch, self.role.name())
+    }
+
+    pub(super) fn raise_high_watermark(&mut self, offset: Offset, out: &mut Vec<Output>) {
+        if self.high_watermark.is_none_or(|known| known < offset) {
+            self.high_watermark = Some(offset);
+            out.push(Output::HighWatermark(offset));
+        }
+    }
+}
