@@ -25,6 +25,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use broker_probe::{mutant, probe};
+use broker_protocol::ErrorCode;
 use broker_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch};
 
 use follower::{Follower, Phase};
@@ -32,9 +33,9 @@ use leader::Leader;
 pub use leader_epochs::{EpochEndOffset, EpochEntry, LeaderEpochs};
 use log::Log;
 pub use message::{
-    Acks, AlterPartitionId, AlterPartitionResult, Config, ConsumerFetch, FetchAnswer, FetchError, FetchRequest,
-    FetchResponse, Fetched, FetchedBatch, FollowerFetch, Input, Isr, LeaderOffsets, ListBounds, LogState, Output,
-    PartitionState, Produced, ReplicaError, Reply, Timer,
+    Acks, AlterPartitionId, AlteredPartition, Config, ConsumerFetch, FetchAnswer, FetchRequest,
+    FetchResponse, Fetched, FetchedBatch, FollowerFetch, Input, Isr, LeaderOffsets, ListBounds,
+    LogState, Output, PartitionState, Produced, Reply, Timer,
 };
 
 /// The replica of a partition on this broker.
@@ -57,7 +58,7 @@ pub struct Replica {
 enum Role {
     Leader(Leader),
     Follower(Follower),
-    Offline(ReplicaError),
+    Offline(ErrorCode),
 }
 
 impl Replica {
@@ -71,7 +72,10 @@ impl Replica {
             partition_epoch: PartitionEpoch(-1),
             replicas: Vec::new(),
             eligible: BTreeMap::new(),
-            role: Role::Follower(Follower { leader: NodeId::NONE, phase: Phase::Fetching }),
+            role: Role::Follower(Follower {
+                leader: NodeId::NONE,
+                phase: Phase::Fetching,
+            }),
             truncating: false,
             next_request: 0,
         }
@@ -94,13 +98,22 @@ impl Replica {
                 self.config = config;
                 self.after_log_grew(out);
             }
-            Input::Append { ticket, records, acks } => self.append(ticket, records, acks, out),
+            Input::Append {
+                ticket,
+                records,
+                acks,
+            } => self.append(ticket, records, acks, out),
             Input::Expire(ticket) => self.expire(ticket, out),
             Input::FollowerFetch { ticket, fetch } => self.follower_fetch(ticket, fetch, out),
             Input::DeleteRecords { ticket, offset } => self.delete_records(ticket, offset, out),
-            Input::AlterPartitionResult { request, result } => self.on_alter_partition(request, result, out),
+            Input::AlterPartitionResult { request, result } => {
+                self.on_alter_partition(request, result, out)
+            }
             Input::FetchResponse(response) => self.on_fetch_response(response, out),
-            Input::LeaderOffsets { leader_epoch, offsets } => self.on_leader_offsets(leader_epoch, offsets, out),
+            Input::LeaderOffsets {
+                leader_epoch,
+                offsets,
+            } => self.on_leader_offsets(leader_epoch, offsets, out),
             Input::Flushed(id) => {
                 if self.log.flushed(id) {
                     self.after_log_grew(out);
@@ -171,25 +184,37 @@ impl Replica {
         }
         let epoch_start = self.log.end;
         self.log.epochs.assign(state.leader_epoch, epoch_start);
-        let previous = std::mem::replace(&mut self.role, Role::Offline(ReplicaError::NotLeaderOrFollower));
+        let previous = std::mem::replace(
+            &mut self.role,
+            Role::Offline(ErrorCode::NotLeaderOrFollower),
+        );
         self.role = Role::Leader(match previous {
             // The log stays as it is, so what waits for acks may go on waiting in the new epoch. Followers
             // are forgotten: another leader in between may have made them truncate (REP-4).
             Role::Leader(before) => before.lead_again(self.local, state, epoch_start),
             _ => Leader::new(self.local, state, epoch_start),
         });
-        out.push(Output::BecameLeader { epoch: state.leader_epoch, epoch_start });
+        out.push(Output::BecameLeader {
+            epoch: state.leader_epoch,
+            epoch_start,
+        });
         out.push(Output::IsrChanged);
         self.after_log_grew(out);
     }
 
     fn become_follower(&mut self, leader: NodeId, out: &mut Vec<Output>) {
         if let Role::Leader(before) = &mut self.role {
-            before.reply_to_all(ReplicaError::NotLeaderOrFollower, out);
+            before.reply_to_all(ErrorCode::NotLeaderOrFollower, out);
         }
         let same_leader = matches!(&self.role, Role::Follower(before) if before.leader == leader);
-        self.role = Role::Follower(Follower { leader, phase: Phase::Fetching });
-        out.push(Output::BecameFollower { epoch: self.leader_epoch, leader });
+        self.role = Role::Follower(Follower {
+            leader,
+            phase: Phase::Fetching,
+        });
+        out.push(Output::BecameFollower {
+            epoch: self.leader_epoch,
+            leader,
+        });
         // The epochs this replica led in without a record are not in its log.
         self.log.epochs.truncate_from_end(self.log.end);
         if mutant!(R_04) && same_leader && leader != NodeId::NONE {
@@ -201,8 +226,15 @@ impl Replica {
         self.after_log_grew(out);
     }
 
-    fn update_leader(&mut self, state: &PartitionState, new_partition_epoch: bool, out: &mut Vec<Output>) {
-        let Role::Leader(leader) = &mut self.role else { return };
+    fn update_leader(
+        &mut self,
+        state: &PartitionState,
+        new_partition_epoch: bool,
+        out: &mut Vec<Output>,
+    ) {
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
         leader.assign(self.local, &state.replicas);
         if new_partition_epoch {
             leader.commit_isr(state.isr.iter().copied().collect());
@@ -221,13 +253,16 @@ impl Replica {
     }
 
     fn on_truncated(&mut self, log_end: Offset, out: &mut Vec<Output>) {
-        assert!(self.truncating, "truncated to {log_end} without being asked");
+        assert!(
+            self.truncating,
+            "truncated to {log_end} without being asked"
+        );
         self.truncating = false;
         self.log.truncated(log_end);
         self.after_log_grew(out);
     }
 
-    fn stop(&mut self, error: ReplicaError, out: &mut Vec<Output>) {
+    fn stop(&mut self, error: ErrorCode, out: &mut Vec<Output>) {
         if let Role::Leader(leader) = &mut self.role {
             leader.reply_to_all(error, out);
         }

@@ -1,11 +1,12 @@
 //! The follower: truncates where its log diverges from the leader's, appends what it fetched.
 
 use broker_probe::{mutant, probe};
+use broker_protocol::ErrorCode;
 use broker_protocol::ids::{LeaderEpoch, NodeId, Offset};
 
 use super::leader_epochs::EpochEndOffset;
 use super::message::{
-    FetchError, FetchRequest, FetchResponse, Fetched, FetchedBatch, LeaderOffsets, Output, Timer,
+    FetchRequest, FetchResponse, Fetched, FetchedBatch, LeaderOffsets, Output, Timer,
 };
 use super::{Replica, Role};
 
@@ -83,8 +84,8 @@ impl Replica {
                 }
                 None => self.append_fetched(&fetched, out),
             },
-            Err(FetchError::OffsetOutOfRange) => self.query_leader_offsets(out),
-            Err(FetchError::Other) => self.back_off(out),
+            Err(ErrorCode::OffsetOutOfRange) => self.query_leader_offsets(out),
+            Err(_) => self.back_off(out),
         }
     }
 

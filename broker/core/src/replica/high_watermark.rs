@@ -3,8 +3,9 @@
 use broker_probe::mutant;
 
 use super::leader::Leader;
-use super::message::{Output, Produced, ReplicaError, Reply};
+use super::message::{Output, Produced, Reply};
 use super::{Replica, Role};
+use broker_protocol::ErrorCode;
 use broker_protocol::ids::Offset;
 
 impl Replica {
@@ -68,7 +69,7 @@ impl Replica {
             let result = if enough {
                 Ok(produced)
             } else {
-                Err(ReplicaError::NotEnoughReplicasAfterAppend)
+                Err(ErrorCode::NotEnoughReplicasAfterAppend)
             };
             out.push(Output::Reply {
                 ticket: parked.ticket,

@@ -1,10 +1,11 @@
 //! Changes of the ISR: proposed here, decided by the controller (KIP-497, 841, 903).
 
 use broker_probe::{mutant, probe};
+use broker_protocol::ErrorCode;
 use broker_protocol::ids::{BrokerEpoch, NodeId};
 
 use super::leader::{Leader, RemoteReplica};
-use super::message::{AlterPartitionId, AlterPartitionResult, Isr, Output, Timer};
+use super::message::{AlterPartitionId, AlteredPartition, Isr, Output, Timer};
 use super::{Replica, Role};
 
 /// A proposal under way. Until it is known to be refused, its members count as well as the committed
@@ -37,9 +38,6 @@ impl Leader {
 
     /// Whatever was pending is decided by now, one way or the other.
     pub fn commit_isr(&mut self, isr: Isr) {
-        for &id in &isr {
-            debug_assert!(!isr.is_empty(), "broker {id} in an empty ISR");
-        }
         self.committed = isr;
         self.pending = None;
     }
@@ -154,7 +152,7 @@ impl Replica {
     pub(super) fn on_alter_partition(
         &mut self,
         request: AlterPartitionId,
-        result: AlterPartitionResult,
+        result: Result<AlteredPartition, ErrorCode>,
         out: &mut Vec<Output>,
     ) {
         let Role::Leader(leader) = &mut self.role else {
@@ -168,35 +166,41 @@ impl Replica {
             probe!("replica: late AlterPartition answer ignored");
             return;
         };
-        match result {
-            AlterPartitionResult::Updated {
-                leader_epoch,
-                partition_epoch,
-                isr,
-            } => {
-                if leader_epoch != self.leader_epoch || partition_epoch < self.partition_epoch {
-                    probe!("replica: AlterPartition answer of another epoch");
-                    return;
-                }
-                self.partition_epoch = partition_epoch;
-                leader.commit_isr(isr.into_iter().collect());
-                out.push(Output::IsrChanged);
-                // a confirmed shrink may be all that the high watermark waited for.
-                if !mutant!(R_26) {
-                    self.advance_high_watermark(out);
-                }
-            }
-            AlterPartitionResult::Rejected => {
+        let error = match result {
+            Ok(altered) => return self.on_altered(altered, out),
+            Err(error) => error,
+        };
+        match after_error(error) {
+            AfterError::BackToCommitted => {
                 leader.pending = None;
                 out.push(Output::IsrChanged);
                 self.advance_high_watermark(out);
             }
-            // perhaps an earlier attempt was applied. Metadata of a newer partition epoch tells.
-            AlterPartitionResult::Superseded => pending.request = None,
-            AlterPartitionResult::Unknown => {
+            // perhaps an earlier attempt was applied.
+            AfterError::AwaitMetadata => pending.request = None,
+            AfterError::TryAgain => {
                 pending.request = None;
                 out.push(Output::Arm(Timer::AlterPartitionRetry));
             }
+        }
+    }
+
+    fn on_altered(&mut self, altered: AlteredPartition, out: &mut Vec<Output>) {
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        if altered.leader_epoch != self.leader_epoch
+            || altered.partition_epoch < self.partition_epoch
+        {
+            probe!("replica: AlterPartition answer of another epoch");
+            return;
+        }
+        self.partition_epoch = altered.partition_epoch;
+        leader.commit_isr(altered.isr.into_iter().collect());
+        out.push(Output::IsrChanged);
+        // a confirmed shrink may be all that the high watermark waited for.
+        if !mutant!(R_26) {
+            self.advance_high_watermark(out);
         }
     }
 
@@ -211,5 +215,30 @@ impl Replica {
         {
             self.send_alter_partition(out);
         }
+    }
+}
+
+/// What to make of a refused proposal.
+enum AfterError {
+    BackToCommitted,
+    AwaitMetadata,
+    TryAgain,
+}
+
+fn after_error(error: ErrorCode) -> AfterError {
+    match error {
+        // The controller says that the partition epoch is current and that it changed nothing.
+        ErrorCode::IneligibleReplica | ErrorCode::OperationNotAttempted => {
+            AfterError::BackToCommitted
+        }
+        // Newer metadata is on its way and decides.
+        ErrorCode::FencedLeaderEpoch
+        | ErrorCode::InvalidUpdateVersion
+        | ErrorCode::InvalidRequest
+        | ErrorCode::NewLeaderElected
+        | ErrorCode::UnknownTopicOrPartition
+        | ErrorCode::UnknownTopicId => AfterError::AwaitMetadata,
+        // It may have been applied.
+        _ => AfterError::TryAgain,
     }
 }

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use broker_probe::probe;
+use broker_protocol::ErrorCode;
 use broker_protocol::ids::{BrokerEpoch, NodeId, Offset};
 
 use super::isr::PendingIsr;
-use super::message::{Acks, FollowerFetch, Isr, Output, PartitionState, ReplicaError, Reply};
+use super::message::{Acks, FollowerFetch, Isr, Output, PartitionState, Reply};
 use super::{Replica, Role};
 use crate::Ticket;
 
@@ -94,7 +95,7 @@ impl Leader {
         }
     }
 
-    pub fn reply_to_all(&mut self, error: ReplicaError, out: &mut Vec<Output>) {
+    pub fn reply_to_all(&mut self, error: ErrorCode, out: &mut Vec<Output>) {
         for parked in self
             .awaiting_flush
             .drain(..)
@@ -153,10 +154,10 @@ impl Replica {
         self.after_log_grew(out);
     }
 
-    fn check_append(&self, acks: Acks) -> Result<(), ReplicaError> {
+    fn check_append(&self, acks: Acks) -> Result<(), ErrorCode> {
         let leader = self.leader()?;
         if acks == Acks::All && leader.committed.len() < self.effective_min_insync_replicas() {
-            return Err(ReplicaError::NotEnoughReplicas);
+            return Err(ErrorCode::NotEnoughReplicas);
         }
         Ok(())
     }
@@ -180,7 +181,7 @@ impl Replica {
             probe!("replica: produce timed out");
             out.push(Output::Reply {
                 ticket,
-                reply: Reply::Produced(Err(ReplicaError::RequestTimedOut)),
+                reply: Reply::Produced(Err(ErrorCode::RequestTimedOut)),
             });
         }
     }
@@ -238,7 +239,7 @@ impl Replica {
         let result = match self.leader() {
             Err(error) => Err(error),
             Ok(_) if offset < 0 || offset > self.log.high_watermark => {
-                Err(ReplicaError::OffsetOutOfRange)
+                Err(ErrorCode::OffsetOutOfRange)
             }
             Ok(_) => {
                 if self.log.raise_start(offset) {
@@ -253,10 +254,10 @@ impl Replica {
         });
     }
 
-    pub(super) fn leader(&self) -> Result<&Leader, ReplicaError> {
+    pub(super) fn leader(&self) -> Result<&Leader, ErrorCode> {
         match &self.role {
             Role::Leader(leader) => Ok(leader),
-            Role::Follower(_) => Err(ReplicaError::NotLeaderOrFollower),
+            Role::Follower(_) => Err(ErrorCode::NotLeaderOrFollower),
             Role::Offline(error) => Err(*error),
         }
     }

@@ -66,20 +66,21 @@ impl Log {
         out.push(Output::Truncate { to: self.end });
     }
 
+    /// `at` is below `start` only for a moment: the batch that is appended next covers the start.
     pub fn truncate_fully(&mut self, at: Offset, start: Offset, out: &mut Vec<Output>) {
         assert!(
-            0 <= at && at <= start.max(at),
+            0 <= at && at <= start,
             "restart of a log at {at}, start {start}"
         );
         self.epochs.clear();
-        self.start = start.min(at);
+        self.start = start;
         self.end = at;
-        self.high_watermark = at;
+        self.high_watermark = start;
         self.flushed_end = at;
         self.flush_in_flight = None;
         out.push(Output::TruncateFully {
             at,
-            log_start: self.start,
+            log_start: start,
         });
     }
 

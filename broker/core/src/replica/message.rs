@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use broker_protocol::ErrorCode;
 use broker_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch};
 
 use super::leader_epochs::{EpochEndOffset, LeaderEpochs};
@@ -78,12 +79,14 @@ pub enum Input {
         ticket: Ticket,
         offset: Option<Offset>,
     },
+    /// A lost connection or a timeout of the request is [`ErrorCode::NetworkException`] or
+    /// [`ErrorCode::RequestTimedOut`].
     AlterPartitionResult {
         request: AlterPartitionId,
-        result: AlterPartitionResult,
+        result: Result<AlteredPartition, ErrorCode>,
     },
 
-    /// Answer to the fetch that [`Replica::fetch_request`](super::Replica::fetch_request) described.
+    /// Answer (or [`ErrorCode::NetworkException`]) to the fetch that [`Replica::fetch_request`](super::Replica::fetch_request) described.
     FetchResponse(FetchResponse),
     /// Answer to [`Output::QueryLeaderOffsets`]; None if it failed.
     LeaderOffsets {
@@ -103,7 +106,7 @@ pub enum Input {
     },
     Timer(Timer),
     /// The topic was deleted, the replica moved away, or its log directory failed. Final.
-    Stop(ReplicaError),
+    Stop(ErrorCode),
 }
 
 /// Named timers; the shell knows the durations.
@@ -167,7 +170,7 @@ pub struct FetchRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FetchResponse {
     pub request: FetchRequest,
-    pub result: Result<Fetched, FetchError>,
+    pub result: Result<Fetched, ErrorCode>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -186,15 +189,6 @@ pub struct FetchedBatch {
     pub leader_epoch: LeaderEpoch,
 }
 
-/// Why a follower's fetch failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum FetchError {
-    /// OFFSET_OUT_OF_RANGE
-    OffsetOutOfRange,
-    /// Anything else, a lost connection included: asked again after a pause or in a newer epoch.
-    Other,
-}
-
 /// The leader's log bounds, from ListOffsets with a replica id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeaderOffsets {
@@ -206,46 +200,22 @@ pub struct LeaderOffsets {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AlterPartitionId(pub u64);
 
-/// What became of an AlterPartition request.
+/// The partition as the controller has it after AlterPartition.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum AlterPartitionResult {
-    Updated {
-        leader_epoch: LeaderEpoch,
-        partition_epoch: PartitionEpoch,
-        isr: Vec<NodeId>,
-    },
-    /// INELIGIBLE_REPLICA, OPERATION_NOT_ATTEMPTED: surely not applied, and the partition epoch is current.
-    Rejected,
-    /// FENCED_LEADER_EPOCH, INVALID_UPDATE_VERSION, INVALID_REQUEST, NEW_LEADER_ELECTED,
-    /// UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID: newer metadata is on its way and decides.
-    Superseded,
-    /// Anything else, timeouts and lost connections included: may have been applied; sent again.
-    Unknown,
-}
-
-/// Errors of a replica, by Kafka's names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ReplicaError {
-    NotLeaderOrFollower,
-    FencedLeaderEpoch,
-    UnknownLeaderEpoch,
-    OffsetOutOfRange,
-    OffsetNotAvailable,
-    NotEnoughReplicas,
-    NotEnoughReplicasAfterAppend,
-    RequestTimedOut,
-    UnknownTopicOrPartition,
-    KafkaStorageError,
+pub struct AlteredPartition {
+    pub leader_epoch: LeaderEpoch,
+    pub partition_epoch: PartitionEpoch,
+    pub isr: Vec<NodeId>,
 }
 
 /// The answer to a ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reply {
-    Produced(Result<Produced, ReplicaError>),
-    FollowerFetched(Result<FetchAnswer, ReplicaError>),
+    Produced(Result<Produced, ErrorCode>),
+    FollowerFetched(Result<FetchAnswer, ErrorCode>),
     /// The offset everything below which is now deleted here; the request is done when
     /// [`Replica::low_watermark`](super::Replica::low_watermark) has reached it.
-    RecordsDeleted(Result<Offset, ReplicaError>),
+    RecordsDeleted(Result<Offset, ErrorCode>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -272,7 +242,8 @@ pub enum Output {
     Truncate {
         to: Offset,
     },
-    /// Delete everything and go on as an empty log at `at`, with this log start.
+    /// Delete everything and go on as an empty log at `at`. A log start above it lies inside the batch that
+    /// is appended next.
     TruncateFully {
         at: Offset,
         log_start: Offset,

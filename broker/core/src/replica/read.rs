@@ -1,10 +1,11 @@
 //! Queries: none changes the replica, so a long poll may repeat them.
 
 use broker_probe::mutant;
+use broker_protocol::ErrorCode;
 use broker_protocol::ids::{LeaderEpoch, NodeId, Offset, PartitionEpoch};
 
 use super::leader_epochs::{EpochEndOffset, EpochEntry};
-use super::message::{ConsumerFetch, FetchAnswer, FollowerFetch, Isr, ListBounds, ReplicaError};
+use super::message::{ConsumerFetch, FetchAnswer, FollowerFetch, Isr, ListBounds};
 use super::{Replica, Role};
 
 impl Replica {
@@ -102,27 +103,27 @@ impl Replica {
     }
 
     /// What a follower's fetch may read, without counting it.
-    pub fn read_for_follower(&self, fetch: &FollowerFetch) -> Result<FetchAnswer, ReplicaError> {
+    pub fn read_for_follower(&self, fetch: &FollowerFetch) -> Result<FetchAnswer, ErrorCode> {
         self.check_epoch_of_follower(fetch.current_leader_epoch)?;
         let leader = self.leader()?;
         if !leader.followers.contains_key(&fetch.follower) {
             // With an equal leader epoch this leader's metadata may just be late (KIP-631 reassignment).
             return Err(match fetch.current_leader_epoch {
-                Some(_) => ReplicaError::UnknownLeaderEpoch,
-                None => ReplicaError::NotLeaderOrFollower,
+                Some(_) => ErrorCode::UnknownLeaderEpoch,
+                None => ErrorCode::NotLeaderOrFollower,
             });
         }
         let published = self.eligible.get(&fetch.follower);
         if fetch.broker_epoch.0 != -1
             && published.is_some_and(|published| *published > fetch.broker_epoch)
         {
-            return Err(ReplicaError::NotLeaderOrFollower);
+            return Err(ErrorCode::NotLeaderOrFollower);
         }
         self.read(fetch.fetch_offset, fetch.last_fetched_epoch, self.log.end)
     }
 
     /// What a consumer's fetch may read: below the high watermark.
-    pub fn read_for_consumer(&self, fetch: &ConsumerFetch) -> Result<FetchAnswer, ReplicaError> {
+    pub fn read_for_consumer(&self, fetch: &ConsumerFetch) -> Result<FetchAnswer, ErrorCode> {
         self.check_access(fetch.current_leader_epoch, fetch.leader_only)?;
         self.read(
             fetch.fetch_offset,
@@ -137,7 +138,7 @@ impl Replica {
         current_leader_epoch: Option<LeaderEpoch>,
         asked: LeaderEpoch,
         leader_only: bool,
-    ) -> Result<Option<EpochEndOffset>, ReplicaError> {
+    ) -> Result<Option<EpochEndOffset>, ErrorCode> {
         self.check_access(current_leader_epoch, leader_only)?;
         Ok(self.log.epochs.end_offset_for(asked, self.log.end))
     }
@@ -147,7 +148,7 @@ impl Replica {
         &self,
         current_leader_epoch: Option<LeaderEpoch>,
         leader_only: bool,
-    ) -> Result<ListBounds, ReplicaError> {
+    ) -> Result<ListBounds, ErrorCode> {
         self.check_access(current_leader_epoch, leader_only)?;
         Ok(ListBounds {
             log_start: self.log.start,
@@ -160,11 +161,7 @@ impl Replica {
         })
     }
 
-    fn check_access(
-        &self,
-        epoch: Option<LeaderEpoch>,
-        leader_only: bool,
-    ) -> Result<(), ReplicaError> {
+    fn check_access(&self, epoch: Option<LeaderEpoch>, leader_only: bool) -> Result<(), ErrorCode> {
         if let Role::Offline(error) = self.role {
             return Err(error);
         }
@@ -176,18 +173,18 @@ impl Replica {
         }
     }
 
-    fn check_epoch_of_follower(&self, epoch: Option<LeaderEpoch>) -> Result<(), ReplicaError> {
+    fn check_epoch_of_follower(&self, epoch: Option<LeaderEpoch>) -> Result<(), ErrorCode> {
         match self.check_epoch(epoch) {
-            Err(ReplicaError::FencedLeaderEpoch) if mutant!(R_07) => Ok(()),
+            Err(ErrorCode::FencedLeaderEpoch) if mutant!(R_07) => Ok(()),
             result => result,
         }
     }
 
     /// KIP-320: both sides must speak of the same epoch; who says nothing is believed.
-    fn check_epoch(&self, epoch: Option<LeaderEpoch>) -> Result<(), ReplicaError> {
+    fn check_epoch(&self, epoch: Option<LeaderEpoch>) -> Result<(), ErrorCode> {
         match epoch {
-            Some(epoch) if epoch < self.leader_epoch => Err(ReplicaError::FencedLeaderEpoch),
-            Some(epoch) if epoch > self.leader_epoch => Err(ReplicaError::UnknownLeaderEpoch),
+            Some(epoch) if epoch < self.leader_epoch => Err(ErrorCode::FencedLeaderEpoch),
+            Some(epoch) if epoch > self.leader_epoch => Err(ErrorCode::UnknownLeaderEpoch),
             _ => Ok(()),
         }
     }
@@ -197,18 +194,18 @@ impl Replica {
         fetch_offset: Offset,
         last_fetched_epoch: Option<LeaderEpoch>,
         limit: Offset,
-    ) -> Result<FetchAnswer, ReplicaError> {
+    ) -> Result<FetchAnswer, ErrorCode> {
         let mut diverging = None;
         if let Some(last) = last_fetched_epoch {
             let end = self
                 .log
                 .epochs
                 .end_offset_for(last, self.log.end)
-                .ok_or(ReplicaError::OffsetOutOfRange)?;
+                .ok_or(ErrorCode::OffsetOutOfRange)?;
             diverging = (end.epoch < last || end.end_offset < fetch_offset).then_some(end);
         }
         if fetch_offset < self.log.start || (diverging.is_none() && fetch_offset > self.log.end) {
-            return Err(ReplicaError::OffsetOutOfRange);
+            return Err(ErrorCode::OffsetOutOfRange);
         }
         Ok(FetchAnswer {
             diverging,
