@@ -1,0 +1,206 @@
+//! What the testbed does to a running world: a cheap handle that tasks may hold.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use broker_env::{BoxFuture, Env};
+use rand_chacha::ChaCha8Rng;
+use sim_disk::{PowerLossReport, SimDisk};
+
+use crate::clock::{Sleep, TRUE_TIME};
+use crate::env::env_of;
+use crate::node::{Death, NodeStatus};
+use crate::random::salted;
+use crate::state::Shared;
+use crate::task::Owner;
+
+/// A host of the world; index in order of adding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostId(pub u32);
+
+/// Controls and reads the world from inside or outside of its run; clones are the same world.
+#[derive(Clone)]
+pub struct Handle {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Handle {
+    /// True simulated time since the start, ns.
+    pub fn now(&self) -> u64 {
+        self.shared.lock().now
+    }
+
+    /// Number of the latest event.
+    pub fn events(&self) -> u64 {
+        self.shared.lock().trace.events()
+    }
+
+    /// The rolling hash of all events so far.
+    pub fn trace_hash(&self) -> u64 {
+        self.shared.lock().trace.hash()
+    }
+
+    /// Completes after this much true time.
+    pub fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(Sleep::new(self.shared.clone(), TRUE_TIME, duration))
+    }
+
+    /// A random stream of its own for a purpose of the testbed.
+    pub fn stream(&self, purpose: &str) -> ChaCha8Rng {
+        salted(self.shared.lock().seed, purpose, "")
+    }
+
+    /// The host of a name.
+    pub fn host(&self, name: &str) -> Option<HostId> {
+        self.shared.lock().names.get(name).copied().map(HostId)
+    }
+
+    pub fn name(&self, host: HostId) -> Arc<str> {
+        self.shared.lock().nodes[crate::index(host.0)].name.clone()
+    }
+
+    /// All hosts, in order of adding.
+    pub fn hosts(&self) -> Vec<HostId> {
+        let count = self.shared.lock().nodes.len();
+        (0..u32::try_from(count).expect("host ids are 32 bits")).map(HostId).collect()
+    }
+
+    /// The disk of a host's machine, for faults and for checkers.
+    pub fn disk(&self, host: HostId) -> SimDisk {
+        self.shared.lock().nodes[crate::index(host.0)].disk.clone()
+    }
+
+    pub fn status(&self, host: HostId) -> NodeStatus {
+        self.shared.lock().nodes[crate::index(host.0)].status()
+    }
+
+    /// How often the process of a host was started.
+    pub fn incarnation(&self, host: HostId) -> u32 {
+        self.shared.lock().nodes[crate::index(host.0)].incarnation
+    }
+
+    /// The environment of the host's present process.
+    pub fn env(&self, host: HostId) -> Env {
+        env_of(&self.shared, host.0)
+    }
+
+    /// Starts a task in the host's present process; lost if there is none.
+    pub fn spawn_on(&self, host: HostId, name: &'static str, future: BoxFuture<'static, ()>) {
+        let _detached = self.env(host).spawn.spawn(name, future);
+    }
+
+    /// Ends the run after this event.
+    pub fn stop(&self, reason: impl Into<String>) {
+        let mut state = self.shared.lock();
+        state.stop_reason.get_or_insert(reason.into());
+        self.shared.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Folds an observation into the trace; the text is built only if lines are kept.
+    pub fn record(&self, host: Option<HostId>, words: &[u64], what: impl FnOnce() -> String) {
+        let mut state = self.shared.lock();
+        let now = state.now;
+        let node = host.map_or(u64::MAX, |host| u64::from(host.0));
+        words.iter().for_each(|word| state.trace.mix(*word));
+        let count = u64::try_from(words.len()).expect("64 bits");
+        state.trace.event(crate::trace::EventKind::Record, now, node, count);
+        if state.trace.wants_lines() {
+            let name = host.map(|host| state.nodes[crate::index(host.0)].name.clone());
+            state.trace.line(now, name.as_deref().unwrap_or(""), what());
+        }
+    }
+
+    /// Kills the process: what it wrote to files stays, its tasks are gone.
+    pub fn kill(&self, host: HostId, death: Death) {
+        let disk = self.disk(host);
+        let tasks = {
+            let mut state = self.shared.lock();
+            if !state.nodes[crate::index(host.0)].alive {
+                return;
+            }
+            state.control(host.0, "process killed");
+            state.end_process(host.0, death)
+        };
+        disk.process_crash();
+        drop(tasks);
+    }
+
+    /// Takes the power from the machine: its peers hear nothing more, its disk loses what was unsynced.
+    pub fn power_loss(&self, host: HostId) -> PowerLossReport {
+        let disk = self.disk(host);
+        let tasks = {
+            let mut state = self.shared.lock();
+            state.control(host.0, "power lost");
+            let tasks = state.end_process(host.0, Death::Silent);
+            state.nodes[crate::index(host.0)].powered = false;
+            tasks
+        };
+        let report = disk.power_loss();
+        drop(tasks);
+        report
+    }
+
+    /// Starts the process anew, after turning the machine on if it was off. Does nothing if it runs.
+    pub fn restart(&self, host: HostId) {
+        let boot = {
+            let mut state = self.shared.lock();
+            let node = &mut state.nodes[crate::index(host.0)];
+            if node.alive {
+                return;
+            }
+            node.incarnation += 1;
+            node.alive = true;
+            let was_off = !std::mem::replace(&mut node.powered, true);
+            let boot = node.boot.clone();
+            state.control(host.0, "process started");
+            if was_off {
+                state.unblock();
+            }
+            boot
+        };
+        if let Some(boot) = boot {
+            self.boot(host, boot);
+        }
+    }
+
+    fn boot(&self, host: HostId, boot: Arc<crate::node::Boot>) {
+        let env = env_of(&self.shared, host.0);
+        // Called in the task's first poll, so that a panic in it is that task's.
+        let main: BoxFuture<'static, ()> = Box::pin(async move { boot(env).await });
+        let mut state = self.shared.lock();
+        let node = &state.nodes[crate::index(host.0)];
+        let owner = Owner { node: host.0, incarnation: node.incarnation, main: node.ends_with_main };
+        let refused = state.spawn(owner, "main", main).err();
+        drop(state);
+        drop(refused);
+    }
+
+    /// Stops the process as SIGSTOP does: its clocks go on, its tasks and with them its timers wait.
+    pub fn pause(&self, host: HostId) {
+        let mut state = self.shared.lock();
+        if state.nodes[crate::index(host.0)].alive {
+            state.control(host.0, "paused");
+            state.nodes[crate::index(host.0)].paused = true;
+        }
+    }
+
+    pub fn resume(&self, host: HostId) {
+        let mut state = self.shared.lock();
+        if std::mem::take(&mut state.nodes[crate::index(host.0)].paused) {
+            state.control(host.0, "resumed");
+            state.unpark(host.0);
+        }
+    }
+
+    /// The node's thread is busy or blocked for this long.
+    pub fn stall(&self, host: HostId, duration: Duration) {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        self.shared.lock().stall(host.0, nanos);
+    }
+
+    /// Number of live tasks, for leak checks.
+    pub fn live_tasks(&self) -> usize {
+        self.shared.lock().tasks.live()
+    }
+}
