@@ -65,7 +65,7 @@ impl fmt::Display for Strikes {
 
 /// One way a disk fails. Set at run time, cleared by healing the same value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(tag = "fault", rename_all = "kebab-case")]
+#[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum DiskFault {
     /// EIO on read: an unreadable sector.
     ReadError(Strikes),

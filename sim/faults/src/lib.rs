@@ -1,1 +1,24 @@
-//! Faults as data.
+//! Faults as data: what can go wrong, when, and how much of it a run may bear.
+//!
+//! Nothing here does I/O, knows an engine or reads a clock; randomness comes in as a ChaCha stream.
+//!
+//! Map: [`fault`] every fault as one enum · [`world`] what an engine implements · [`network`] rules that
+//! decide the fate of each segment · [`link`] one link's latency, bandwidth and loss · [`frames`] faults
+//! by Kafka request · [`clock`] a node's clocks · [`schedule`] planned and random faults with their
+//! healing · [`draw`] how one random fault is made · [`target`] "the leader of t-0", resolved late ·
+//! [`budget`] what may be lost. Disk faults live in `sim-disk`, next to the disk that obeys them.
+
+pub mod clock;
+pub mod fault;
+pub mod frames;
+pub mod link;
+pub mod network;
+pub mod world;
+
+pub use clock::{ClockFault, ClockModel};
+pub use fault::{Fault, ProcessFault};
+pub use frames::{Direction, FrameAction, FrameClassifier, FrameInfo, FrameRule, FrameRules, FrameTap};
+pub use link::{Latency, LinkSelector};
+pub use network::{ConnectVerdict, Effect, HostId, NetworkFault, NetworkOptions, NetworkRules, Verdict};
+pub use sim_disk::{Chance, DiskFault, Strikes};
+pub use world::{Unsupported, World};
