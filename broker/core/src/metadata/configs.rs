@@ -1,0 +1,260 @@
+//! Configurations of topics and brokers: IncrementalAlterConfigs and the checks of values.
+
+use std::collections::BTreeMap;
+
+use broker_probe::mutant;
+
+use super::create_topics::check_batch_size;
+use super::error::ErrorCode;
+use super::image::{MIN_INSYNC_REPLICAS, MetadataImage};
+use super::record::{ConfigResource, ConfigResourceType, Record};
+use super::reply::{ApiError, Output, Reply};
+use super::request::{ConfigOperation, ConfigOperationType, IncrementalAlterConfigsRequest};
+use super::soft::{ControllerConfig, Soft};
+use crate::Ticket;
+
+/// `unclean.leader.election.enable`, of a topic.
+pub(super) const UNCLEAN_LEADER_ELECTION: &str = "unclean.leader.election.enable";
+
+/// Topic configurations of Kafka 4.1.
+pub const TOPIC_CONFIG_NAMES: [&str; 33] = [
+    "cleanup.policy",
+    "compression.gzip.level",
+    "compression.lz4.level",
+    "compression.type",
+    "compression.zstd.level",
+    "delete.retention.ms",
+    "file.delete.delay.ms",
+    "flush.messages",
+    "flush.ms",
+    "follower.replication.throttled.replicas",
+    "index.interval.bytes",
+    "leader.replication.throttled.replicas",
+    "local.retention.bytes",
+    "local.retention.ms",
+    "max.compaction.lag.ms",
+    "max.message.bytes",
+    "message.timestamp.after.max.ms",
+    "message.timestamp.before.max.ms",
+    "message.timestamp.type",
+    "min.cleanable.dirty.ratio",
+    "min.compaction.lag.ms",
+    MIN_INSYNC_REPLICAS,
+    "preallocate",
+    "remote.log.copy.disable",
+    "remote.log.delete.on.disable",
+    "remote.storage.enable",
+    "retention.bytes",
+    "retention.ms",
+    "segment.bytes",
+    "segment.index.bytes",
+    "segment.jitter.ms",
+    "segment.ms",
+    UNCLEAN_LEADER_ELECTION,
+];
+
+/// What a topic configuration may be.
+enum ValueKind {
+    /// Whole numbers from a lowest to a highest.
+    Number(i64, i64),
+    /// From 0 to 1.
+    Ratio,
+    OneOf(&'static [&'static str]),
+    /// Comma-separated.
+    ListOf(&'static [&'static str]),
+    AnyList,
+}
+
+fn value_kind(name: &str) -> ValueKind {
+    const INT: i64 = i32::MAX as i64;
+    const LONG: i64 = i64::MAX;
+    match name {
+        "cleanup.policy" => ValueKind::ListOf(&["compact", "delete"]),
+        "compression.type" => {
+            ValueKind::OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"])
+        }
+        "message.timestamp.type" => ValueKind::OneOf(&["CreateTime", "LogAppendTime"]),
+        "min.cleanable.dirty.ratio" => ValueKind::Ratio,
+        "preallocate" | "remote.log.copy.disable" | "remote.log.delete.on.disable" | "remote.storage.enable"
+        | UNCLEAN_LEADER_ELECTION => ValueKind::OneOf(&["true", "false"]),
+        "follower.replication.throttled.replicas" | "leader.replication.throttled.replicas" => {
+            ValueKind::AnyList
+        }
+        "compression.gzip.level" => ValueKind::Number(-1, 9),
+        "compression.lz4.level" => ValueKind::Number(1, 17),
+        "compression.zstd.level" => ValueKind::Number(-131_072, 22),
+        MIN_INSYNC_REPLICAS => ValueKind::Number(1, INT),
+        "retention.ms" => ValueKind::Number(-1, LONG),
+        "retention.bytes" => ValueKind::Number(i64::MIN, LONG),
+        "local.retention.ms" | "local.retention.bytes" => ValueKind::Number(-2, LONG),
+        "segment.bytes" => ValueKind::Number(14, INT),
+        "segment.index.bytes" => ValueKind::Number(4, INT),
+        "segment.ms" | "flush.messages" | "max.compaction.lag.ms" => ValueKind::Number(1, LONG),
+        "index.interval.bytes" | "max.message.bytes" => ValueKind::Number(0, INT),
+        _ => ValueKind::Number(0, LONG),
+    }
+}
+
+impl ValueKind {
+    fn fits(&self, value: &str) -> bool {
+        match self {
+            ValueKind::Number(low, high) => value.parse().is_ok_and(|it: i64| (*low..=*high).contains(&it)),
+            ValueKind::Ratio => value.parse().is_ok_and(|it: f64| (0.0..=1.0).contains(&it)),
+            ValueKind::OneOf(values) => values.contains(&value),
+            ValueKind::ListOf(values) => list(value).all(|part| values.contains(&part)),
+            ValueKind::AnyList => true,
+        }
+    }
+
+    fn is_list(&self) -> bool {
+        matches!(self, ValueKind::ListOf(_) | ValueKind::AnyList)
+    }
+}
+
+fn list(value: &str) -> impl Iterator<Item = &str> {
+    value.split(',').map(str::trim).filter(|part| !part.is_empty())
+}
+
+/// Refuses unknown names and values that make no sense.
+pub(super) fn check_topic_configs<'a>(
+    config: &ControllerConfig,
+    values: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Result<(), ApiError> {
+    for (name, value) in values {
+        if !config.topic_config_names.contains(name) {
+            let message = format!("Unknown topic config name: {name}");
+            return Err(ApiError::new(ErrorCode::InvalidConfig, message));
+        }
+        if !value_kind(name).fits(value) {
+            let message = format!("Invalid value {value} for configuration {name}");
+            return Err(ApiError::new(ErrorCode::InvalidConfig, message));
+        }
+    }
+    Ok(())
+}
+
+/// Each resource succeeds or fails as a whole; the good ones make one batch.
+pub(super) fn incremental_alter_configs(
+    hard: &MetadataImage,
+    soft: &Soft,
+    ticket: Ticket,
+    request: IncrementalAlterConfigsRequest,
+    out: &mut Vec<Output>,
+) {
+    let mut records = Vec::new();
+    let mut results = Vec::new();
+    for (resource, operations) in request.resources {
+        let result = alter_resource(hard, &soft.config, &resource, &operations, &mut records);
+        results.push((resource, result));
+    }
+    if !request.validate_only && !records.is_empty() {
+        out.push(Output::Records(records));
+    }
+    out.push(Output::Reply(ticket, Reply::IncrementalAlterConfigs(results)));
+}
+
+fn alter_resource(
+    hard: &MetadataImage,
+    config: &ControllerConfig,
+    resource: &ConfigResource,
+    operations: &[ConfigOperation],
+    records: &mut Vec<Record>,
+) -> Result<(), ApiError> {
+    check_resource(hard, resource)?;
+    let mut changes: BTreeMap<&str, Option<String>> = BTreeMap::new();
+    for ConfigOperation { name, operation } in operations {
+        let current = hard.config(resource, name);
+        let value = operation.result(name, current)?;
+        if changes.insert(name, value).is_some() {
+            let message = format!("Error due to duplicate config keys: {name}");
+            return Err(ApiError::new(ErrorCode::InvalidRequest, message));
+        }
+    }
+    if resource.kind == ConfigResourceType::Topic {
+        check_topic_configs(config, changes.iter().filter_map(|(name, it)| Some((*name, it.as_deref()?))))?;
+    } else {
+        check_broker_value(&changes)?;
+    }
+    check_batch_size(records.len() + changes.len() + 1)?;
+    let clears = clears_elr(hard, resource, &changes);
+    for (name, value) in changes {
+        // A broker reloads on each record, also when the value stays the same (KAFKA-14136).
+        let changed = hard.config(resource, name) != value.as_deref();
+        if changed || resource.kind == ConfigResourceType::Broker {
+            records.push(Record::Config { resource: resource.clone(), name: name.to_owned(), value });
+        }
+    }
+    if clears && !mutant!(R_23) {
+        let topic_name = (resource.kind == ConfigResourceType::Topic).then(|| resource.name.clone());
+        records.push(Record::ClearElr { topic_name });
+    }
+    Ok(())
+}
+
+/// Who is eligible was judged by the old `min.insync.replicas` (KAFKA-16540).
+fn clears_elr(
+    hard: &MetadataImage,
+    resource: &ConfigResource,
+    changes: &BTreeMap<&str, Option<String>>,
+) -> bool {
+    let counts = match resource.kind {
+        ConfigResourceType::Topic => true,
+        ConfigResourceType::Broker => resource.name.is_empty(),
+        _ => false,
+    };
+    let change = changes.get(MIN_INSYNC_REPLICAS);
+    let changed = change.is_some_and(|value| hard.config(resource, MIN_INSYNC_REPLICAS) != value.as_deref());
+    counts && changed && hard.elr_enabled()
+}
+
+fn check_resource(hard: &MetadataImage, resource: &ConfigResource) -> Result<(), ApiError> {
+    match resource.kind {
+        ConfigResourceType::Topic if hard.topic_id(&resource.name).is_none() => {
+            Err(ErrorCode::UnknownTopicOrPartition.into())
+        }
+        ConfigResourceType::Broker if !resource.name.is_empty() && resource.name.parse::<i32>().is_err() => {
+            let message = format!("Unexpected broker id, expected an integer, but received {}", resource.name);
+            Err(ApiError::new(ErrorCode::InvalidRequest, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Names of broker configurations are the brokers' matter; what the controller itself reads is not.
+fn check_broker_value(changes: &BTreeMap<&str, Option<String>>) -> Result<(), ApiError> {
+    let value = changes.get(MIN_INSYNC_REPLICAS).and_then(Option::as_deref);
+    if value.is_some_and(|value| !value_kind(MIN_INSYNC_REPLICAS).fits(value)) {
+        let message = format!("Invalid value for configuration {MIN_INSYNC_REPLICAS}");
+        return Err(ApiError::new(ErrorCode::InvalidConfig, message));
+    }
+    Ok(())
+}
+
+impl ConfigOperationType {
+    /// The value after the operation; none if there is then no value.
+    fn result(&self, name: &str, current: Option<&str>) -> Result<Option<String>, ApiError> {
+        let (parts, append) = match self {
+            ConfigOperationType::Delete => return Ok(None),
+            ConfigOperationType::Set(Some(value)) => return Ok(Some(value.clone())),
+            ConfigOperationType::Set(None) => {
+                let message = format!("Null value not supported for : {name}");
+                return Err(ApiError::new(ErrorCode::InvalidRequest, message));
+            }
+            ConfigOperationType::Append(parts) => (parts, true),
+            ConfigOperationType::Subtract(parts) => (parts, false),
+        };
+        if !value_kind(name).is_list() {
+            let message = format!("Can't append to or subtract from key {name} because its type is not LIST.");
+            return Err(ApiError::new(ErrorCode::InvalidConfig, message));
+        }
+        let mut values: Vec<&str> = list(current.unwrap_or("")).collect();
+        for part in list(parts) {
+            if !append {
+                values.retain(|value| *value != part);
+            } else if !values.contains(&part) {
+                values.push(part);
+            }
+        }
+        Ok(Some(values.join(",")))
+    }
+}

@@ -1,0 +1,124 @@
+//! Lookups derived from the partitions: who is where, what is leaderless, which names collide.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use broker_protocol::ids::{NodeId, TopicIdPartition};
+
+use super::super::partition::PartitionRegistration;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Index {
+    pub replicas: ByBroker,
+    pub isr: ByBroker,
+    pub elr: ByBroker,
+    pub leaderless: Arc<BTreeSet<TopicIdPartition>>,
+    pub imbalanced: Arc<BTreeSet<TopicIdPartition>>,
+    pub partition_count: usize,
+    leader_counts: BTreeMap<NodeId, usize>,
+    /// Topics by their name with `.` as `_`, only those that have one of the two.
+    collisions: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Index {
+    pub fn add(&mut self, id: TopicIdPartition, partition: &PartitionRegistration) {
+        self.partition_count += 1;
+        self.replicas.add(id, &partition.replicas);
+        self.isr.add(id, &partition.isr);
+        self.elr.add(id, &partition.eligible_leader_replicas);
+        match partition.leader {
+            Some(leader) => *self.leader_counts.entry(leader).or_insert(0) += 1,
+            None => _ = Arc::make_mut(&mut self.leaderless).insert(id),
+        }
+        if is_imbalanced(partition) {
+            Arc::make_mut(&mut self.imbalanced).insert(id);
+        }
+    }
+
+    pub fn remove(&mut self, id: TopicIdPartition, partition: &PartitionRegistration) {
+        self.partition_count -= 1;
+        self.replicas.remove(id, &partition.replicas);
+        self.isr.remove(id, &partition.isr);
+        self.elr.remove(id, &partition.eligible_leader_replicas);
+        match partition.leader {
+            Some(leader) => self.remove_leader(leader),
+            None => _ = Arc::make_mut(&mut self.leaderless).remove(&id),
+        }
+        if is_imbalanced(partition) {
+            Arc::make_mut(&mut self.imbalanced).remove(&id);
+        }
+    }
+
+    fn remove_leader(&mut self, leader: NodeId) {
+        let count = self.leader_counts.get_mut(&leader).expect("counted when the leader was added");
+        *count -= 1;
+        if *count == 0 {
+            self.leader_counts.remove(&leader);
+        }
+    }
+
+    pub fn leader_count(&self, broker: NodeId) -> usize {
+        self.leader_counts.get(&broker).copied().unwrap_or(0)
+    }
+
+    pub fn add_topic_name(&mut self, name: &str) {
+        if has_collision_characters(name) {
+            self.collisions.entry(unify(name)).or_default().insert(name.to_owned());
+        }
+    }
+
+    pub fn remove_topic_name(&mut self, name: &str) {
+        let unified = unify(name);
+        if let Some(names) = self.collisions.get_mut(&unified) {
+            names.remove(name);
+            if names.is_empty() {
+                self.collisions.remove(&unified);
+            }
+        }
+    }
+
+    pub fn colliding_topic(&self, name: &str) -> Option<&str> {
+        let names = self.collisions.get(&unify(name))?;
+        names.first().map(String::as_str)
+    }
+}
+
+fn is_imbalanced(partition: &PartitionRegistration) -> bool {
+    partition.leader != partition.preferred_leader()
+}
+
+fn has_collision_characters(name: &str) -> bool {
+    name.contains(['.', '_'])
+}
+
+fn unify(name: &str) -> String {
+    name.replace('.', "_")
+}
+
+/// The partitions of each broker, in one role.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct ByBroker {
+    partitions: BTreeMap<NodeId, Arc<BTreeSet<TopicIdPartition>>>,
+}
+
+impl ByBroker {
+    pub fn of(&self, broker: NodeId) -> impl Iterator<Item = TopicIdPartition> {
+        self.partitions.get(&broker).into_iter().flat_map(|set| set.iter().copied())
+    }
+
+    fn add(&mut self, id: TopicIdPartition, brokers: &[NodeId]) {
+        for &broker in brokers {
+            Arc::make_mut(self.partitions.entry(broker).or_default()).insert(id);
+        }
+    }
+
+    fn remove(&mut self, id: TopicIdPartition, brokers: &[NodeId]) {
+        for broker in brokers {
+            let set = self.partitions.get_mut(broker).expect("indexed when the partition was added");
+            Arc::make_mut(set).remove(&id);
+            if set.is_empty() {
+                self.partitions.remove(broker);
+            }
+        }
+    }
+}
