@@ -18,7 +18,9 @@
 //!
 //! The components do not import each other: they meet in the server, in `models/` and in the simulator.
 
+pub mod consumer;
 pub mod metadata;
+pub mod producer;
 pub mod raft;
 pub mod replica;
 

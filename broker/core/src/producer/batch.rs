@@ -1,0 +1,103 @@
+//! Batches and a partition's queue of them.
+
+use std::collections::VecDeque;
+
+use broker_protocol::ids::NodeId;
+
+use super::message::{BatchId, RecordHandle, Sequence};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Batch {
+    pub id: BatchId,
+    pub records: Vec<RecordHandle>,
+    pub sizes: Vec<u32>,
+    pub size: u32,
+    pub attempts: u32,
+    /// Some attempt ended without a clear refusal.
+    pub may_be_appended: bool,
+    /// Given at the first attempt and kept.
+    pub sequence: Option<Sequence>,
+    /// Its delivery timeout passed while it was in flight: the outcome is told already.
+    pub told: bool,
+}
+
+impl Batch {
+    pub fn new(id: BatchId, record: RecordHandle, size: u32) -> Batch {
+        Batch {
+            id,
+            records: vec![record],
+            sizes: vec![size],
+            size,
+            attempts: 0,
+            may_be_appended: false,
+            sequence: None,
+            told: false,
+        }
+    }
+
+    pub fn push(&mut self, record: RecordHandle, size: u32) {
+        self.records.push(record);
+        self.sizes.push(size);
+        self.size = self.size.saturating_add(size);
+    }
+
+    pub fn fits(&self, size: u32, batch_size: u32) -> bool {
+        self.size.saturating_add(size) <= batch_size
+    }
+
+    pub fn count(&self) -> i32 {
+        i32::try_from(self.records.len())
+            .expect("a batch is limited by bytes, far below 2^31 records")
+    }
+
+    /// Cuts off the second half, for a broker that finds the whole too large.
+    pub fn split(&mut self, id: BatchId) -> Batch {
+        let middle = self.records.len() / 2;
+        let (records, sizes) = (self.records.split_off(middle), self.sizes.split_off(middle));
+        self.size = self.sizes.iter().sum();
+        let sequence = self.sequence.map(|sequence| Sequence {
+            base_sequence: add_sequence(sequence.base_sequence, self.count()),
+            ..sequence
+        });
+        Batch {
+            id,
+            size: sizes.iter().sum(),
+            records,
+            sizes,
+            sequence,
+            ..self.clone()
+        }
+    }
+}
+
+/// Sequences go from 0 to 2^31 - 1 and around.
+pub(super) fn add_sequence(sequence: i32, count: i32) -> i32 {
+    sequence.wrapping_add(count) & i32::MAX
+}
+
+/// What waits for one partition, oldest first: `closed`, then `open`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Queue {
+    pub leader: Option<NodeId>,
+    pub asked_for_leader: bool,
+    pub closed: VecDeque<Batch>,
+    pub open: Option<Batch>,
+    /// Batches in flight.
+    pub in_flight: usize,
+    pub backing_off: bool,
+    pub next_sequence: i32,
+}
+
+impl Queue {
+    pub fn close(&mut self) {
+        self.closed.extend(self.open.take());
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.closed.is_empty() && self.open.is_none()
+    }
+
+    pub fn has_sequenced(&self) -> bool {
+        self.closed.iter().any(|batch| batch.sequence.is_some())
+    }
+}
