@@ -3,8 +3,8 @@
 use broker_protocol::ids::Uuid;
 use broker_protocol::record::{
     BatchError, BatchOptions, ControlRecord, ControlRecordType, EndTxnMarker, KRaftVersionFeature,
-    KRaftVersionRecord, LeaderChangeMessage, LeaderChangeVoter, Record, RecordBatch, SnapshotFooterRecord,
-    SnapshotHeaderRecord, Voter, VoterEndpoint, VotersRecord, control_batch,
+    KRaftVersionRecord, LeaderChangeMessage, LeaderChangeVoter, Record, RecordBatch,
+    SnapshotFooterRecord, SnapshotHeaderRecord, Voter, VoterEndpoint, VotersRecord, control_batch,
 };
 use bytes::Bytes;
 
@@ -21,7 +21,10 @@ fn transaction_markers_are_kafkas() {
         "00000000000000090002ffffffff000000012000000008000000000c00000000000400"
     );
     for (hex, committed) in [(commit, true), (abort, false)] {
-        let marker = EndTxnMarker { committed, coordinator_epoch: 4 };
+        let marker = EndTxnMarker {
+            committed,
+            coordinator_epoch: 4,
+        };
         let mut bytes = marker.batch(9, 2, 1234).into_bytes().to_vec();
         let mut batch = broker_protocol::record::Batch::new(bytes.as_mut_slice()).unwrap();
         batch.set_base_offset(3);
@@ -84,7 +87,11 @@ fn quorum_records_are_kafkas() {
         ),
     ];
     for (record, base_offset, hex) in cases {
-        let options = BatchOptions { base_offset, partition_leader_epoch: 7, ..BatchOptions::default() };
+        let options = BatchOptions {
+            base_offset,
+            partition_leader_epoch: 7,
+            ..BatchOptions::default()
+        };
         let batch = control_batch(options, 1234, std::slice::from_ref(&record)).unwrap();
         assert_eq!(batch.as_bytes(), from_hex(hex), "{record:?}");
         assert_eq!(decode_only(from_hex(hex)), record);
@@ -94,7 +101,9 @@ fn quorum_records_are_kafkas() {
 #[test]
 fn leader_change_is_read_at_the_version_it_names() {
     let mut message = leader_change(1);
-    let ControlRecord::LeaderChange(change) = &mut message else { panic!("built as LeaderChange") };
+    let ControlRecord::LeaderChange(change) = &mut message else {
+        panic!("built as LeaderChange")
+    };
     change.voters[0].voter_directory_id = Uuid([7; 16]);
     let batch = control_batch(BatchOptions::default(), 1, std::slice::from_ref(&message)).unwrap();
     assert_eq!(decode_only(batch.into_bytes()), message);
@@ -108,28 +117,49 @@ fn later_types_are_skipped_and_damaged_ones_refused() {
         ..Record::default()
     };
     assert_eq!(ControlRecord::decode(&record(&[0, 0, 0, 7], &[])), Ok(None));
-    assert_eq!(ControlRecord::decode(&record(&[0, 0, 0xff, 0xff], &[])), Ok(None));
+    assert_eq!(
+        ControlRecord::decode(&record(&[0, 0, 0xff, 0xff], &[])),
+        Ok(None)
+    );
     // A later key or value version with more fields: what is known is read.
-    let marker = ControlRecord::EndTxn(EndTxnMarker { committed: true, coordinator_epoch: 5 });
-    assert_eq!(ControlRecord::decode(&record(&[0, 1, 0, 1, 9], &[0, 1, 0, 0, 0, 5, 9])), Ok(Some(marker)));
+    let marker = ControlRecord::EndTxn(EndTxnMarker {
+        committed: true,
+        coordinator_epoch: 5,
+    });
+    assert_eq!(
+        ControlRecord::decode(&record(&[0, 1, 0, 1, 9], &[0, 1, 0, 0, 0, 5, 9])),
+        Ok(Some(marker))
+    );
     let damaged = [
         record(&[0, 0, 0], &[]),
         record(&[0x80, 0, 0, 1], &[0, 0, 0, 0, 0, 5]),
         record(&[0, 0, 0, 1], &[0, 0, 0, 0, 0]),
         record(&[0, 0, 0, 2], &[0]),
-        record(&[0, 0, 0, 2], &[0, 0, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff, 0x0f]),
+        record(
+            &[0, 0, 0, 2],
+            &[0, 0, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff, 0x0f],
+        ),
         record(&[0, 0, 0, 6], &[0xff, 0xff, 1]),
         Record::default(),
     ];
     for record in damaged {
-        let refused = matches!(ControlRecord::decode(&record), Err(BatchError::MalformedControl(_)));
+        let refused = matches!(
+            ControlRecord::decode(&record),
+            Err(BatchError::MalformedControl(_))
+        );
         assert!(refused, "{record:?}");
     }
-    assert_eq!(ControlRecordType::from_key(&ControlRecordType::KRaftVoters.key()), Ok(Some(ControlRecordType::KRaftVoters)));
+    assert_eq!(
+        ControlRecordType::from_key(&ControlRecordType::KRaftVoters.key()),
+        Ok(Some(ControlRecordType::KRaftVoters))
+    );
 }
 
 fn leader_change(version: i16) -> ControlRecord {
-    let voter = |voter_id| LeaderChangeVoter { voter_id, ..LeaderChangeVoter::default() };
+    let voter = |voter_id| LeaderChangeVoter {
+        voter_id,
+        ..LeaderChangeVoter::default()
+    };
     ControlRecord::LeaderChange(LeaderChangeMessage {
         version,
         leader_id: 2,
@@ -146,7 +176,10 @@ fn voters() -> ControlRecord {
         port: 9093,
         ..VoterEndpoint::default()
     };
-    let range = KRaftVersionFeature { max_supported_version: 1, ..KRaftVersionFeature::default() };
+    let range = KRaftVersionFeature {
+        max_supported_version: 1,
+        ..KRaftVersionFeature::default()
+    };
     let voter = Voter {
         voter_id: 1,
         voter_directory_id: Uuid(((1_u128 << 64) | 2).to_be_bytes()),
@@ -154,21 +187,31 @@ fn voters() -> ControlRecord {
         k_raft_version_feature: range,
         ..Voter::default()
     };
-    ControlRecord::KRaftVoters(VotersRecord { voters: vec![voter], ..VotersRecord::default() })
+    ControlRecord::KRaftVoters(VotersRecord {
+        voters: vec![voter],
+        ..VotersRecord::default()
+    })
 }
 
 fn decode_only(bytes: Bytes) -> ControlRecord {
     let batch = RecordBatch::new(bytes).unwrap();
     assert_eq!(batch.validate(), Ok(()));
     assert!(batch.is_control());
-    assert_eq!(batch.validate_produced(), Err(BatchError::ControlFromClient));
+    assert_eq!(
+        batch.validate_produced(),
+        Err(BatchError::ControlFromClient)
+    );
     let records: Vec<_> = batch.records(0).unwrap().collect::<Result<_, _>>().unwrap();
-    let [record] = records.as_slice() else { panic!("one record expected, found {}", records.len()) };
+    let [record] = records.as_slice() else {
+        panic!("one record expected, found {}", records.len())
+    };
     ControlRecord::decode(record).unwrap().unwrap()
 }
 
 fn from_hex(text: &str) -> Bytes {
     assert!(text.len() >= HEADER_HEX);
     let digits = (0..text.len()).step_by(2);
-    digits.map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+    digits
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+        .collect()
 }

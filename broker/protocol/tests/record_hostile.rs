@@ -1,8 +1,8 @@
 //! Bytes from an attacker: no panic, no unbounded memory, and no false acceptance that matters.
 
 use broker_protocol::record::{
-    Batch, BatchBuilder, BatchError, BatchOptions, BatchView, Batches, Compression, ControlRecord, Header,
-    RecordBatch, RecordBatches, compress, crc32c, decompress,
+    Batch, BatchBuilder, BatchError, BatchOptions, BatchView, Batches, Compression, ControlRecord,
+    Header, RecordBatch, RecordBatches, compress, crc32c, decompress,
 };
 use bytes::{BufMut, Bytes, BytesMut};
 use proptest::collection::vec;
@@ -72,9 +72,15 @@ fn bombs_end_at_the_limit() {
     let zeros = vec![0; 8 << 20];
     for codec in Compression::ALL {
         let bomb = compress(codec, &zeros);
-        let expected = BatchError::DecompressedTooLarge { compression: codec, limit_bytes: LIMIT_BYTES };
+        let expected = BatchError::DecompressedTooLarge {
+            compression: codec,
+            limit_bytes: LIMIT_BYTES,
+        };
         assert_eq!(decompress(codec, &bomb, LIMIT_BYTES), Err(expected));
-        assert_eq!(decompress(codec, &bomb, zeros.len()).map(|out| out.len()), Ok(zeros.len()));
+        assert_eq!(
+            decompress(codec, &bomb, zeros.len()).map(|out| out.len()),
+            Ok(zeros.len())
+        );
     }
 }
 
@@ -85,9 +91,17 @@ fn declared_sizes_are_not_believed() {
     let corrupt = Err(BatchError::CorruptCompression(Compression::Snappy));
     assert_eq!(decompress(Compression::Snappy, &raw, usize::MAX), corrupt);
     let framed = [&b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01\0\0\0\x06"[..], &raw].concat();
-    assert_eq!(decompress(Compression::Snappy, &framed, usize::MAX), corrupt);
+    assert_eq!(
+        decompress(Compression::Snappy, &framed, usize::MAX),
+        corrupt
+    );
     // Zstd: a frame that declares 2^63 bytes of content.
-    let zstd = [&[0x28, 0xb5, 0x2f, 0xfd, 0xe0][..], &[0, 0, 0, 0, 0, 0, 0, 0x80], &[1, 0, 0]].concat();
+    let zstd = [
+        &[0x28, 0xb5, 0x2f, 0xfd, 0xe0][..],
+        &[0, 0, 0, 0, 0, 0, 0, 0x80],
+        &[1, 0, 0],
+    ]
+    .concat();
     assert!(decompress(Compression::Zstd, &zstd, usize::MAX).is_err());
     // Records: 2^31 - 1 records, a 2 GiB record, 2^31 - 1 headers, a 2 GiB key.
     let huge = [0xfe, 0xff, 0xff, 0xff, 0x0f];
@@ -98,38 +112,70 @@ fn declared_sizes_are_not_believed() {
     ] {
         let batch = with_payload(Compression::None, i32::MAX, &body);
         assert_eq!(batch.validate_produced(), Ok(()));
-        assert!(batch.validate_produced_records(usize::MAX).is_err(), "{body:?}");
-        assert!(batch.records(usize::MAX).unwrap().any(|record| record.is_err()), "{body:?}");
+        assert!(
+            batch.validate_produced_records(usize::MAX).is_err(),
+            "{body:?}"
+        );
+        assert!(
+            batch
+                .records(usize::MAX)
+                .unwrap()
+                .any(|record| record.is_err()),
+            "{body:?}"
+        );
     }
 }
 
 #[test]
 fn truncated_compressed_data_is_an_error() {
-    for codec in [Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd] {
+    for codec in [
+        Compression::Gzip,
+        Compression::Snappy,
+        Compression::Lz4,
+        Compression::Zstd,
+    ] {
         let payload = sample(codec).payload().to_vec();
         for length in 0..payload.len() - 8 {
             // An lz4 frame may end early at a block; then the records are missing.
             let batch = with_payload(codec, 20, &payload[..length]);
             assert_eq!(batch.validate_produced(), Ok(()));
             let refused = batch.validate_produced_records(LIMIT_BYTES).is_err();
-            assert!(refused, "{codec} cut to {length} of {} bytes", payload.len());
+            assert!(
+                refused,
+                "{codec} cut to {length} of {} bytes",
+                payload.len()
+            );
         }
     }
 }
 
 #[test]
 fn snappy_without_framing_is_read() {
-    let block = snap::raw::Encoder::new().compress_vec(&[b'a'; 1000]).unwrap();
-    assert_eq!(decompress(Compression::Snappy, &block, LIMIT_BYTES), Ok(vec![b'a'; 1000]));
+    let block = snap::raw::Encoder::new()
+        .compress_vec(&[b'a'; 1000])
+        .unwrap();
+    assert_eq!(
+        decompress(Compression::Snappy, &block, LIMIT_BYTES),
+        Ok(vec![b'a'; 1000])
+    );
 }
 
 /// Runs everything that reads a batch; whatever it says, it must return.
 fn exercise(bytes: &[u8]) {
     let mut batches = Batches::new(bytes);
     for batch in batches.by_ref().flatten() {
-        let _ = (batch.validate(), batch.validate_produced(), format!("{batch:?}"));
+        let _ = (
+            batch.validate(),
+            batch.validate_produced(),
+            format!("{batch:?}"),
+        );
         let _ = batch.validate_produced_records(LIMIT_BYTES);
-        let _ = (batch.last_offset(), batch.next_offset(), batch.last_sequence(), batch.delete_horizon());
+        let _ = (
+            batch.last_offset(),
+            batch.next_offset(),
+            batch.last_sequence(),
+            batch.delete_horizon(),
+        );
     }
     assert!(batches.complete_bytes() <= bytes.len());
     for batch in RecordBatches::new(Bytes::copy_from_slice(bytes)).flatten() {
@@ -140,10 +186,21 @@ fn exercise(bytes: &[u8]) {
 }
 
 fn sample(compression: Compression) -> RecordBatch {
-    let mut builder = BatchBuilder::new(BatchOptions { compression, ..BatchOptions::default() });
-    let header = Header { key: Bytes::from_static(b"h"), value: None };
+    let mut builder = BatchBuilder::new(BatchOptions {
+        compression,
+        ..BatchOptions::default()
+    });
+    let header = Header {
+        key: Bytes::from_static(b"h"),
+        value: None,
+    };
     for timestamp in 0..20 {
-        builder.append(timestamp, Some(b"key"), Some(b"value value value"), std::slice::from_ref(&header));
+        builder.append(
+            timestamp,
+            Some(b"key"),
+            Some(b"value value value"),
+            std::slice::from_ref(&header),
+        );
     }
     builder.build()
 }

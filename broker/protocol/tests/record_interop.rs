@@ -1,7 +1,8 @@
 //! Batches against the crate kafka-protocol, an independent implementation, both ways and in every codec.
 
 use broker_protocol::record::{
-    BatchBuilder, BatchOptions, Compression, Header, Record, RecordBatch, RecordBatches, TimestampType,
+    BatchBuilder, BatchOptions, Compression, Header, Record, RecordBatch, RecordBatches,
+    TimestampType,
 };
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::protocol::StrBytes;
@@ -53,16 +54,33 @@ proptest! {
 
 #[test]
 fn large_records_cross_the_blocks_of_every_codec() {
-    let noise: Vec<u8> = (0..200_000_u32).map(|i| i.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
-    let mut batch = plain(vec![(Some(Bytes::from(noise)), Some(Bytes::from(vec![b'x'; 300_000])))]);
-    batch.records.push(TestRecord { timestamp: 7, key: None, value: Some(Bytes::new()), headers: Vec::new() });
+    let noise: Vec<u8> = (0..200_000_u32)
+        .map(|i| i.wrapping_mul(2_654_435_761).to_be_bytes()[0])
+        .collect();
+    let mut batch = plain(vec![(
+        Some(Bytes::from(noise)),
+        Some(Bytes::from(vec![b'x'; 300_000])),
+    )]);
+    batch.records.push(TestRecord {
+        timestamp: 7,
+        key: None,
+        value: Some(Bytes::new()),
+        headers: Vec::new(),
+    });
     for codec in Compression::ALL {
         let built = batch.build(codec);
         let decoded = theirs::RecordBatchDecoder::decode(&mut built.clone().into_bytes()).unwrap();
         assert_eq!(decoded.records, batch.theirs(), "{codec}");
         let written = encode_theirs(&batch.theirs(), codec);
-        let records = RecordBatch::new(written).unwrap().records(LIMIT_BYTES).unwrap();
-        assert_eq!(records.collect::<Result<Vec<_>, _>>().unwrap(), batch.ours(), "{codec}");
+        let records = RecordBatch::new(written)
+            .unwrap()
+            .records(LIMIT_BYTES)
+            .unwrap();
+        assert_eq!(
+            records.collect::<Result<Vec<_>, _>>().unwrap(),
+            batch.ours(),
+            "{codec}"
+        );
     }
 }
 
@@ -86,7 +104,12 @@ struct TestRecord {
 }
 
 fn plain(pairs: Vec<(Option<Bytes>, Option<Bytes>)>) -> TestBatch {
-    let record = |(key, value)| TestRecord { timestamp: 5, key, value, headers: Vec::new() };
+    let record = |(key, value)| TestRecord {
+        timestamp: 5,
+        key,
+        value,
+        headers: Vec::new(),
+    };
     TestBatch {
         base_offset: 0,
         producer_id: -1,
@@ -104,21 +127,44 @@ fn bytes() -> impl Strategy<Value = Bytes> {
 fn headers() -> impl Strategy<Value = Vec<Header>> {
     vec(option::of(bytes()), 0..4).prop_map(|values| {
         let keyed = values.into_iter().enumerate();
-        keyed.map(|(index, value)| Header { key: Bytes::from(format!("k{index}")), value }).collect()
+        keyed
+            .map(|(index, value)| Header {
+                key: Bytes::from(format!("k{index}")),
+                value,
+            })
+            .collect()
     })
 }
 
 fn record() -> impl Strategy<Value = TestRecord> {
     let timestamp = prop_oneof![0..2_000_000_000_000_i64, Just(0)];
-    (timestamp, option::of(bytes()), option::of(bytes()), headers())
-        .prop_map(|(timestamp, key, value, headers)| TestRecord { timestamp, key, value, headers })
+    (
+        timestamp,
+        option::of(bytes()),
+        option::of(bytes()),
+        headers(),
+    )
+        .prop_map(|(timestamp, key, value, headers)| TestRecord {
+            timestamp,
+            key,
+            value,
+            headers,
+        })
 }
 
 fn batch() -> impl Strategy<Value = TestBatch> {
     let producer = option::of((0..i64::MAX, 0..i16::MAX, 0..1_000_000_i32, any::<bool>()));
     (0..1_i64 << 40, producer, vec(record(), 1..40)).prop_map(|(base_offset, producer, records)| {
-        let (producer_id, producer_epoch, base_sequence, transactional) = producer.unwrap_or((-1, -1, -1, false));
-        TestBatch { base_offset, producer_id, producer_epoch, base_sequence, transactional, records }
+        let (producer_id, producer_epoch, base_sequence, transactional) =
+            producer.unwrap_or((-1, -1, -1, false));
+        TestBatch {
+            base_offset,
+            producer_id,
+            producer_epoch,
+            base_sequence,
+            transactional,
+            records,
+        }
     })
 }
 
@@ -137,8 +183,17 @@ impl TestBatch {
         });
         for record in &self.records {
             let before = builder.estimated_size();
-            let bound = BatchBuilder::record_size_max(record.key.as_deref(), record.value.as_deref(), &record.headers);
-            builder.append(record.timestamp, record.key.as_deref(), record.value.as_deref(), &record.headers);
+            let bound = BatchBuilder::record_size_max(
+                record.key.as_deref(),
+                record.value.as_deref(),
+                &record.headers,
+            );
+            builder.append(
+                record.timestamp,
+                record.key.as_deref(),
+                record.value.as_deref(),
+                &record.headers,
+            );
             assert!(builder.estimated_size() - before <= bound);
         }
         builder.build()
@@ -158,7 +213,9 @@ impl TestBatch {
 
     fn theirs(&self) -> Vec<theirs::Record> {
         let numbered = (0..).zip(&self.records);
-        numbered.map(|(delta, record)| self.their_record(delta, record)).collect()
+        numbered
+            .map(|(delta, record)| self.their_record(delta, record))
+            .collect()
     }
 
     fn their_record(&self, delta: i32, record: &TestRecord) -> theirs::Record {
@@ -176,7 +233,11 @@ impl TestBatch {
             timestamp: record.timestamp,
             key: record.key.clone(),
             value: record.value.clone(),
-            headers: record.headers.iter().map(|header| (name(header), header.value.clone())).collect(),
+            headers: record
+                .headers
+                .iter()
+                .map(|header| (name(header), header.value.clone()))
+                .collect(),
         }
     }
 }
@@ -193,7 +254,10 @@ fn their_codec(codec: Compression) -> theirs::Compression {
 
 fn encode_theirs(records: &[theirs::Record], codec: Compression) -> Bytes {
     let mut out = BytesMut::new();
-    let options = theirs::RecordEncodeOptions { version: 2, compression: their_codec(codec) };
+    let options = theirs::RecordEncodeOptions {
+        version: 2,
+        compression: their_codec(codec),
+    };
     theirs::RecordBatchEncoder::encode(&mut out, records, &options).unwrap();
     out.freeze()
 }

@@ -4,6 +4,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 
 use crate::schema::{Field, Schema, Tag};
+use crate::versions::Versions;
 
 pub fn expand(schema: &Schema) -> TokenStream {
     let default = expand_default(schema);
@@ -42,7 +43,7 @@ fn unknown_initializer(schema: &Schema, value: &TokenStream) -> TokenStream {
 
 fn expand_encode(schema: &Schema) -> TokenStream {
     let (name, text) = (&schema.name, schema.name.to_string());
-    let exists = schema.versions.test();
+    let exists = exists(schema);
     let flexible = schema.flexible.test();
     let fields = schema.fields.iter().map(|field| encode_field(field, &text));
     let tagged = encode_tagged(schema, &text);
@@ -62,6 +63,10 @@ fn expand_encode(schema: &Schema) -> TokenStream {
             }
         }
     }
+}
+
+fn exists(schema: &Schema) -> TokenStream {
+    schema.versions.map_or(quote!(true), Versions::test_unchecked)
 }
 
 fn encode_field(field: &Field, structure: &str) -> TokenStream {
@@ -155,7 +160,7 @@ fn encode_tagged_field(field: &Field, tag: Tag, structure: &str) -> TokenStream 
 
 fn expand_decode(schema: &Schema) -> TokenStream {
     let (name, text) = (&schema.name, schema.name.to_string());
-    let exists = schema.versions.test();
+    let exists = exists(schema);
     let flexible = schema.flexible.test();
     let fields = schema.fields.iter().map(|field| decode_field(field, &text));
     let tagged = decode_tagged(schema, &text);

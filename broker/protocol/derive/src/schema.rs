@@ -11,8 +11,8 @@ const UNKNOWN_TAGGED_FIELDS: &str = "unknown_tagged_fields";
 
 pub struct Schema {
     pub name: Ident,
-    /// Versions in which the structure exists; checked on both sides.
-    pub versions: Versions,
+    /// Versions in which the structure exists, checked on both sides; `None` for nested structures.
+    pub versions: Option<Versions>,
     pub flexible: Versions,
     pub fields: Vec<Field>,
     pub has_unknown_tagged_fields: bool,
@@ -77,18 +77,16 @@ impl Schema {
     }
 }
 
-fn message_attributes(input: &DeriveInput) -> syn::Result<(Versions, Versions)> {
-    let (mut versions, mut flexible) = (Versions::ALL, Versions::NONE);
+fn message_attributes(input: &DeriveInput) -> syn::Result<(Option<Versions>, Versions)> {
+    let (mut versions, mut flexible) = (None, Versions::NONE);
     for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("message")) {
         attribute.parse_nested_meta(|meta| {
-            let target = if meta.path.is_ident("versions") {
-                &mut versions
-            } else if meta.path.is_ident("flexible") {
-                &mut flexible
-            } else {
-                return Err(meta.error("expected `versions` or `flexible`"));
-            };
-            *target = Versions::parse(&meta.value()?.parse::<LitStr>()?)?;
+            let name = meta.path.require_ident()?.to_string();
+            match name.as_str() {
+                "versions" => versions = Some(Versions::parse(&meta.value()?.parse::<LitStr>()?)?),
+                "flexible" => flexible = Versions::parse(&meta.value()?.parse::<LitStr>()?)?,
+                _ => return Err(meta.error("expected `versions` or `flexible`")),
+            }
             Ok(())
         })?;
     }

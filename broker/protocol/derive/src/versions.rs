@@ -13,7 +13,6 @@ pub struct Versions {
 
 impl Versions {
     pub const NONE: Versions = Versions { low: 0, high: -1 };
-    pub const ALL: Versions = Versions { low: 0, high: i16::MAX };
 
     pub fn parse(literal: &LitStr) -> syn::Result<Versions> {
         parse_text(&literal.value())
@@ -28,7 +27,13 @@ impl Versions {
         other.is_empty() || (self.low <= other.low && other.high <= self.high)
     }
 
-    /// An expression of type bool over the variable `version`.
+    /// Like [`Versions::test`], for a version that nobody checked yet: it may be negative.
+    pub fn test_unchecked(self) -> TokenStream {
+        let Versions { low, high } = self;
+        quote!((#low..=#high).contains(&version))
+    }
+
+    /// An expression of type bool over the variable `version`, which is not negative.
     pub fn test(self) -> TokenStream {
         let Versions { low, high } = self;
         match (low, high) {
@@ -63,7 +68,7 @@ mod tests {
 
     #[test]
     fn kafkas_notation_is_understood() {
-        assert_eq!(parse_text("0+"), Some(Versions::ALL));
+        assert_eq!(parse_text("0+"), Some(Versions { low: 0, high: i16::MAX }));
         assert_eq!(parse_text("3-7"), Some(Versions { low: 3, high: 7 }));
         assert_eq!(parse_text("4"), Some(Versions { low: 4, high: 4 }));
         assert_eq!(parse_text("none"), Some(Versions::NONE));

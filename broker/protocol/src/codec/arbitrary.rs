@@ -54,12 +54,14 @@ impl Generator {
         if !self.one_in(4) {
             return fields;
         }
+        let gap = if self.one_in(2) { 3 } else { 300 };
         let mut tag = 0;
-        for _ in 0..self.below(3) {
-            tag += 1 + u32::try_from(self.below(300)).expect("below 300");
+        for _ in 0..self.below(4) {
+            tag += u32::try_from(self.below(gap)).expect("below 300");
             if !known.contains(&tag) {
                 fields.push(TaggedField { tag, data: self.bytes() });
             }
+            tag += 1;
         }
         fields
     }

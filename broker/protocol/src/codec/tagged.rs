@@ -11,30 +11,38 @@ pub struct TaggedField {
     pub data: Bytes,
 }
 
-/// Unknown tagged fields of one structure, in tag order.
+/// Unknown tagged fields of one structure, in tag order. One word, because every structure has it and
+/// almost none needs it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TaggedFields(Vec<TaggedField>);
+pub struct TaggedFields(Option<Box<NonEmpty>>);
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct NonEmpty {
+    fields: Vec<TaggedField>,
+}
 
 impl TaggedFields {
+    #[inline]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.is_none()
     }
 
-    pub fn iter(&self) -> std::slice::Iter<'_, TaggedField> {
-        self.0.iter()
+    pub fn as_slice(&self) -> &[TaggedField] {
+        self.0.as_ref().map_or(&[], |some| &some.fields)
     }
 
     /// Appends a field. Tags must grow; encoding reports it if they do not.
     pub fn push(&mut self, field: TaggedField) {
-        self.0.push(field);
+        self.0.get_or_insert_default().fields.push(field);
     }
 
     /// Writes how many fields follow, `known` ones included.
     pub fn begin(&self, writer: &mut Writer, known: usize) -> Result<TaggedFieldsWriter<'_>, EncodeError> {
-        let count = known + self.0.len();
+        let rest = self.as_slice();
+        let count = known + rest.len();
         let count = u32::try_from(count).map_err(|_| EncodeError::new(EncodeErrorKind::TooLong(count)))?;
         writer.unsigned_varint(count);
-        Ok(TaggedFieldsWriter { rest: &self.0, previous: None })
+        Ok(TaggedFieldsWriter { rest, previous: None })
     }
 }
 
