@@ -16,9 +16,9 @@ mod topic;
 mod transaction;
 
 pub use broker::{
-    BrokerEndpoint, BrokerFeature, BrokerRegistrationChangeRecord, ControllerEndpoint, ControllerFeature,
-    FenceBrokerRecord, RegisterBrokerRecord, RegisterControllerRecord, UnfenceBrokerRecord,
-    UnregisterBrokerRecord,
+    BrokerEndpoint, BrokerFeature, BrokerRegistrationChangeRecord, ControllerEndpoint,
+    ControllerFeature, FenceBrokerRecord, RegisterBrokerRecord, RegisterControllerRecord,
+    UnfenceBrokerRecord, UnregisterBrokerRecord,
 };
 pub use cluster::{
     ClientQuotaRecord, ConfigRecord, EntityData, FeatureLevelRecord, NoOpRecord, ProducerIdsRecord,
@@ -28,7 +28,12 @@ pub use security::{
     AccessControlEntryRecord, DelegationTokenRecord, RemoveAccessControlEntryRecord,
     RemoveDelegationTokenRecord, RemoveUserScramCredentialRecord, UserScramCredentialRecord,
 };
-pub use topic::{ClearElrRecord, PartitionChangeRecord, PartitionRecord, RemoveTopicRecord, TopicRecord};
+pub use topic::{
+    ClearElrRecord, PartitionChangeRecord, PartitionRecord, RemoveTopicRecord, TopicRecord,
+};
 pub use transaction::{
     AbortTransactionRecord, BeginTransactionRecord, EndTransactionRecord, ZkMigrationStateRecord,
 };
+
+#[cfg(test)]
+mod tests;

@@ -28,8 +28,8 @@ pub use builder::{BatchBuilder, BatchOptions};
 pub use compression::{Compression, compress, decompress};
 pub use control::{
     ControlRecord, ControlRecordType, EndTxnMarker, KRaftVersionFeature, KRaftVersionRecord,
-    LeaderChangeMessage, LeaderChangeVoter, SnapshotFooterRecord, SnapshotHeaderRecord, Voter, VoterEndpoint,
-    VotersRecord, control_batch,
+    LeaderChangeMessage, LeaderChangeVoter, SnapshotFooterRecord, SnapshotHeaderRecord, Voter,
+    VoterEndpoint, VotersRecord, control_batch,
 };
 pub use crc::crc32c;
 pub use decode::{Header, RawHeaders, RawRecord, RawRecords, Record, Records};

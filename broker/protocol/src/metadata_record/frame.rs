@@ -169,6 +169,8 @@ impl MetadataRecord {
 }
 
 fn known_version(name: &'static str, version: u32, max: i16) -> Result<i16, MetadataRecordError> {
-    let known = i16::try_from(version).ok().filter(|&version| version <= max);
+    let known = i16::try_from(version)
+        .ok()
+        .filter(|&version| version <= max);
     known.ok_or(MetadataRecordError::UnknownVersion { name, version })
 }

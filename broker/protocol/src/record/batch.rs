@@ -53,7 +53,10 @@ impl<B: AsRef<[u8]>> Batch<B> {
         match frame_size(bytes.as_ref())? {
             Some(size) if size == actual => Ok(Batch { bytes }),
             Some(declared) => Err(BatchError::LengthMismatch { declared, actual }),
-            None => Err(BatchError::LengthMismatch { declared: HEADER_SIZE, actual }),
+            None => Err(BatchError::LengthMismatch {
+                declared: HEADER_SIZE,
+                actual,
+            }),
         }
     }
 
@@ -69,7 +72,9 @@ impl<B: AsRef<[u8]>> Batch<B> {
 
     /// The same batch, borrowed.
     pub fn view(&self) -> BatchView<'_> {
-        Batch { bytes: self.bytes.as_ref() }
+        Batch {
+            bytes: self.bytes.as_ref(),
+        }
     }
 
     /// Bytes of the whole batch, header included.
@@ -136,7 +141,8 @@ impl<B: AsRef<[u8]>> Batch<B> {
 
     /// Offset of the last record the batch was written with (compaction may have removed it).
     pub fn last_offset(&self) -> i64 {
-        self.base_offset().wrapping_add(i64::from(self.last_offset_delta()))
+        self.base_offset()
+            .wrapping_add(i64::from(self.last_offset_delta()))
     }
 
     /// The offset after this batch.
@@ -165,7 +171,11 @@ impl<B: AsRef<[u8]>> Batch<B> {
     }
 
     pub fn timestamp_type(&self) -> TimestampType {
-        if self.has(LOG_APPEND_TIME_BIT) { TimestampType::LogAppendTime } else { TimestampType::CreateTime }
+        if self.has(LOG_APPEND_TIME_BIT) {
+            TimestampType::LogAppendTime
+        } else {
+            TimestampType::CreateTime
+        }
     }
 
     pub fn compression(&self) -> Result<Compression, BatchError> {
@@ -188,7 +198,9 @@ impl<B: AsRef<[u8]>> Batch<B> {
     }
 
     fn field<const N: usize>(&self, at: usize) -> [u8; N] {
-        self.as_bytes()[at..at + N].try_into().expect("a batch has a whole header")
+        self.as_bytes()[at..at + N]
+            .try_into()
+            .expect("a batch has a whole header")
     }
 }
 

@@ -3,14 +3,15 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::batch::{
-    ATTRIBUTES, BASE_OFFSET, BASE_SEQUENCE, BASE_TIMESTAMP, CONTROL_BIT, COUNT, CRC, DELETE_HORIZON_BIT,
-    HEADER_SIZE, LAST_OFFSET_DELTA, LENGTH, LOG_APPEND_TIME_BIT, LOG_OVERHEAD, MAGIC, MAGIC_AT, MAX_TIMESTAMP,
-    PARTITION_LEADER_EPOCH, PRODUCER_EPOCH, PRODUCER_ID, TRANSACTIONAL_BIT,
+    ATTRIBUTES, BASE_OFFSET, BASE_SEQUENCE, BASE_TIMESTAMP, CONTROL_BIT, COUNT, CRC,
+    DELETE_HORIZON_BIT, HEADER_SIZE, LAST_OFFSET_DELTA, LENGTH, LOG_APPEND_TIME_BIT, LOG_OVERHEAD,
+    MAGIC, MAGIC_AT, MAX_TIMESTAMP, PARTITION_LEADER_EPOCH, PRODUCER_EPOCH, PRODUCER_ID,
+    TRANSACTIONAL_BIT,
 };
 use super::varint::{put_varint, put_varlong, varint_size, varlong_size};
 use super::{
-    Batch, Compression, Header, NO_PARTITION_LEADER_EPOCH, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE,
-    NO_TIMESTAMP, RecordBatch, TimestampType, compress, crc32c,
+    Batch, Compression, Header, NO_PARTITION_LEADER_EPOCH, NO_PRODUCER_EPOCH, NO_PRODUCER_ID,
+    NO_SEQUENCE, NO_TIMESTAMP, RecordBatch, TimestampType, compress, crc32c,
 };
 
 /// Header fields of a batch to build; the default is a plain producer batch at offset 0.
@@ -105,7 +106,10 @@ impl BatchBuilder {
         value: Option<&[u8]>,
         headers: &[Header],
     ) -> i32 {
-        let delta = self.last_offset_delta.checked_add(1).expect("a batch holds less than 2^31 offsets");
+        let delta = self
+            .last_offset_delta
+            .checked_add(1)
+            .expect("a batch holds less than 2^31 offsets");
         self.put_record(delta, timestamp, key, value, headers);
         delta
     }
@@ -122,7 +126,10 @@ impl BatchBuilder {
         let base = self.options.base_offset;
         let delta = i32::try_from(offset - base).expect("a batch spans less than 2^31 offsets");
         let last = self.last_offset_delta;
-        assert!(delta > last, "offset {offset} is not after delta {last} from base {base}");
+        assert!(
+            delta > last,
+            "offset {offset} is not after delta {last} from base {base}"
+        );
         self.put_record(delta, timestamp, key, value, headers);
     }
 
@@ -156,7 +163,10 @@ impl BatchBuilder {
 
     /// The batch, ending at the last record appended. At least one record must have been.
     pub fn build(self) -> RecordBatch {
-        assert!(self.count > 0, "a batch without records needs its last offset");
+        assert!(
+            self.count > 0,
+            "a batch without records needs its last offset"
+        );
         let last_offset_delta = self.last_offset_delta;
         self.finish(last_offset_delta)
     }
@@ -164,8 +174,12 @@ impl BatchBuilder {
     /// The batch, ending at `last_offset`: what compaction writes when the last records, or all, are gone.
     pub fn build_until(self, last_offset: i64) -> RecordBatch {
         let (base, last) = (self.options.base_offset, self.last_offset_delta);
-        let delta = i32::try_from(last_offset - base).expect("a batch spans less than 2^31 offsets");
-        assert!(delta >= last && delta >= 0, "last offset {last_offset} is before delta {last} from base {base}");
+        let delta =
+            i32::try_from(last_offset - base).expect("a batch spans less than 2^31 offsets");
+        assert!(
+            delta >= last && delta >= 0,
+            "last offset {last_offset} is before delta {last} from base {base}"
+        );
         self.finish(delta)
     }
 
@@ -179,7 +193,9 @@ impl BatchBuilder {
             self.buffer.extend_from_slice(&compressed);
         }
         self.put_header(last_offset_delta);
-        Batch { bytes: Bytes::from(self.buffer) }
+        Batch {
+            bytes: Bytes::from(self.buffer),
+        }
     }
 
     fn put_header(&mut self, last_offset_delta: i32) {
@@ -190,7 +206,11 @@ impl BatchBuilder {
         let out = &mut self.buffer;
         put(out, BASE_OFFSET, options.base_offset.to_be_bytes());
         put(out, LENGTH, length.to_be_bytes());
-        put(out, PARTITION_LEADER_EPOCH, options.partition_leader_epoch.to_be_bytes());
+        put(
+            out,
+            PARTITION_LEADER_EPOCH,
+            options.partition_leader_epoch.to_be_bytes(),
+        );
         put(out, MAGIC_AT, MAGIC.to_be_bytes());
         put(out, ATTRIBUTES, attributes.to_be_bytes());
         put(out, LAST_OFFSET_DELTA, last_offset_delta.to_be_bytes());
@@ -237,7 +257,8 @@ fn body_size(
     value: Option<&[u8]>,
     headers: &[Header],
 ) -> usize {
-    let header_size = |header: &Header| nullable_size(Some(&header.key)) + nullable_size(header.value.as_deref());
+    let header_size =
+        |header: &Header| nullable_size(Some(&header.key)) + nullable_size(header.value.as_deref());
     1 + varlong_size(timestamp_delta)
         + varint_size(offset_delta)
         + nullable_size(key)
@@ -247,7 +268,9 @@ fn body_size(
 }
 
 fn nullable_size(field: Option<&[u8]>) -> usize {
-    field.map_or(varint_size(-1), |bytes| varint_size(length_field(bytes.len())) + bytes.len())
+    field.map_or(varint_size(-1), |bytes| {
+        varint_size(length_field(bytes.len())) + bytes.len()
+    })
 }
 
 fn length_field(length: usize) -> i32 {

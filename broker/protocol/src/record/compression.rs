@@ -58,7 +58,9 @@ impl Compression {
 
     /// The codec of a `compression.type` value.
     pub fn from_name(name: &str) -> Option<Compression> {
-        Compression::ALL.into_iter().find(|codec| codec.name() == name)
+        Compression::ALL
+            .into_iter()
+            .find(|codec| codec.name() == name)
     }
 }
 
@@ -75,23 +77,33 @@ pub fn compress(compression: Compression, bytes: &[u8]) -> Vec<u8> {
         Compression::Gzip => gzip(bytes),
         Compression::Snappy => snappy::compress(bytes),
         Compression::Lz4 => lz4(bytes),
-        Compression::Zstd => {
-            zstd::encode_all(bytes, zstd::DEFAULT_COMPRESSION_LEVEL).expect("memory to memory does not fail")
-        }
+        Compression::Zstd => zstd::encode_all(bytes, zstd::DEFAULT_COMPRESSION_LEVEL)
+            .expect("memory to memory does not fail"),
     }
 }
 
 /// Decompresses into at most `limit_bytes`; memory grows with what comes out, not with what the input declares.
-pub fn decompress(compression: Compression, bytes: &[u8], limit_bytes: usize) -> Result<Vec<u8>, BatchError> {
+pub fn decompress(
+    compression: Compression,
+    bytes: &[u8],
+    limit_bytes: usize,
+) -> Result<Vec<u8>, BatchError> {
     match compression {
         Compression::None => read_bounded(bytes, compression, limit_bytes),
-        Compression::Gzip => read_bounded(flate2::bufread::MultiGzDecoder::new(bytes), compression, limit_bytes),
+        Compression::Gzip => read_bounded(
+            flate2::bufread::MultiGzDecoder::new(bytes),
+            compression,
+            limit_bytes,
+        ),
         Compression::Snappy => snappy::decompress(bytes, limit_bytes),
-        Compression::Lz4 => {
-            read_bounded(lz4_flex::frame::FrameDecoder::new(bytes), compression, limit_bytes)
-        }
+        Compression::Lz4 => read_bounded(
+            lz4_flex::frame::FrameDecoder::new(bytes),
+            compression,
+            limit_bytes,
+        ),
         Compression::Zstd => {
-            let decoder = zstd::Decoder::with_buffer(bytes).map_err(|_| BatchError::CorruptCompression(compression))?;
+            let decoder = zstd::Decoder::with_buffer(bytes)
+                .map_err(|_| BatchError::CorruptCompression(compression))?;
             read_bounded(decoder, compression, limit_bytes)
         }
     }
@@ -99,7 +111,9 @@ pub fn decompress(compression: Compression, bytes: &[u8], limit_bytes: usize) ->
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    encoder.write_all(bytes).expect("memory to memory does not fail");
+    encoder
+        .write_all(bytes)
+        .expect("memory to memory does not fail");
     encoder.finish().expect("memory to memory does not fail")
 }
 
@@ -109,17 +123,26 @@ fn lz4(bytes: &[u8]) -> Vec<u8> {
         .block_mode(lz4_flex::frame::BlockMode::Independent)
         .block_size(lz4_flex::frame::BlockSize::Max64KB);
     let mut encoder = lz4_flex::frame::FrameEncoder::with_frame_info(info, Vec::new());
-    encoder.write_all(bytes).expect("memory to memory does not fail");
+    encoder
+        .write_all(bytes)
+        .expect("memory to memory does not fail");
     encoder.finish().expect("memory to memory does not fail")
 }
 
-fn read_bounded(reader: impl Read, compression: Compression, limit_bytes: usize) -> Result<Vec<u8>, BatchError> {
+fn read_bounded(
+    reader: impl Read,
+    compression: Compression,
+    limit_bytes: usize,
+) -> Result<Vec<u8>, BatchError> {
     let limit = u64::try_from(limit_bytes).unwrap_or(u64::MAX);
     let mut out = Vec::new();
     let read = reader.take(limit.saturating_add(1)).read_to_end(&mut out);
     read.map_err(|_| BatchError::CorruptCompression(compression))?;
     if out.len() > limit_bytes {
-        return Err(BatchError::DecompressedTooLarge { compression, limit_bytes });
+        return Err(BatchError::DecompressedTooLarge {
+            compression,
+            limit_bytes,
+        });
     }
     Ok(out)
 }

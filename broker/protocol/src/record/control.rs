@@ -40,7 +40,9 @@ impl ControlRecordType {
 
     /// The type of an id; `None` is one of a later Kafka, to be skipped.
     pub fn from_id(id: i16) -> Option<ControlRecordType> {
-        ControlRecordType::ALL.get(usize::try_from(id).ok()?).copied()
+        ControlRecordType::ALL
+            .get(usize::try_from(id).ok()?)
+            .copied()
     }
 
     /// The id in the key.
@@ -216,13 +218,24 @@ impl ControlRecord {
 
     /// Reads a record of a control batch; `Ok(None)` is a type of a later Kafka, to be skipped.
     pub fn decode(record: &Record) -> Result<Option<ControlRecord>, BatchError> {
-        let key = record.key.as_deref().ok_or(BatchError::MalformedControl("key is null"))?;
-        let Some(record_type) = ControlRecordType::from_key(key)? else { return Ok(None) };
-        let value = record.value.clone().ok_or(BatchError::MalformedControl("value is null"))?;
+        let key = record
+            .key
+            .as_deref()
+            .ok_or(BatchError::MalformedControl("key is null"))?;
+        let Some(record_type) = ControlRecordType::from_key(key)? else {
+            return Ok(None);
+        };
+        let value = record
+            .value
+            .clone()
+            .ok_or(BatchError::MalformedControl("value is null"))?;
         ControlRecord::decode_value(record_type, value).map(Some)
     }
 
-    fn decode_value(record_type: ControlRecordType, value: Bytes) -> Result<ControlRecord, BatchError> {
+    fn decode_value(
+        record_type: ControlRecordType,
+        value: Bytes,
+    ) -> Result<ControlRecord, BatchError> {
         let committed = record_type == ControlRecordType::Commit;
         Ok(match record_type {
             ControlRecordType::Commit | ControlRecordType::Abort => {
@@ -231,9 +244,15 @@ impl ControlRecord {
             ControlRecordType::LeaderChange => {
                 ControlRecord::LeaderChange(decode_message(value, LEADER_CHANGE_VERSION_MAX)?)
             }
-            ControlRecordType::SnapshotHeader => ControlRecord::SnapshotHeader(decode_message(value, 0)?),
-            ControlRecordType::SnapshotFooter => ControlRecord::SnapshotFooter(decode_message(value, 0)?),
-            ControlRecordType::KRaftVersion => ControlRecord::KRaftVersion(decode_message(value, 0)?),
+            ControlRecordType::SnapshotHeader => {
+                ControlRecord::SnapshotHeader(decode_message(value, 0)?)
+            }
+            ControlRecordType::SnapshotFooter => {
+                ControlRecord::SnapshotFooter(decode_message(value, 0)?)
+            }
+            ControlRecordType::KRaftVersion => {
+                ControlRecord::KRaftVersion(decode_message(value, 0)?)
+            }
             ControlRecordType::KRaftVoters => ControlRecord::KRaftVoters(decode_message(value, 0)?),
         })
     }
@@ -259,7 +278,10 @@ impl EndTxnMarker {
         match value {
             [v0, v1, e0, e1, e2, e3, ..] if i16::from_be_bytes([*v0, *v1]) >= 0 => {
                 let coordinator_epoch = i32::from_be_bytes([*e0, *e1, *e2, *e3]);
-                Ok(EndTxnMarker { committed, coordinator_epoch })
+                Ok(EndTxnMarker {
+                    committed,
+                    coordinator_epoch,
+                })
             }
             _ => Err(BatchError::MalformedControl("transaction marker")),
         }
@@ -275,8 +297,12 @@ impl EndTxnMarker {
     /// The control batch that ends the transaction of a producer, at base offset 0 for the leader to patch.
     /// `timestamp` in ms.
     pub fn batch(self, producer_id: i64, producer_epoch: i16, timestamp: i64) -> RecordBatch {
-        let options =
-            BatchOptions { producer_id, producer_epoch, is_transactional: true, ..BatchOptions::default() };
+        let options = BatchOptions {
+            producer_id,
+            producer_epoch,
+            is_transactional: true,
+            ..BatchOptions::default()
+        };
         let record = ControlRecord::EndTxn(self);
         control_batch(options, timestamp, &[record]).expect("a marker has a fixed size")
     }
@@ -291,10 +317,18 @@ pub fn control_batch(
     timestamp: i64,
     records: &[ControlRecord],
 ) -> Result<RecordBatch, EncodeError> {
-    let mut builder = BatchBuilder::new(BatchOptions { is_control: true, ..options });
+    let mut builder = BatchBuilder::new(BatchOptions {
+        is_control: true,
+        ..options
+    });
     for record in records {
         let value = record.encode_value()?;
-        builder.append(timestamp, Some(&record.record_type().key()), Some(&value), &[]);
+        builder.append(
+            timestamp,
+            Some(&record.record_type().key()),
+            Some(&value),
+            &[],
+        );
     }
     Ok(builder.build())
 }
@@ -306,7 +340,9 @@ fn encode_message(message: &impl Encode, version: i16) -> Result<Bytes, EncodeEr
 }
 
 fn decode_message<M: Decode>(value: Bytes, version_max: i16) -> Result<M, BatchError> {
-    let declared = value.first_chunk::<2>().map(|bytes| i16::from_be_bytes(*bytes));
+    let declared = value
+        .first_chunk::<2>()
+        .map(|bytes| i16::from_be_bytes(*bytes));
     let declared = declared.filter(|&version| version >= 0);
     let declared = declared.ok_or(BatchError::MalformedControl("version"))?;
     let decoded = M::decode(&mut Reader::new(value), declared.min(version_max));

@@ -22,9 +22,15 @@ mod tests {
 
     #[test]
     fn every_length_agrees_with_the_bitwise_definition() {
-        let bytes: Vec<u8> = (0..600_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24).to_le_bytes()[0]).collect();
+        let bytes: Vec<u8> = (0..600_u32)
+            .map(|i| (i.wrapping_mul(2_654_435_761) >> 24).to_le_bytes()[0])
+            .collect();
         for length in 0..bytes.len() {
-            assert_eq!(crc32c(&bytes[..length]), bitwise(&bytes[..length]), "length {length}");
+            assert_eq!(
+                crc32c(&bytes[..length]),
+                bitwise(&bytes[..length]),
+                "length {length}"
+            );
         }
     }
 
@@ -33,7 +39,11 @@ mod tests {
         for byte in bytes {
             register ^= u32::from(*byte);
             for _ in 0..8 {
-                register = if register & 1 == 1 { (register >> 1) ^ 0x82f6_3b78 } else { register >> 1 };
+                register = if register & 1 == 1 {
+                    (register >> 1) ^ 0x82f6_3b78
+                } else {
+                    register >> 1
+                };
             }
         }
         !register

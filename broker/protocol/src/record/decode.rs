@@ -78,7 +78,12 @@ pub struct RawRecords<'a> {
 
 impl<'a> RawRecords<'a> {
     fn new(payload: &'a [u8], declared: i32) -> RawRecords<'a> {
-        RawRecords { cursor: Cursor::new(payload), declared, index: 0, done: false }
+        RawRecords {
+            cursor: Cursor::new(payload),
+            declared,
+            index: 0,
+            done: false,
+        }
     }
 
     fn step(&mut self) -> Result<Option<RawRecord<'a>>, BatchError> {
@@ -86,7 +91,9 @@ impl<'a> RawRecords<'a> {
         match (ended, empty) {
             (true, true) => Ok(None),
             (false, false) => read_record(&mut self.cursor, self.index).map(Some),
-            _ => Err(BatchError::RecordCount { declared: self.declared }),
+            _ => Err(BatchError::RecordCount {
+                declared: self.declared,
+            }),
         }
     }
 }
@@ -135,7 +142,10 @@ impl Records {
 
     fn step(&mut self) -> Option<Result<Record, BatchError>> {
         let rest = &self.payload[self.at..];
-        let mut raw = RawRecords { index: self.index, ..RawRecords::new(rest, self.declared) };
+        let mut raw = RawRecords {
+            index: self.index,
+            ..RawRecords::new(rest, self.declared)
+        };
         let record = raw.next()?;
         let consumed = rest.len() - raw.cursor.remaining();
         let resolved = record.map(|record| self.resolve(record));
@@ -147,7 +157,10 @@ impl Records {
     fn resolve(&self, raw: RawRecord<'_>) -> Record {
         let share = |slice: &[u8]| self.payload.slice_ref(slice);
         let timestamp = self.base_timestamp.wrapping_add(raw.timestamp_delta);
-        let headers = raw.headers.map(|(key, value)| Header { key: share(key), value: value.map(share) });
+        let headers = raw.headers.map(|(key, value)| Header {
+            key: share(key),
+            value: value.map(share),
+        });
         Record {
             offset: self.base_offset.wrapping_add(i64::from(raw.offset_delta)),
             timestamp: self.append_time.unwrap_or(timestamp),
@@ -206,7 +219,9 @@ impl BatchView<'_> {
 
     /// The same batch in a buffer of its own.
     pub fn to_record_batch(&self) -> RecordBatch {
-        Batch { bytes: Bytes::copy_from_slice(self.bytes) }
+        Batch {
+            bytes: Bytes::copy_from_slice(self.bytes),
+        }
     }
 }
 
@@ -214,7 +229,11 @@ fn read_record<'a>(cursor: &mut Cursor<'a>, index: i32) -> Result<RawRecord<'a>,
     let malformed = |what| BatchError::MalformedRecord { index, what };
     let length = cursor.varint().ok_or(malformed("length"))?;
     let length = usize::try_from(length).map_err(|_| malformed("negative length"))?;
-    let mut body = Cursor::new(cursor.take(length).ok_or(malformed("longer than the batch"))?);
+    let mut body = Cursor::new(
+        cursor
+            .take(length)
+            .ok_or(malformed("longer than the batch"))?,
+    );
     let record = RawRecord {
         attributes: i8::from_be_bytes([body.byte().ok_or(malformed("attributes"))?]),
         timestamp_delta: body.varlong().ok_or(malformed("timestamp delta"))?,
@@ -231,7 +250,10 @@ fn read_record<'a>(cursor: &mut Cursor<'a>, index: i32) -> Result<RawRecord<'a>,
 
 fn read_headers<'a>(body: &mut Cursor<'a>) -> Option<RawHeaders<'a>> {
     let left = usize::try_from(body.varint()?).ok()?;
-    let headers = RawHeaders { cursor: Cursor::new(body.rest()), left };
+    let headers = RawHeaders {
+        cursor: Cursor::new(body.rest()),
+        left,
+    };
     for _ in 0..left {
         read_header(body)?;
     }

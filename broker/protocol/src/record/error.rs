@@ -23,21 +23,39 @@ pub enum BatchError {
     #[error("{0} data is corrupt")]
     CorruptCompression(Compression),
     #[error("{compression} data is larger than the limit of {limit_bytes} bytes")]
-    DecompressedTooLarge { compression: Compression, limit_bytes: usize },
+    DecompressedTooLarge {
+        compression: Compression,
+        limit_bytes: usize,
+    },
     #[error("record count {count} does not fit last offset delta {last_offset_delta}")]
     CountMismatch { count: i32, last_offset_delta: i32 },
-    #[error("base offset {base_offset} and last offset delta {last_offset_delta} are no offset range")]
-    OffsetRange { base_offset: i64, last_offset_delta: i32 },
+    #[error(
+        "base offset {base_offset} and last offset delta {last_offset_delta} are no offset range"
+    )]
+    OffsetRange {
+        base_offset: i64,
+        last_offset_delta: i32,
+    },
     #[error("batch declares {declared} records but holds another number")]
     RecordCount { declared: i32 },
     #[error("record {index} is malformed: {what}")]
     MalformedRecord { index: i32, what: &'static str },
     #[error("record {index} has offset delta {found}, expected {expected}")]
-    OffsetDelta { index: i32, found: i32, expected: i32 },
+    OffsetDelta {
+        index: i32,
+        found: i32,
+        expected: i32,
+    },
     #[error("clients may not write control batches")]
     ControlFromClient,
-    #[error("producer id {producer_id} comes with epoch {producer_epoch} and base sequence {base_sequence}")]
-    ProducerFields { producer_id: i64, producer_epoch: i16, base_sequence: i32 },
+    #[error(
+        "producer id {producer_id} comes with epoch {producer_epoch} and base sequence {base_sequence}"
+    )]
+    ProducerFields {
+        producer_id: i64,
+        producer_epoch: i16,
+        base_sequence: i32,
+    },
     #[error("a transactional batch needs a producer id")]
     TransactionalWithoutProducer,
     #[error("control record is malformed: {0}")]

@@ -12,12 +12,16 @@ pub fn frame_size(bytes: &[u8]) -> Result<Option<usize>, BatchError> {
     if let Some(&magic) = bytes.get(MAGIC_AT) {
         check_magic(i8::from_be_bytes([magic]))?;
     }
-    let Some(size) = declared_size(bytes)? else { return Ok(None) };
+    let Some(size) = declared_size(bytes)? else {
+        return Ok(None);
+    };
     Ok((bytes.len() >= size).then_some(size))
 }
 
 fn declared_size(bytes: &[u8]) -> Result<Option<usize>, BatchError> {
-    let Some(field) = bytes.get(LENGTH..LOG_OVERHEAD) else { return Ok(None) };
+    let Some(field) = bytes.get(LENGTH..LOG_OVERHEAD) else {
+        return Ok(None);
+    };
     let declared = i32::from_be_bytes(field.try_into().expect("four bytes"));
     let minimum = HEADER_SIZE - LOG_OVERHEAD;
     match usize::try_from(declared) {
@@ -44,7 +48,11 @@ pub struct Batches<'a> {
 
 impl<'a> Batches<'a> {
     pub fn new(bytes: &'a [u8]) -> Batches<'a> {
-        Batches { bytes, at: 0, failed: false }
+        Batches {
+            bytes,
+            at: 0,
+            failed: false,
+        }
     }
 
     /// Bytes of the whole batches given so far; once the iterator has ended, of all whole batches.
@@ -65,7 +73,9 @@ impl<'a> Iterator for Batches<'a> {
             Ok(size) => {
                 let size = size?;
                 self.at += size;
-                Some(Ok(Batch { bytes: &rest[..size] }))
+                Some(Ok(Batch {
+                    bytes: &rest[..size],
+                }))
             }
             Err(error) => {
                 self.failed = true;
@@ -85,7 +95,11 @@ pub struct RecordBatches {
 
 impl RecordBatches {
     pub fn new(bytes: Bytes) -> RecordBatches {
-        RecordBatches { bytes, at: 0, failed: false }
+        RecordBatches {
+            bytes,
+            at: 0,
+            failed: false,
+        }
     }
 
     /// As [`Batches::complete_bytes`].
@@ -105,7 +119,9 @@ impl Iterator for RecordBatches {
             Ok(size) => {
                 let start = self.at;
                 self.at += size?;
-                Some(Ok(Batch { bytes: self.bytes.slice(start..self.at) }))
+                Some(Ok(Batch {
+                    bytes: self.bytes.slice(start..self.at),
+                }))
             }
             Err(error) => {
                 self.failed = true;

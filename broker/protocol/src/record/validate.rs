@@ -15,7 +15,10 @@ impl<B: AsRef<[u8]>> Batch<B> {
         let (count, delta) = (self.count(), self.last_offset_delta());
         let fits = count >= 0 && i64::from(count) <= i64::from(delta) + 1;
         if !fits && !mutant!(L_13) {
-            return Err(BatchError::CountMismatch { count, last_offset_delta: delta });
+            return Err(BatchError::CountMismatch {
+                count,
+                last_offset_delta: delta,
+            });
         }
         Ok(())
     }
@@ -40,7 +43,11 @@ impl<B: AsRef<[u8]>> Batch<B> {
         for (expected, record) in (0_i32..).zip(&mut records) {
             let found = record?.offset_delta;
             if found != expected {
-                return Err(BatchError::OffsetDelta { index: expected, found, expected });
+                return Err(BatchError::OffsetDelta {
+                    index: expected,
+                    found,
+                    expected,
+                });
             }
         }
         Ok(())
@@ -49,14 +56,21 @@ impl<B: AsRef<[u8]>> Batch<B> {
     /// Whether the stored checksum is that of the bytes.
     pub fn check_crc(&self) -> Result<(), BatchError> {
         let (stored, computed) = (self.crc(), crc32c(&self.as_bytes()[ATTRIBUTES..]));
-        if stored == computed { Ok(()) } else { Err(BatchError::CrcMismatch { stored, computed }) }
+        if stored == computed {
+            Ok(())
+        } else {
+            Err(BatchError::CrcMismatch { stored, computed })
+        }
     }
 
     fn check_offset_range(&self) -> Result<(), BatchError> {
         let (base_offset, last_offset_delta) = (self.base_offset(), self.last_offset_delta());
         let end = base_offset.checked_add(i64::from(last_offset_delta) + 1);
         if base_offset < 0 || last_offset_delta < 0 || end.is_none() {
-            return Err(BatchError::OffsetRange { base_offset, last_offset_delta });
+            return Err(BatchError::OffsetRange {
+                base_offset,
+                last_offset_delta,
+            });
         }
         Ok(())
     }
@@ -69,14 +83,21 @@ impl<B: AsRef<[u8]>> Batch<B> {
         if dense || mutant!(L_13) {
             return Ok(());
         }
-        Err(BatchError::CountMismatch { count, last_offset_delta })
+        Err(BatchError::CountMismatch {
+            count,
+            last_offset_delta,
+        })
     }
 
     fn check_producer_fields(&self) -> Result<(), BatchError> {
         let (producer_id, producer_epoch) = (self.producer_id(), self.producer_epoch());
         let base_sequence = self.base_sequence();
         if self.has_producer_id() && (producer_epoch < 0 || base_sequence < 0) {
-            return Err(BatchError::ProducerFields { producer_id, producer_epoch, base_sequence });
+            return Err(BatchError::ProducerFields {
+                producer_id,
+                producer_epoch,
+                base_sequence,
+            });
         }
         if self.is_transactional() && !self.has_producer_id() {
             return Err(BatchError::TransactionalWithoutProducer);

@@ -133,7 +133,10 @@ mod tests {
 
     #[test]
     fn overlong_and_truncated_are_refused() {
-        assert_eq!(Cursor::new(&[0xff, 0xff, 0xff, 0xff, 0xff, 0x01]).varint(), None);
+        assert_eq!(
+            Cursor::new(&[0xff, 0xff, 0xff, 0xff, 0xff, 0x01]).varint(),
+            None
+        );
         assert_eq!(Cursor::new(&[0xff, 0xff, 0xff, 0xff, 0x1f]).varint(), None);
         assert_eq!(Cursor::new(&[0x80]).varint(), None);
         assert_eq!(Cursor::new(&[0xff; 11]).varlong(), None);

@@ -13,7 +13,9 @@ pub(super) fn compress(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = snap::raw::Encoder::new();
     let mut out = XERIAL_HEADER.to_vec();
     for block in bytes.chunks(XERIAL_BLOCK_BYTES) {
-        let compressed = encoder.compress_vec(block).expect("a block is far below snappy's 4 GiB");
+        let compressed = encoder
+            .compress_vec(block)
+            .expect("a block is far below snappy's 4 GiB");
         let length = u32::try_from(compressed.len()).expect("a block is far below 4 GiB");
         out.extend_from_slice(&length.to_be_bytes());
         out.extend_from_slice(&compressed);
@@ -46,11 +48,18 @@ fn append_block(out: &mut Vec<u8>, block: &[u8], limit_bytes: usize) -> Result<(
     let start = out.len();
     let end = start.saturating_add(size);
     if end > limit_bytes {
-        return Err(BatchError::DecompressedTooLarge { compression: Compression::Snappy, limit_bytes });
+        return Err(BatchError::DecompressedTooLarge {
+            compression: Compression::Snappy,
+            limit_bytes,
+        });
     }
     out.resize(end, 0);
     let written = snap::raw::Decoder::new().decompress(block, &mut out[start..]);
-    if written.map_err(|_| corrupt())? == size { Ok(()) } else { Err(corrupt()) }
+    if written.map_err(|_| corrupt())? == size {
+        Ok(())
+    } else {
+        Err(corrupt())
+    }
 }
 
 fn corrupt() -> BatchError {
