@@ -81,7 +81,7 @@ impl State {
     }
 
     pub(crate) fn wall(&self, node: u32) -> WallTime {
-        self.nodes[crate::index(node)].clock.wall(self.now)
+        WallTime(self.nodes[crate::index(node)].clock.wall_ms(self.now))
     }
 
     /// The true time at which a clock will read `deadline`; never, while it is frozen.
@@ -89,7 +89,7 @@ impl State {
         if node == TRUE_TIME {
             return Some(deadline);
         }
-        self.nodes[crate::index(node)].clock.true_time_of(self.now, deadline)
+        self.nodes[crate::index(node)].clock.true_time_of(deadline)
     }
 
     pub(crate) fn start_timer(&mut self, node: u32, duration: Duration) -> TimerRef {
@@ -115,9 +115,8 @@ impl State {
 
     /// A node's clock moves differently from now on: its timers fire at other true times.
     pub(crate) fn clock_changed(&mut self, node: u32) {
-        let now = self.now;
         let clock = self.nodes[crate::index(node)].clock.clone();
-        let at = |deadline| clock.true_time_of(now, deadline);
+        let at = |deadline| clock.true_time_of(deadline);
         self.timers.reschedule(node, at, &mut self.events);
     }
 }

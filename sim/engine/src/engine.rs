@@ -1,28 +1,38 @@
 //! The run loop: pick a ready task at random, or move time to the next event.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use broker_env::{BoxFuture, Env};
 use sim_disk::{DiskOptions, SimDisk};
+use sim_faults::{ClockModel, FrameClassifier, FrameRules, NetworkOptions};
 
 use crate::handle::{Handle, HostId};
-use crate::node::{Boot, Death, Node, NodeTime};
+use crate::node::{Boot, Death, Node};
 use crate::panics;
 use crate::random::{NodeRandom, index, salted};
 use crate::state::{Shared, State};
 use crate::step::{Begin, Running, Step};
 use crate::task::TaskRef;
 use crate::trace::{Trace, TraceLine, TraceOptions};
-use crate::wires::{NetworkOptions, Wires};
+use crate::wires::Wires;
 
 /// What a world is made of.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// All randomness of the run follows from it.
     pub seed: u64,
     pub network: NetworkOptions,
+    /// Unread bytes one direction of a connection holds before its writer must wait.
+    pub connection_buffer: usize,
+    /// The wall clocks at the start, ms since the Unix epoch.
+    pub wall_start_ms: i64,
+    /// A pause stops the node's monotonic clock as the suspension of a virtual machine does. Default
+    /// no: it goes on, as in garbage collection or SIGSTOP.
+    pub pause_stops_clock: bool,
+    /// Tells frames apart for typed faults; without one, they are refused as unsupported.
+    pub classifier: Option<Arc<dyn FrameClassifier>>,
     pub disk: DiskOptions,
     pub trace: TraceOptions,
     /// Polls within one simulated instant after which the run counts as livelocked.
@@ -34,6 +44,10 @@ impl Options {
         Options {
             seed,
             network: NetworkOptions::default(),
+            connection_buffer: 256 * 1024,
+            wall_start_ms: 1_767_225_600_000,
+            pause_stops_clock: false,
+            classifier: None,
             disk: DiskOptions::default(),
             trace: TraceOptions::default(),
             polls_per_instant: 1_000_000,
@@ -93,6 +107,7 @@ type StepHook = Box<dyn FnMut(&StepInfo)>;
 pub struct Engine {
     shared: Arc<Shared>,
     disk: DiskOptions,
+    wall_start_ms: i64,
     polls_per_instant: u32,
     on_step: Option<StepHook>,
     ended: Option<Outcome>,
@@ -101,7 +116,9 @@ pub struct Engine {
 impl Engine {
     pub fn new(options: Options) -> Engine {
         panics::install();
-        let Options { seed, network, disk, trace, polls_per_instant } = options;
+        let Options { seed, disk, wall_start_ms, polls_per_instant, .. } = options;
+        let mut wires = Wires::new(options.network, options.connection_buffer, salted(seed, "network", ""));
+        wires.frames = options.classifier.map(FrameRules::new);
         let state = State {
             now: 0,
             seed,
@@ -112,13 +129,16 @@ impl Engine {
             nodes: Vec::new(),
             names: Default::default(),
             network: Default::default(),
-            wires: Wires::new(network, salted(seed, "network", "")),
+            wires,
             schedule: salted(seed, "schedule", ""),
-            trace: Trace::new(trace),
+            trace: Trace::new(options.trace),
             budget: Default::default(),
             stop_reason: None,
+            to_kill: Vec::new(),
+            fault_counts: Default::default(),
+            pause_stops_clock: options.pause_stops_clock,
         };
-        Engine { shared: Shared::new(state), disk, polls_per_instant, on_step: None, ended: None }
+        Engine { shared: Shared::new(state), disk, wall_start_ms, polls_per_instant, on_step: None, ended: None }
     }
 
     /// Controls the world; give clones to tasks of the testbed.
@@ -147,6 +167,8 @@ impl Engine {
         let host = u32::try_from(state.nodes.len()).expect("host ids are 32 bits");
         let earlier = state.names.insert(name.to_owned(), host);
         assert_eq!(earlier, None, "two hosts named {name}");
+        let in_rules = state.wires.rules.host(name);
+        assert_eq!(in_rules.0, host, "the rules number hosts in the same order");
         let seed = state.seed;
         state.nodes.push(Node {
             name: name.into(),
@@ -157,7 +179,9 @@ impl Engine {
             paused: false,
             stalled_until: 0,
             parked: Vec::new(),
-            clock: NodeTime::default(),
+            clock: ClockModel::new(self.wall_start_ms),
+            terminating: false,
+            on_terminate: Vec::new(),
             disk: SimDisk::new(salted(seed, "disk", name).get_seed(), self.disk),
             random: Arc::new(NodeRandom::new(seed, name)),
             boot,
@@ -219,7 +243,8 @@ impl Engine {
         loop {
             let schedule = &mut state.schedule;
             let Some(task) = self.shared.ready.take(|count| index(schedule, count)) else {
-                return state.advance(deadline);
+                let step = state.advance(deadline);
+                return if state.to_kill.is_empty() { step } else { self.kill_late(guard) };
             };
             match state.begin_poll(task, self.polls_per_instant) {
                 Begin::Skip => {}
@@ -277,6 +302,16 @@ impl Engine {
             }
             Err(panic) => Step::End(self.crashed(node, name, panic)),
         }
+    }
+
+    /// Kills those whose time to end by themselves is over.
+    fn kill_late(&self, mut guard: MutexGuard<'_, State>) -> Step {
+        let late = std::mem::take(&mut guard.to_kill);
+        drop(guard);
+        let node = late[0];
+        self.finish(node, "main", || {
+            late.into_iter().for_each(|node| self.handle().kill(HostId(node), Death::Reset));
+        })
     }
 
     /// The main task of a process returned.

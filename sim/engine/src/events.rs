@@ -12,8 +12,8 @@ pub(crate) enum Event {
     /// A reset arrives at one side of a connection.
     Reset { connection: u32, generation: u32, side: u8 },
     StallEnd { node: u32 },
-    /// The node's clock starts to move again or moves otherwise: look at its timers.
-    NetworkChange,
+    /// The time a process was given to end by itself is over.
+    GraceEnd { node: u32, incarnation: u32 },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

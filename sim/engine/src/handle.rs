@@ -1,7 +1,9 @@
 //! What the testbed does to a running world: a cheap handle that tasks may hold.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use broker_env::{BoxFuture, Env};
@@ -10,6 +12,7 @@ use sim_disk::{PowerLossReport, SimDisk};
 
 use crate::clock::{Sleep, TRUE_TIME};
 use crate::env::env_of;
+use crate::events::Event;
 use crate::node::{Death, NodeStatus};
 use crate::random::salted;
 use crate::state::Shared;
@@ -145,12 +148,14 @@ impl Handle {
     pub fn restart(&self, host: HostId) {
         let boot = {
             let mut state = self.shared.lock();
+            let now = state.now;
             let node = &mut state.nodes[crate::index(host.0)];
             if node.alive {
                 return;
             }
             node.incarnation += 1;
             node.alive = true;
+            node.clock.restart(now);
             let was_off = !std::mem::replace(&mut node.powered, true);
             let boot = node.boot.clone();
             state.control(host.0, "process started");
@@ -176,21 +181,73 @@ impl Handle {
         drop(refused);
     }
 
-    /// Stops the process as SIGSTOP does: its clocks go on, its tasks and with them its timers wait.
+    /// Stops the process as SIGSTOP does: its tasks, and with them its timers, wait.
     pub fn pause(&self, host: HostId) {
         let mut state = self.shared.lock();
-        if state.nodes[crate::index(host.0)].alive {
-            state.control(host.0, "paused");
-            state.nodes[crate::index(host.0)].paused = true;
+        let (now, stops_clock) = (state.now, state.pause_stops_clock);
+        let node = &mut state.nodes[crate::index(host.0)];
+        if !node.alive || std::mem::replace(&mut node.paused, true) {
+            return;
         }
+        if stops_clock {
+            node.clock.pause(now);
+            state.clock_changed(host.0);
+        }
+        state.control(host.0, "paused");
     }
 
+    /// Lets a paused process go on.
     pub fn resume(&self, host: HostId) {
         let mut state = self.shared.lock();
-        if std::mem::take(&mut state.nodes[crate::index(host.0)].paused) {
-            state.control(host.0, "resumed");
-            state.unpark(host.0);
+        let (now, stops_clock) = (state.now, state.pause_stops_clock);
+        let node = &mut state.nodes[crate::index(host.0)];
+        if !std::mem::take(&mut node.paused) {
+            return;
         }
+        if stops_clock {
+            node.clock.resume(now);
+            state.clock_changed(host.0);
+        }
+        state.control(host.0, "resumed");
+        state.unpark(host.0);
+    }
+
+    /// Asks the process to end, as SIGTERM does; it is killed after `grace`. One that does not listen
+    /// (nobody awaits [`Handle::terminated`]) is killed at once.
+    pub fn terminate(&self, host: HostId, grace: Duration) {
+        let mut state = self.shared.lock();
+        let node = &mut state.nodes[crate::index(host.0)];
+        if !node.alive || std::mem::replace(&mut node.terminating, true) {
+            return;
+        }
+        let incarnation = node.incarnation;
+        let listeners = std::mem::take(&mut node.on_terminate);
+        state.control(host.0, "asked to end");
+        if listeners.is_empty() {
+            drop(state);
+            return self.kill(host, Death::Reset);
+        }
+        let nanos = u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX);
+        let at = state.now.saturating_add(nanos);
+        state.events.schedule(at, Event::GraceEnd { node: host.0, incarnation });
+        listeners.into_iter().for_each(Waker::wake);
+    }
+
+    /// Completes when the host's present process is asked to end.
+    pub fn terminated(&self, host: HostId) -> BoxFuture<'static, ()> {
+        let (shared, incarnation) = (self.shared.clone(), self.incarnation(host));
+        Box::pin(poll_fn(move |context| {
+            let mut state = shared.lock();
+            let alive = state.is_alive(host.0, incarnation);
+            let node = &mut state.nodes[crate::index(host.0)];
+            if alive && node.terminating {
+                return Poll::Ready(());
+            }
+            if alive {
+                node.on_terminate.push(context.waker().clone());
+            }
+            Poll::Pending
+        }))
     }
 
     /// The node's thread is busy or blocked for this long.

@@ -6,7 +6,7 @@
 //!
 //! Map: [`Engine`] builds and runs a world · [`Handle`] acts on it from inside or outside · `step` one
 //! step · `task` ready set and wakers · `events`, `timers` what is due when · `network` byte streams ·
-//! `wires` how long they take · `node` processes and machines · `clock`, `env`, `random` what a node
+//! `wires` what the rules make of them · `world` faults on it · `node` processes and machines · `clock`, `env`, `random` what a node
 //! sees · `trace` the hash that names a run.
 
 mod clock;
@@ -24,13 +24,13 @@ mod task;
 mod timers;
 mod trace;
 mod wires;
+mod world;
 
 pub use engine::{Crash, Engine, Options, Outcome, StepInfo};
 pub use handle::{Handle, HostId};
 pub use node::{Boot, Death, NodeStatus};
 pub use random::salted;
 pub use trace::{EventKind, TraceLine, TraceOptions};
-pub use wires::NetworkOptions;
 
 /// Ids are 32 bits wide, indexes as wide as the machine.
 #[inline]

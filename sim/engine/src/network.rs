@@ -7,9 +7,10 @@
 //! - Data for a side that is gone is answered by a reset if its machine is up, by silence if not.
 //! - A machine without power answers nothing; a connect to it waits, as it does behind a partition.
 //!
-//! Map: `pipe` one direction's bytes · `connection` both ends' states · `transmit` leaving and arriving ·
-//! `stream`, `listener` what tasks hold.
+//! Map: `pipe` one direction's bytes · `connection` both ends' states · `transmit` leaving · `arrive`
+//! arriving · `stream`, `listener` what tasks hold.
 
+mod arrive;
 pub(crate) mod connection;
 pub(crate) mod listener;
 pub(crate) mod pipe;
@@ -23,7 +24,6 @@ use connection::{Connection, ConnectionRef};
 
 /// Who waits at a port.
 pub(crate) struct Port {
-    pub(crate) owner: u32,
     pub(crate) incarnation: u32,
     /// Distinguishes this listener from a later one on the same port.
     pub(crate) serial: u64,
@@ -39,6 +39,8 @@ pub(crate) struct Network {
     pub(crate) ports: BTreeMap<(u32, u16), Port>,
     pub(crate) listeners: u64,
     pub(crate) next_port: u16,
+    /// Connections ever opened.
+    pub(crate) opened: u64,
     /// Directions with bytes that the present poll wrote and did not flush.
     pub(crate) dirty: Vec<(ConnectionRef, u8)>,
     /// Directions whose flight waits for a heal, in an order that does not depend on history.
@@ -67,12 +69,9 @@ impl Network {
         ConnectionRef { slot, generation }
     }
 
-    /// Frees the slot once no side holds it; what still travels reaches nobody.
-    pub(crate) fn release_if_unheld(&mut self, reference: ConnectionRef) {
-        let Some(connection) = self.get(reference) else { return };
-        if connection.sides.iter().any(|side| side.held) {
-            return;
-        }
+    /// Gives the slot of a connection that nobody holds back.
+    pub(crate) fn recycle(&mut self, reference: ConnectionRef) {
+        let connection = self.get(reference).expect("the caller found it");
         connection.recycle();
         self.blocked.remove(&(reference.slot, 0));
         self.blocked.remove(&(reference.slot, 1));

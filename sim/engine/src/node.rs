@@ -1,9 +1,11 @@
 //! Hosts: machines with a process on them, and what can be done to them from outside.
 
 use std::sync::Arc;
+use std::task::Waker;
 
 use broker_env::{BoxFuture, Env};
 use sim_disk::SimDisk;
+use sim_faults::ClockModel;
 
 use crate::events::Event;
 use crate::network::connection::{ConnectionRef, SideState};
@@ -49,7 +51,10 @@ pub(crate) struct Node {
     pub(crate) stalled_until: u64,
     /// Tasks that could run but for the pause or stall.
     pub(crate) parked: Vec<TaskRef>,
-    pub(crate) clock: NodeTime,
+    pub(crate) clock: ClockModel,
+    /// Somebody asked the process to end; who waits for that.
+    pub(crate) terminating: bool,
+    pub(crate) on_terminate: Vec<Waker>,
     pub(crate) disk: SimDisk,
     pub(crate) random: Arc<NodeRandom>,
     pub(crate) boot: Option<Arc<Boot>>,
@@ -86,6 +91,9 @@ impl State {
         entry.alive = false;
         entry.paused = false;
         entry.parked.clear();
+        entry.stalled_until = 0;
+        entry.terminating = false;
+        entry.on_terminate.clear();
         self.end_connections(node, death);
         self.network.ports.retain(|(host, _), _| *host != node);
         self.tasks.remove_of_node(node)
@@ -120,7 +128,7 @@ impl State {
         if was_open && death == Death::Reset {
             self.send_reset(reference, 1 - side);
         }
-        self.network.release_if_unheld(reference);
+        self.release_if_unheld(reference);
     }
 
     /// Lets a node run again what it could not while paused or stalled.
@@ -148,15 +156,4 @@ impl State {
         self.unpark(node);
         true
     }
-}
-
-#[derive(Clone, Default)]
-pub(crate) struct NodeTime;
-impl NodeTime {
-    pub(crate) fn monotonic(&self, now: u64) -> u64 { now }
-    pub(crate) fn wall(&self, now: u64) -> broker_env::WallTime { broker_env::WallTime(1_700_000_000_000 + i64::try_from(now / 1_000_000).unwrap()) }
-    pub(crate) fn true_time_of(&self, _now: u64, deadline: u64) -> Option<u64> { Some(deadline) }
-}
-impl State {
-    pub(crate) fn network_changed(&mut self) -> bool { self.unblock(); true }
 }

@@ -50,6 +50,12 @@ pub(crate) struct State {
     pub(crate) trace: Trace,
     pub(crate) budget: PollBudget,
     pub(crate) stop_reason: Option<String>,
+    /// Processes to kill after the present step.
+    pub(crate) to_kill: Vec<u32>,
+    /// How often each kind of process and clock fault was done.
+    pub(crate) fault_counts: BTreeMap<&'static str, u64>,
+    /// Whether a pause stops the monotonic clock too.
+    pub(crate) pause_stops_clock: bool,
 }
 
 impl State {

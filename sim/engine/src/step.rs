@@ -94,6 +94,14 @@ impl State {
         entry.main && self.is_alive(entry.node, entry.incarnation)
     }
 
+    /// The engine kills the process after this step, with the world unlocked.
+    fn grace_over(&mut self, node: u32, incarnation: u32) -> bool {
+        if self.is_alive(node, incarnation) {
+            self.to_kill.push(node);
+        }
+        !self.to_kill.is_empty()
+    }
+
     /// Moves time to the next event that does something, but not beyond `deadline`.
     pub(crate) fn advance(&mut self, deadline: u64) -> Step {
         loop {
@@ -130,7 +138,7 @@ impl State {
                 self.arrive_reset(ConnectionRef { slot, generation }, side)
             }
             Event::StallEnd { node } => self.end_stall(node),
-            Event::NetworkChange => self.network_changed(),
+            Event::GraceEnd { node, incarnation } => self.grace_over(node, incarnation),
         }
     }
 }

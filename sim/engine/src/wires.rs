@@ -1,69 +1,78 @@
-//! How long bytes travel and in what pieces: the network rules with the stream of randomness they use.
+//! The network's rules together with the stream of randomness they draw from.
 
 use rand_chacha::ChaCha8Rng;
+use sim_faults::{ConnectVerdict, Direction, FrameRules, FrameTap, HostId, NetworkOptions, NetworkRules, Verdict};
 
 use crate::random::below;
 
-/// What a network is like where no fault says otherwise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NetworkOptions {
-    /// One way, drawn uniformly; ns.
-    pub latency: (u64, u64),
-    /// Within a host; ns.
-    pub loopback: (u64, u64),
-    /// Unread bytes one direction holds before its writer must wait.
-    pub capacity: usize,
-    /// After a heal, what waited arrives within this; ns.
-    pub retransmission: u64,
-}
-
-impl Default for NetworkOptions {
-    fn default() -> NetworkOptions {
-        NetworkOptions {
-            latency: (100_000, 500_000),
-            loopback: (5_000, 20_000),
-            capacity: 256 * 1024,
-            retransmission: 200_000_000,
-        }
-    }
-}
+/// A SYN that got no answer is sent again within this; ns.
+const SYN_RETRY: u64 = 1_000_000_000;
 
 pub(crate) struct Wires {
-    options: NetworkOptions,
+    pub(crate) rules: NetworkRules,
+    /// Typed rules; absent in runs that cannot have any.
+    pub(crate) frames: Option<FrameRules>,
     random: ChaCha8Rng,
+    capacity: usize,
+}
+
+fn host(id: u32) -> HostId {
+    HostId(id)
 }
 
 impl Wires {
-    pub(crate) fn new(options: NetworkOptions, random: ChaCha8Rng) -> Wires {
-        Wires { options, random }
+    pub(crate) fn new(options: NetworkOptions, capacity: usize, random: ChaCha8Rng) -> Wires {
+        Wires { rules: NetworkRules::new(options), frames: None, random, capacity }
     }
 
+    /// Unread bytes one direction holds before its writer must wait.
     pub(crate) fn capacity(&self) -> usize {
-        self.options.capacity
+        self.capacity
     }
 
-    pub(crate) fn arrival(&mut self, now: u64, from: usize, to: usize, _bytes: usize, _busy_until: &mut u64) -> u64 {
-        let (low, high) = if from == to { self.options.loopback } else { self.options.latency };
-        now + low + below(&mut self.random, (high - low).saturating_add(1))
+    pub(crate) fn decide(&mut self, leaves: u64, (from, to): (u32, u32), bytes: usize) -> Verdict {
+        self.rules.decide(leaves, host(from), host(to), bytes, &mut self.random)
     }
 
-    pub(crate) fn fragment(&mut self, staged: usize) -> usize {
-        staged
+    /// As [`Wires::decide`], for what waited since `since`.
+    pub(crate) fn decide_again(&mut self, now: u64, since: u64, (from, to): (u32, u32), bytes: usize) -> Verdict {
+        self.rules.decide_again(now, since, host(from), host(to), bytes, &mut self.random)
     }
 
-    pub(crate) fn read_limit(&mut self) -> usize {
-        usize::MAX
+    pub(crate) fn connect(&mut self, now: u64, (from, to): (u32, u32)) -> ConnectVerdict {
+        self.rules.connect(now, host(from), host(to), &mut self.random)
     }
 
-    pub(crate) fn write_limit(&mut self) -> usize {
-        usize::MAX
+    pub(crate) fn connect_again(&mut self, now: u64, since: u64, link: (u32, u32)) -> ConnectVerdict {
+        match self.connect(now, link) {
+            ConnectVerdict::AnsweredAt(at) => {
+                let retry = below(&mut self.random, SYN_RETRY.min(now.saturating_sub(since)) + 1);
+                ConnectVerdict::AnsweredAt(at.saturating_add(retry))
+            }
+            other => other,
+        }
     }
 
-    pub(crate) fn blocked(&self, _from: usize, _to: usize) -> bool {
-        false
+    pub(crate) fn is_cut(&self, (from, to): (u32, u32)) -> bool {
+        self.rules.is_cut(host(from), host(to))
     }
 
-    pub(crate) fn retransmission_delay(&mut self) -> u64 {
-        below(&mut self.random, self.options.retransmission.saturating_add(1))
+    /// How many of so many bytes one read, write or segment passes.
+    pub(crate) fn piece(&mut self, (from, to): (u32, u32), bytes: usize) -> usize {
+        self.rules.piece(host(from), host(to), bytes, &mut self.random)
+    }
+
+    /// A tap for one direction of a new connection, in a run that may have typed rules.
+    pub(crate) fn tap(&self, connection: u64, (from, to): (u32, u32), direction: Direction) -> Option<Box<FrameTap>> {
+        self.frames.as_ref()?;
+        let name = |id| self.rules.name(host(id));
+        Some(Box::new(FrameTap::new(connection, name(from), name(to), direction)))
+    }
+
+    /// Runs staged bytes through a tap: pieces with the time they may leave; none breaks the connection.
+    pub(crate) fn tapped(&mut self, now: u64, tap: &mut FrameTap, bytes: &[u8]) -> Vec<(bytes::Bytes, Option<u64>)> {
+        let rules = self.frames.as_mut().expect("taps exist only with rules");
+        let tapped = tap.push(bytes, rules, &mut self.random);
+        tapped.into_iter().map(|piece| (piece.bytes.clone(), piece.leaves_at(now))).collect()
     }
 }

@@ -46,23 +46,28 @@ pub(crate) struct Side {
 #[derive(Default)]
 pub(crate) struct Connection {
     pub(crate) generation: u32,
+    /// No other connection of the run has it.
+    pub(crate) number: u64,
     pub(crate) sides: [Side; 2],
     pub(crate) pipes: [Pipe; 2],
     pub(crate) handshake: Handshake,
+    /// Nothing passes any more, for ever, and nobody is told.
+    pub(crate) silenced: bool,
     pub(crate) connector: Option<Waker>,
 }
 
 impl Connection {
-    /// Sender and receiver of a direction, as indexes of hosts.
-    pub(crate) fn hosts(&self, direction: u8) -> (usize, usize) {
-        let [first, second] = [crate::index(self.sides[0].host), crate::index(self.sides[1].host)];
-        if direction == 0 { (first, second) } else { (second, first) }
+    /// Sender and receiver of a direction.
+    pub(crate) fn link(&self, direction: u8) -> (u32, u32) {
+        let [connector, acceptor] = [self.sides[0].host, self.sides[1].host];
+        if direction == 0 { (connector, acceptor) } else { (acceptor, connector) }
     }
 
     pub(crate) fn recycle(&mut self) {
         self.generation = self.generation.wrapping_add(1);
         self.sides = Default::default();
         self.handshake = Handshake::Connecting;
+        self.silenced = false;
         self.connector = None;
         self.pipes.iter_mut().for_each(Pipe::recycle);
     }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use broker_env::{Address, BoxConnection, BoxFuture, Listener, Network, NetworkError};
+use sim_faults::Direction;
 
 use super::connection::{ConnectionRef, Handshake, Side, SideState};
-use super::pipe::Payload;
 use super::stream::Stream;
 use super::Port;
 use crate::state::{Shared, State};
@@ -144,7 +144,7 @@ impl State {
         }
         self.network.listeners += 1;
         let serial = self.network.listeners;
-        let entry = Port { owner: host, incarnation, serial, backlog: Default::default(), waker: None };
+        let entry = Port { incarnation, serial, backlog: Default::default(), waker: None };
         self.network.ports.insert((host, port), entry);
         Ok((port, serial))
     }
@@ -175,8 +175,19 @@ impl State {
         let state = if alive { SideState::Open } else { SideState::Gone };
         connection.sides[0] = Side { host, incarnation, port, state, held: true };
         connection.sides[1] = Side { host: target, port: address.port, ..Side::default() };
+        self.network.opened += 1;
+        let number = self.network.opened;
+        let taps = [(0, Direction::Request), (1, Direction::Response)].map(|(side, direction)| {
+            let link = if side == 0 { (host, target) } else { (target, host) };
+            self.wires.tap(number, link, direction)
+        });
+        let connection = self.network.get(reference).expect("just allocated");
+        connection.number = number;
+        for (pipe, tap) in connection.pipes.iter_mut().zip(taps) {
+            pipe.tap = tap;
+        }
         if alive {
-            self.send(reference, 0, Payload::Syn { port: address.port });
+            self.send_syn(reference);
         }
         Ok(reference)
     }

@@ -7,6 +7,8 @@
 use std::collections::VecDeque;
 use std::task::Waker;
 
+use sim_faults::FrameTap;
+
 /// What a segment carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Payload {
@@ -21,6 +23,18 @@ pub(crate) enum Payload {
     Accepted,
     /// The answer of a host without one.
     Refused,
+}
+
+impl std::fmt::Display for Payload {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Payload::Bytes(count) => write!(formatter, "{count} bytes"),
+            Payload::Fin => write!(formatter, "end of stream"),
+            Payload::Syn { port } => write!(formatter, "connect to port {port}"),
+            Payload::Accepted => write!(formatter, "connection accepted"),
+            Payload::Refused => write!(formatter, "connection refused"),
+        }
+    }
 }
 
 /// Something on its way.
@@ -50,8 +64,10 @@ pub(crate) struct Pipe {
     pub(crate) dirty: bool,
     pub(crate) reader: Option<Waker>,
     pub(crate) writer: Option<Waker>,
-    /// When the last byte leaves the sender, under a bandwidth limit; true time, ns.
-    pub(crate) busy_until: u64,
+    /// Since when it is blocked; true time, ns.
+    pub(crate) blocked_since: u64,
+    /// Looks into frames, in runs with rules about them.
+    pub(crate) tap: Option<Box<FrameTap>>,
 }
 
 impl Pipe {
@@ -73,14 +89,16 @@ impl Pipe {
         self.readable
     }
 
-    /// The staged bytes, for who looks into frames; in up to two pieces.
-    pub(crate) fn staged_bytes(&self) -> (&[u8], &[u8]) {
-        let start = self.ring.len() - self.staged;
-        let (front, back) = self.ring.as_slices();
-        match start.checked_sub(front.len()) {
-            Some(in_back) => (&back[in_back..], &[]),
-            None => (&front[start..], back),
-        }
+    /// Takes the staged bytes out again, for a look into their frames.
+    pub(crate) fn unstage(&mut self) -> Vec<u8> {
+        let bytes = self.ring.split_off(self.ring.len() - self.staged);
+        self.staged = 0;
+        bytes.into()
+    }
+
+    /// Bytes on their way.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.ring.len() - self.readable - self.staged
     }
 
     /// The first `count` staged bytes leave and arrive at `at`, not before what left earlier. Joins the

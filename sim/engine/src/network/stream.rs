@@ -40,12 +40,14 @@ impl AsyncRead for Stream {
         let state = &mut *self.shared.lock();
         let connection = open(&mut state.network, self.connection, self.side)?;
         let reset = connection.sides[at(self.side)].state == SideState::Reset;
+        let link = connection.link(1 - self.side);
         let pipe = &mut connection.pipes[1 - at(self.side)];
         if buffer.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
         if pipe.readable() > 0 {
-            pipe.read(buffer, state.wires.read_limit());
+            let wanted = buffer.remaining().min(pipe.readable());
+            pipe.read(buffer, state.wires.piece(link, wanted));
             pipe.writer.take().into_iter().for_each(Waker::wake);
             return Poll::Ready(Ok(()));
         }
@@ -72,6 +74,7 @@ impl Stream {
         if connection.sides[at(self.side)].state == SideState::Reset {
             return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
         }
+        let link = connection.link(self.side);
         let pipe = &mut connection.pipes[at(self.side)];
         if pipe.finishing {
             return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
@@ -81,7 +84,7 @@ impl Stream {
             wait(&mut pipe.writer, context);
             return Poll::Pending;
         }
-        let limit = state.wires.write_limit().min(room);
+        let limit = state.wires.piece(link, room);
         let mut written = 0;
         for piece in pieces {
             let count = piece.len().min(limit - written);

@@ -1,11 +1,13 @@
-//! Leaving and arriving: what moves the bytes of a connection through the simulated network.
+//! Leaving: staged bytes become segments with a time of arrival.
 
-use super::connection::{ConnectionRef, Handshake, SideState};
+use sim_faults::{ConnectVerdict, Verdict};
+
+use super::connection::ConnectionRef;
 use super::pipe::Payload;
 use crate::events::Event;
 use crate::state::State;
-use crate::trace::EventKind;
 
+/// A side or direction as an index.
 pub(crate) fn at(side: u8) -> usize {
     usize::from(side)
 }
@@ -21,33 +23,108 @@ impl State {
     /// Staged bytes, and the end of the stream after them, leave the sender.
     pub(crate) fn transmit(&mut self, reference: ConnectionRef, direction: u8) {
         let Some(connection) = self.network.get(reference) else { return };
-        let (from, to) = connection.hosts(direction);
         let pipe = &mut connection.pipes[at(direction)];
         pipe.dirty = false;
-        while pipe.staged() > 0 {
-            let count = self.wires.fragment(pipe.staged());
-            let arrival = self.wires.arrival(self.now, from, to, count, &mut pipe.busy_until);
-            pipe.launch_bytes(count, arrival);
+        if pipe.staged() > 0 {
+            if pipe.tap.is_some() {
+                self.launch_frames(reference, direction);
+            } else {
+                self.launch_staged(reference, direction, self.now);
+            }
         }
-        if pipe.finishing && !pipe.fin_sent {
-            pipe.fin_sent = true;
-            let arrival = self.wires.arrival(self.now, from, to, 0, &mut pipe.busy_until);
-            pipe.launch(Payload::Fin, arrival);
-        }
+        self.launch_fin(reference, direction);
         self.schedule_front(reference, direction);
     }
 
-    /// Sends a step of the handshake.
+    /// All staged bytes leave at `leaves`, in as many segments as the network makes of them.
+    fn launch_staged(&mut self, reference: ConnectionRef, direction: u8, leaves: u64) {
+        let Some(connection) = self.network.get(reference) else { return };
+        let link = connection.link(direction);
+        let pipe = &mut connection.pipes[at(direction)];
+        while pipe.staged() > 0 {
+            let count = self.wires.piece(link, pipe.staged());
+            if pipe.blocked {
+                pipe.launch_bytes(count, leaves);
+                continue;
+            }
+            match self.wires.decide(leaves, link, count) {
+                Verdict::DeliverAt(arrives) => pipe.launch_bytes(count, arrives),
+                Verdict::HoldUntilReleased => {
+                    // What is in flight already arrives, or meets the cut when it would.
+                    pipe.launch_bytes(count, leaves);
+                }
+                Verdict::Reset => return self.reset_both(reference),
+            }
+        }
+    }
+
+    /// As [`State::launch_staged`], each frame by itself and only whole ones.
+    fn launch_frames(&mut self, reference: ConnectionRef, direction: u8) {
+        let Some(connection) = self.network.get(reference) else { return };
+        let pipe = &mut connection.pipes[at(direction)];
+        let bytes = pipe.unstage();
+        let mut tap = pipe.tap.take().expect("the caller saw it");
+        for (frame, leaves) in self.wires.tapped(self.now, &mut tap, &bytes) {
+            let Some(leaves) = leaves else { return self.reset_both(reference) };
+            let Some(connection) = self.network.get(reference) else { return };
+            connection.pipes[at(direction)].stage(&frame);
+            self.launch_staged(reference, direction, leaves);
+        }
+        if let Some(connection) = self.network.get(reference) {
+            connection.pipes[at(direction)].tap = Some(tap);
+        }
+    }
+
+    fn launch_fin(&mut self, reference: ConnectionRef, direction: u8) {
+        let Some(connection) = self.network.get(reference) else { return };
+        let pipe = &mut connection.pipes[at(direction)];
+        if !pipe.finishing || pipe.fin_sent {
+            return;
+        }
+        pipe.fin_sent = true;
+        if let Some(rest) = pipe.tap.as_mut().map(|tap| tap.finish()) {
+            pipe.stage(&rest);
+            self.launch_staged(reference, direction, self.now);
+        }
+        self.send(reference, direction, Payload::Fin);
+    }
+
+    /// Sends something without bytes.
     pub(crate) fn send(&mut self, reference: ConnectionRef, direction: u8, payload: Payload) {
         let Some(connection) = self.network.get(reference) else { return };
-        let (from, to) = connection.hosts(direction);
+        let link = connection.link(direction);
         let pipe = &mut connection.pipes[at(direction)];
-        let arrival = self.wires.arrival(self.now, from, to, 0, &mut pipe.busy_until);
-        pipe.launch(payload, arrival);
+        let verdict = if pipe.blocked { Verdict::HoldUntilReleased } else { self.wires.decide(self.now, link, 0) };
+        match verdict {
+            Verdict::DeliverAt(arrives) => pipe.launch(payload, arrives),
+            Verdict::HoldUntilReleased => pipe.launch(payload, self.now),
+            Verdict::Reset => return self.reset_both(reference),
+        }
         self.schedule_front(reference, direction);
     }
 
-    fn schedule_front(&mut self, reference: ConnectionRef, direction: u8) {
+    /// Asks the listener.
+    pub(crate) fn send_syn(&mut self, reference: ConnectionRef) {
+        let Some(connection) = self.network.get(reference) else { return };
+        let link = connection.link(0);
+        let port = connection.sides[1].port;
+        let verdict = self.wires.connect(self.now, link);
+        let connection = self.network.get(reference).expect("found above");
+        match verdict {
+            ConnectVerdict::AnsweredAt(arrives) => connection.pipes[0].launch(Payload::Syn { port }, arrives),
+            ConnectVerdict::HoldUntilReleased => {
+                connection.pipes[0].launch(Payload::Syn { port }, self.now);
+                self.block(reference, 0);
+            }
+            ConnectVerdict::RefusedAt(arrives) => {
+                connection.pipes[1].launch(Payload::Refused, arrives);
+                self.schedule_front(reference, 1);
+            }
+        }
+        self.schedule_front(reference, 0);
+    }
+
+    pub(crate) fn schedule_front(&mut self, reference: ConnectionRef, direction: u8) {
         let Some(connection) = self.network.get(reference) else { return };
         let pipe = &mut connection.pipes[at(direction)];
         if pipe.scheduled || pipe.blocked {
@@ -60,181 +137,78 @@ impl State {
         }
     }
 
-    /// The event of a pipe's front came up: all that is due arrives. Tells whether anything happened.
-    pub(crate) fn deliver(&mut self, reference: ConnectionRef, direction: u8) -> bool {
-        let Some(connection) = self.network.get(reference) else { return false };
-        connection.pipes[at(direction)].scheduled = false;
-        let mut happened = false;
-        while self.front_is_due(reference, direction) {
-            if self.path_blocked(reference, direction) {
-                self.block(reference, direction);
-                return true;
-            }
-            self.arrive(reference, direction);
-            happened = true;
-        }
-        self.schedule_front(reference, direction);
-        happened
-    }
-
-    fn front_is_due(&mut self, reference: ConnectionRef, direction: u8) -> bool {
+    /// The front of a direction's flight waits until the network lets it pass.
+    pub(crate) fn block(&mut self, reference: ConnectionRef, direction: u8) {
         let now = self.now;
-        let Some(connection) = self.network.get(reference) else { return false };
-        connection.pipes[at(direction)].front().is_some_and(|front| front.at <= now)
+        let connection = self.network.get(reference).expect("the caller found it");
+        let silenced = connection.silenced;
+        let pipe = &mut connection.pipes[at(direction)];
+        pipe.blocked = true;
+        pipe.blocked_since = now;
+        if !silenced {
+            self.network.blocked.insert((reference.slot, direction));
+        }
     }
 
-    fn path_blocked(&mut self, reference: ConnectionRef, direction: u8) -> bool {
-        let Some(connection) = self.network.get(reference) else { return false };
-        let (from, to) = connection.hosts(direction);
-        !self.nodes[to].powered || self.wires.blocked(from, to)
-    }
-
-    fn block(&mut self, reference: ConnectionRef, direction: u8) {
-        let connection = self.network.get(reference).expect("just delivered on it");
-        connection.pipes[at(direction)].blocked = true;
-        self.network.blocked.insert((reference.slot, direction));
-        self.trace.event(EventKind::Deliver, self.now, u64::from(reference.slot), u64::MAX - u64::from(direction));
-    }
-
-    /// The network or a machine changed: what waits and may pass now is retransmitted.
+    /// The network or a machine changed: what waits and may pass now is sent again.
     pub(crate) fn unblock(&mut self) {
         let waiting: Vec<(u32, u8)> = self.network.blocked.iter().copied().collect();
         for (slot, direction) in waiting {
             let generation = self.network.connections[crate::index(slot)].generation;
-            let reference = ConnectionRef { slot, generation };
-            if !self.path_blocked(reference, direction) {
-                self.network.blocked.remove(&(slot, direction));
-                self.retransmit(reference, direction);
-            }
+            self.send_again(ConnectionRef { slot, generation }, direction);
         }
     }
 
-    fn retransmit(&mut self, reference: ConnectionRef, direction: u8) {
-        let delay = self.wires.retransmission_delay();
+    fn send_again(&mut self, reference: ConnectionRef, direction: u8) {
         let now = self.now;
         let Some(connection) = self.network.get(reference) else { return };
+        let link = connection.link(direction);
+        if !self.nodes[crate::index(link.1)].powered {
+            return;
+        }
         let pipe = &mut connection.pipes[at(direction)];
-        pipe.blocked = false;
-        pipe.delay_until(now + delay);
+        let since = pipe.blocked_since;
+        let is_syn = matches!(pipe.front().map(|front| front.payload), Some(Payload::Syn { .. }));
+        let arrives = if is_syn {
+            match self.wires.connect_again(now, since, link) {
+                ConnectVerdict::AnsweredAt(arrives) => arrives,
+                ConnectVerdict::RefusedAt(arrives) => {
+                    self.release(reference, direction, u64::MAX);
+                    let connection = self.network.get(reference).expect("found above");
+                    connection.pipes[1].launch(Payload::Refused, arrives);
+                    return self.schedule_front(reference, 1);
+                }
+                ConnectVerdict::HoldUntilReleased => return,
+            }
+        } else {
+            match self.wires.decide_again(now, since, link, pipe.in_flight()) {
+                Verdict::DeliverAt(arrives) => arrives,
+                Verdict::HoldUntilReleased => return,
+                Verdict::Reset => return self.reset_both(reference),
+            }
+        };
+        self.release(reference, direction, arrives);
         self.schedule_front(reference, direction);
     }
 
-    fn arrive(&mut self, reference: ConnectionRef, direction: u8) {
+    fn release(&mut self, reference: ConnectionRef, direction: u8, arrives: u64) {
+        self.network.blocked.remove(&(reference.slot, direction));
         let connection = self.network.get(reference).expect("the caller found it");
-        let payload = connection.pipes[at(direction)].arrive();
-        self.trace_arrival(reference, direction, payload);
-        match payload {
-            Payload::Bytes(_) | Payload::Fin => self.arrive_data(reference, direction, payload),
-            Payload::Syn { port } => self.arrive_syn(reference, port),
-            Payload::Accepted => self.arrive_answer(reference, Handshake::Established),
-            Payload::Refused => self.arrive_answer(reference, Handshake::Refused),
-        }
+        let pipe = &mut connection.pipes[at(direction)];
+        pipe.blocked = false;
+        pipe.delay_until(arrives);
     }
 
-    fn trace_arrival(&mut self, reference: ConnectionRef, direction: u8, payload: Payload) {
-        let word = match payload {
-            Payload::Bytes(count) => u64::try_from(count).expect("64 bits"),
-            Payload::Fin => 1 << 40,
-            Payload::Syn { port } => (2 << 40) | u64::from(port),
-            Payload::Accepted => 3 << 40,
-            Payload::Refused => 4 << 40,
-        };
-        let id = u64::from(reference.slot) << 33 | u64::from(reference.generation) << 1 | u64::from(direction);
-        self.trace.event(EventKind::Deliver, self.now, id, word);
-        if self.trace.wants_lines() {
-            let connection = self.network.get(reference).expect("the caller found it");
-            let (from, to) = connection.hosts(direction);
-            let what = format!("{payload:?} from {} on connection {}", self.nodes[from].name, reference.slot);
-            self.trace.line(self.now, &self.nodes[to].name, what);
-        }
-    }
-
-    fn arrive_data(&mut self, reference: ConnectionRef, direction: u8, payload: Payload) {
-        let receiver = 1 - direction;
-        let connection = self.network.get(reference).expect("the caller found it");
-        match connection.sides[at(receiver)].state {
-            SideState::Open => {
-                let reader = connection.pipes[at(direction)].reader.take();
-                reader.into_iter().for_each(std::task::Waker::wake);
-            }
-            SideState::Absent => unreachable!("bytes before the handshake on {reference:?}"),
-            SideState::Reset | SideState::Gone => {
-                connection.pipes[at(direction)].discard_readable();
-                if matches!(payload, Payload::Bytes(_)) {
-                    self.send_reset(reference, direction);
-                }
-            }
-        }
-    }
-
-    fn arrive_syn(&mut self, reference: ConnectionRef, port: u16) {
-        let connection = self.network.get(reference).expect("the caller found it");
-        let (_, to) = connection.hosts(0);
-        let host = u32::try_from(to).expect("host ids are 32 bits");
-        let Some(listener) = self.network.ports.get_mut(&(host, port)) else {
-            return self.send(reference, 1, Payload::Refused);
-        };
-        listener.backlog.push_back(reference);
-        let waker = listener.waker.take();
-        let incarnation = listener.incarnation;
-        let connection = self.network.get(reference).expect("the caller found it");
-        let side = &mut connection.sides[1];
-        (side.incarnation, side.state, side.held) = (incarnation, SideState::Open, true);
-        waker.into_iter().for_each(std::task::Waker::wake);
-        self.send(reference, 1, Payload::Accepted);
-    }
-
-    fn arrive_answer(&mut self, reference: ConnectionRef, answer: Handshake) {
-        let connection = self.network.get(reference).expect("the caller found it");
-        connection.handshake = answer;
-        connection.connector.take().into_iter().for_each(std::task::Waker::wake);
-    }
-
-    /// A reset leaves for `side`; lost if the way is blocked when it would arrive.
+    /// A reset leaves for `side`; lost if the way is cut when it leaves or would arrive.
     pub(crate) fn send_reset(&mut self, reference: ConnectionRef, side: u8) {
         let Some(connection) = self.network.get(reference) else { return };
-        let (from, to) = connection.hosts(1 - side);
-        let arrival = self.wires.arrival(self.now, from, to, 0, &mut 0);
-        let ConnectionRef { slot, generation } = reference;
-        self.events.schedule(arrival, Event::Reset { connection: slot, generation, side });
-    }
-
-    /// A reset arrives at `side`. Tells whether anything happened.
-    pub(crate) fn arrive_reset(&mut self, reference: ConnectionRef, side: u8) -> bool {
-        if self.network.get(reference).is_none() || self.path_blocked(reference, 1 - side) {
-            return false;
+        if connection.silenced {
+            return;
         }
-        let connection = self.network.get(reference).expect("found above");
-        if connection.sides[at(side)].state != SideState::Open {
-            return false;
+        let link = connection.link(1 - side);
+        if let Verdict::DeliverAt(arrives) = self.wires.decide(self.now, link, 0) {
+            let ConnectionRef { slot, generation } = reference;
+            self.events.schedule(arrives, Event::Reset { connection: slot, generation, side });
         }
-        connection.sides[at(side)].state = SideState::Reset;
-        let outgoing = &mut connection.pipes[at(side)];
-        outgoing.drop_flight();
-        (outgoing.finishing, outgoing.fin_sent) = (true, true);
-        connection.pipes[1 - at(side)].drop_flight();
-        connection.wake_side(at(side));
-        self.network.blocked.remove(&(reference.slot, side));
-        self.network.blocked.remove(&(reference.slot, 1 - side));
-        self.trace.event(EventKind::Reset, self.now, u64::from(reference.slot), u64::from(side));
-        true
-    }
-
-    /// The process of `side` closed it. Unread bytes turn the end of the stream into a reset.
-    pub(crate) fn close(&mut self, reference: ConnectionRef, side: u8) {
-        let Some(connection) = self.network.get(reference) else { return };
-        connection.sides[at(side)].held = false;
-        if connection.sides[at(side)].state == SideState::Open {
-            connection.sides[at(side)].state = SideState::Gone;
-            let incoming = &mut connection.pipes[1 - at(side)];
-            let unread = incoming.readable() > 0;
-            incoming.discard_readable();
-            connection.pipes[at(side)].finishing = true;
-            self.transmit(reference, side);
-            if unread {
-                self.send_reset(reference, 1 - side);
-            }
-        }
-        self.network.release_if_unheld(reference);
     }
 }
