@@ -1,0 +1,71 @@
+//! What the log needs to know of a batch.
+
+use broker_protocol::ids::{LeaderEpoch, Offset};
+use broker_protocol::record::{Batch, BatchError, HEADER_SIZE, LOG_OVERHEAD, MAGIC};
+
+use crate::error::Damage;
+
+/// A batch's header as far as the log uses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BatchInfo {
+    pub base_offset: Offset,
+    pub last_offset: Offset,
+    pub leader_epoch: LeaderEpoch,
+    /// Milliseconds; -1 none.
+    pub max_timestamp: i64,
+    /// The stored checksum: identifies the content.
+    pub crc: u32,
+    /// Bytes, header included.
+    pub size: u32,
+}
+
+impl BatchInfo {
+    /// Panics on a batch over 2 GiB, which the frame's length field cannot express.
+    pub fn of<B: AsRef<[u8]>>(batch: &Batch<B>) -> BatchInfo {
+        BatchInfo {
+            base_offset: batch.base_offset(),
+            last_offset: batch.last_offset(),
+            leader_epoch: LeaderEpoch(batch.partition_leader_epoch()),
+            max_timestamp: batch.max_timestamp(),
+            crc: batch.crc(),
+            size: u32::try_from(batch.size()).expect("an i32 length plus the frame fits u32"),
+        }
+    }
+
+    /// The offset after the batch.
+    pub fn next_offset(&self) -> Offset {
+        self.last_offset + 1
+    }
+
+    /// Reads a header whose records need not be there; checks frame, magic and offset range.
+    pub(crate) fn from_header(header: &[u8; HEADER_SIZE]) -> Result<BatchInfo, Damage> {
+        let length = i32::from_be_bytes(field(header, 8));
+        let minimum = HEADER_SIZE - LOG_OVERHEAD;
+        let size = match u32::try_from(length) {
+            Ok(rest) if rest >= 49 => rest + 12,
+            _ => return Err(BatchError::LengthTooSmall { declared: length, minimum }.into()),
+        };
+        let magic = i8::from_be_bytes(field(header, 16));
+        if magic != MAGIC {
+            return Err(BatchError::UnknownMagic(magic).into());
+        }
+        let base_offset = i64::from_be_bytes(field(header, 0));
+        let last_offset_delta = i32::from_be_bytes(field(header, 23));
+        let last_offset = match base_offset.checked_add(i64::from(last_offset_delta)) {
+            Some(last) if base_offset >= 0 && last_offset_delta >= 0 && last < i64::MAX => last,
+            _ => return Err(BatchError::OffsetRange { base_offset, last_offset_delta }.into()),
+        };
+        Ok(BatchInfo {
+            base_offset,
+            last_offset,
+            leader_epoch: LeaderEpoch(i32::from_be_bytes(field(header, 12))),
+            max_timestamp: i64::from_be_bytes(field(header, 35)),
+            crc: u32::from_be_bytes(field(header, 17)),
+            size,
+        })
+    }
+}
+
+fn field<const N: usize>(header: &[u8; HEADER_SIZE], at: usize) -> [u8; N] {
+    header[at..at + N].try_into().expect("inside of the header")
+}

@@ -1,0 +1,240 @@
+//! Making a log durable without holding its lock: plan, run, hand back.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use broker_env::{BoxFuture, Disk, DiskError, File};
+use broker_probe::{mutant, probe};
+use broker_protocol::ids::Offset;
+
+use super::Log;
+use crate::checkpoint::{OffsetCheckpoint, encode_epochs, replace};
+use crate::error::LogError;
+use crate::health::DirectoryHealth;
+use crate::segment::SyncMark;
+
+/// What of a log changed since it was last durable, apart from the segments' content.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Versions {
+    /// Truncations so far; a flush that began before one says nothing about the log after it (L-20).
+    generation: u64,
+    /// The last truncation whose flush was finished.
+    durable_generation: u64,
+    names: SyncMark,
+    epochs: SyncMark,
+}
+
+impl Versions {
+    pub(super) fn truncation_pending(&self) -> bool {
+        self.durable_generation < self.generation
+    }
+
+    pub(super) fn truncated(&mut self) {
+        self.generation += 1;
+        self.names.changes += 1;
+    }
+
+    /// Files were created, renamed or removed.
+    pub(super) fn names_changed(&mut self) {
+        self.names.changes += 1;
+    }
+
+    pub(super) fn epochs_changed(&mut self) {
+        self.epochs.changes += 1;
+    }
+}
+
+/// `leader-epoch-checkpoint`; flushes that overlap must not replace a newer content by an older one.
+pub(super) struct EpochFile {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    written: tokio::sync::Mutex<u64>,
+}
+
+impl EpochFile {
+    pub(super) fn new(disk: Arc<dyn Disk>, path: PathBuf) -> EpochFile {
+        EpochFile { disk, path, written: tokio::sync::Mutex::new(0) }
+    }
+
+    async fn write(&self, version: u64, content: &[u8]) -> Result<(), DiskError> {
+        let mut written = self.written.lock().await;
+        if *written >= version {
+            return Ok(());
+        }
+        // Without the sync an OS crash leaves an empty or torn file under the right name (L-05).
+        replace(self.disk.as_ref(), &self.path, content, !mutant!(L_05)).await?;
+        *written = version;
+        Ok(())
+    }
+}
+
+/// Which changes of a segment's files a job covers.
+#[derive(Clone, Copy, Debug)]
+struct SegmentMarks {
+    base_offset: Offset,
+    log_changes: Option<u64>,
+    index_changes: Option<u64>,
+}
+
+/// Everything a flush needs, taken from the log; run it without the log's lock.
+#[must_use = "nothing is durable until the job was run and finished"]
+pub struct FlushJob {
+    disk: Arc<dyn Disk>,
+    directory: PathBuf,
+    health: DirectoryHealth,
+    deleted: Arc<AtomicBool>,
+    files: Vec<Arc<dyn File>>,
+    sync_names: bool,
+    epochs: Option<(Arc<EpochFile>, Vec<u8>)>,
+    recovery_points: Option<OffsetCheckpoint>,
+    done: FlushDone,
+}
+
+/// A flush that succeeded; give it to [`Log::finish_flush`].
+#[must_use = "the log does not know of the flush until it is finished"]
+#[derive(Clone, Debug)]
+pub struct FlushDone {
+    end: Offset,
+    since_ms: Option<i64>,
+    versions: Versions,
+    segments: Vec<SegmentMarks>,
+}
+
+impl FlushDone {
+    /// Everything below was in the log when the flush began.
+    pub fn end(&self) -> Offset {
+        self.end
+    }
+}
+
+impl Log {
+    /// What is not durable yet, or `None`. Several jobs may run at the same time.
+    pub fn start_flush(&self) -> Option<FlushJob> {
+        self.plan_flush(false)
+    }
+
+    /// Completes and writes the active segment's indexes, for a clean shutdown; no append may follow.
+    pub fn start_closing_flush(&mut self) -> Result<Option<FlushJob>, LogError> {
+        self.check_usable()?;
+        let sealed = self.active_mut().seal().map_err(LogError::from);
+        self.watch(sealed)?;
+        Ok(self.plan_flush(true))
+    }
+
+    /// Takes over what a job made durable: moves the recovery point, unless the log was truncated since the
+    /// job was taken.
+    pub fn finish_flush(&mut self, done: FlushDone) {
+        if self.deleted.load(Ordering::Relaxed) {
+            return;
+        }
+        if done.versions.generation != self.versions.generation && !mutant!(L_20) {
+            probe!("storage: flush overtaken by a truncation");
+            return;
+        }
+        self.versions.durable_generation = self.versions.durable_generation.max(done.versions.generation);
+        self.versions.names.durable = self.versions.names.durable.max(done.versions.names.changes);
+        self.versions.epochs.durable = self.versions.epochs.durable.max(done.versions.epochs.changes);
+        for marks in &done.segments {
+            let Some(segment) = self.segments.get_mut(&marks.base_offset) else { continue };
+            marks.log_changes.into_iter().for_each(|changes| segment.log_synced(changes));
+            marks.index_changes.into_iter().for_each(|changes| segment.index_synced(changes));
+        }
+        self.set_flushed_end(self.flushed_end.max(done.end.min(self.log_end)));
+        self.unflushed_since_ms = if self.flushed_end < self.log_end { done.since_ms } else { None };
+        self.check_invariants();
+    }
+
+    /// Whether `flush.messages` or `flush.ms` ask for a flush.
+    pub fn flush_due(&self, now_ms: i64) -> bool {
+        let waited = self.unflushed_since_ms.map(|since| now_ms.saturating_sub(since));
+        self.log_end - self.flushed_end >= self.config.flush_messages
+            || waited.is_some_and(|waited| waited >= self.config.flush_ms)
+    }
+
+    pub(super) fn set_flushed_end(&mut self, offset: Offset) {
+        self.flushed_end = offset;
+        self.recovery_points.set(&self.partition, offset);
+    }
+
+    fn plan_flush(&self, closing: bool) -> Option<FlushJob> {
+        let mut files = Vec::new();
+        let mut segments = Vec::new();
+        for (&base_offset, segment) in &self.segments {
+            let (log, index) = (segment.log_mark(), segment.index_mark());
+            // The active segment's indexes are not complete, and recovery rebuilds them.
+            let sealed = closing || base_offset != self.active().base_offset;
+            let log_changes = log.is_dirty().then_some(log.changes);
+            let index_changes = (sealed && index.is_dirty()).then_some(index.changes);
+            files.extend(log_changes.map(|_| segment.log_file()));
+            files.extend(index_changes.into_iter().flat_map(|_| segment.index_files()));
+            if log_changes.or(index_changes).is_some() {
+                segments.push(SegmentMarks { base_offset, log_changes, index_changes });
+            }
+        }
+        let versions = self.versions;
+        let pending = versions.truncation_pending() || versions.names.is_dirty() || versions.epochs.is_dirty();
+        if files.is_empty() && !pending && self.flushed_end == self.log_end {
+            return None;
+        }
+        let epochs = || (self.epoch_file.clone(), encode_epochs(&self.epochs));
+        Some(FlushJob {
+            disk: self.disk.clone(),
+            directory: self.directory.clone(),
+            health: self.health.clone(),
+            deleted: self.deleted.clone(),
+            files,
+            sync_names: versions.names.is_dirty(),
+            epochs: versions.epochs.is_dirty().then(epochs),
+            // The file may still claim more than the truncated log has durable.
+            recovery_points: versions.truncation_pending().then(|| self.recovery_points.clone()),
+            done: FlushDone { end: self.log_end, since_ms: self.unflushed_since_ms, versions, segments },
+        })
+    }
+}
+
+impl FlushJob {
+    /// Syncs. On an error the log directory is offline and nothing may be retried; a log that was deleted
+    /// meanwhile cannot fail (L-17).
+    pub fn run(self) -> BoxFuture<'static, Result<FlushDone, DiskError>> {
+        Box::pin(async move {
+            match self.sync().await {
+                Ok(()) => Ok(self.done),
+                Err(_) if self.deleted.load(Ordering::Relaxed) && !mutant!(L_17) => {
+                    probe!("storage: flush of a deleted log");
+                    Ok(self.done)
+                }
+                Err(error) => {
+                    probe!("storage: flush failed");
+                    self.health.fail(&error);
+                    Err(error)
+                }
+            }
+        })
+    }
+
+    /// Everything below is covered once the job is done.
+    pub fn end(&self) -> Offset {
+        self.done.end
+    }
+
+    async fn sync(&self) -> Result<(), DiskError> {
+        // A failed sync has thrown the data away; a second one would succeed without them.
+        if let Some(error) = self.health.failure().filter(|_| !mutant!(L_07)) {
+            return Err(error.clone());
+        }
+        for file in &self.files {
+            file.sync_data().await?;
+        }
+        if let Some((file, content)) = &self.epochs {
+            file.write(self.done.versions.epochs.changes, content).await?;
+        }
+        if self.sync_names {
+            self.disk.sync_directory(&self.directory).await?;
+        }
+        if let Some(recovery_points) = &self.recovery_points {
+            recovery_points.write().await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,85 @@
+//! Cutting the end of a log.
+
+use broker_probe::probe;
+use broker_protocol::ids::Offset;
+
+use super::{FlushJob, Log};
+use crate::error::LogError;
+use crate::segment::Segment;
+
+impl Log {
+    /// Removes all records at and above `offset`; if that is inside of a batch, the whole batch. `None` if
+    /// there is nothing to remove. Otherwise **the job must be run and finished before the next append**.
+    pub fn truncate_to(&mut self, offset: Offset) -> Result<Option<FlushJob>, LogError> {
+        self.check_usable()?;
+        if offset >= self.log_end {
+            return Ok(None);
+        }
+        if offset <= self.log_start {
+            return self.truncate_fully_and_start_at(offset).map(Some);
+        }
+        probe!("storage: truncated");
+        let result = self.truncate_segments(offset);
+        self.watch(result)?;
+        Ok(Some(self.truncated()))
+    }
+
+    /// Removes everything: the log then starts and ends at `offset`. The same rule as for
+    /// [`Log::truncate_to`].
+    pub fn truncate_fully_and_start_at(&mut self, offset: Offset) -> Result<FlushJob, LogError> {
+        self.check_usable()?;
+        assert!(offset >= 0, "{}: a log cannot start at {offset}", self.partition);
+        probe!("storage: truncated fully");
+        let result = self.replace_segments(offset);
+        self.watch(result)?;
+        Ok(self.truncated())
+    }
+
+    /// Whether a truncation waits for its job to be finished, so that appends are refused.
+    pub fn truncation_pending(&self) -> bool {
+        self.versions.truncation_pending()
+    }
+
+    fn truncate_segments(&mut self, offset: Offset) -> Result<(), LogError> {
+        // Fixed before the map changes: a view of the live map would pick other segments (L-14).
+        let floor = *self.segments.range(..=offset).next_back().expect("offset is above the log start").0;
+        let doomed: Vec<Offset> = self.segments.range(floor + 1..).map(|(base, _)| *base).collect();
+        for base in doomed.into_iter().rev() {
+            let segment = self.segments.remove(&base).expect("just listed");
+            self.remove_files(&segment)?;
+        }
+        self.active_mut().truncate_to(offset)?;
+        self.log_end = offset.min(self.active().next_offset()).max(self.log_start);
+        Ok(())
+    }
+
+    fn replace_segments(&mut self, offset: Offset) -> Result<(), LogError> {
+        while let Some((_, segment)) = self.segments.pop_last() {
+            self.remove_files(&segment)?;
+        }
+        let now_ms = self.unflushed_since_ms.unwrap_or(0);
+        let segment = Segment::create(self.disk.as_ref(), &self.directory, offset, now_ms)?;
+        self.segments.insert(offset, segment);
+        self.log_start = offset;
+        self.log_end = offset;
+        Ok(())
+    }
+
+    fn remove_files(&self, segment: &Segment) -> Result<(), LogError> {
+        for path in segment.paths() {
+            self.disk.remove(&path)?;
+        }
+        Ok(())
+    }
+
+    fn truncated(&mut self) -> FlushJob {
+        if self.epochs.truncate_end(self.log_end) {
+            self.versions.epochs_changed();
+        }
+        self.tail.truncate(self.log_end);
+        self.versions.truncated();
+        self.set_flushed_end(self.flushed_end.min(self.log_end));
+        self.check_invariants();
+        self.start_flush().expect("a truncation is pending")
+    }
+}
