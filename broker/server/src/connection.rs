@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use broker_env::{BoxConnection, BoxFuture, Env, Instant, select};
-use bytes::{Buf, Bytes, BytesMut};
+use broker_protocol::frame::take_frame;
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 
@@ -75,7 +76,7 @@ pub async fn serve(
             match take_frame(&mut buffer, request_bytes_max) {
                 Ok(Some(frame)) => answers.start(service.handle(frame, &peer)).await,
                 Ok(None) => break,
-                Err(reason) => return reason,
+                Err(error) => return error.to_string(),
             }
         }
         select! {
@@ -127,23 +128,6 @@ where
         next = answers.take_ready();
     }
     writer.flush().await.map_err(|error| error.to_string())
-}
-
-/// Splits the next whole frame off; an error if its declared length is out of bounds.
-fn take_frame(buffer: &mut BytesMut, request_bytes_max: usize) -> Result<Option<Bytes>, String> {
-    let Some(prefix) = buffer.first_chunk::<4>() else { return Ok(None) };
-    let length = i32::from_be_bytes(*prefix);
-    let length = match usize::try_from(length) {
-        Ok(length) if length <= request_bytes_max => length,
-        _ => return Err(format!("frame of {length} bytes; socket.request.max.bytes is {request_bytes_max}")),
-    };
-    if buffer.len() < 4 + length {
-        // Grows with what has arrived, not with what was declared.
-        buffer.reserve((4 + length - buffer.len()).min(READ_BUFFER_BYTES.max(buffer.len())));
-        return Ok(None);
-    }
-    buffer.advance(4);
-    Ok(Some(buffer.split_to(length).freeze()))
 }
 
 /// Futures started in order whose results leave in order.
@@ -206,22 +190,5 @@ impl Slot {
         {
             *self = Slot::Ready(answer);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frames_are_split_whole_and_lengths_bounded() {
-        let mut buffer = BytesMut::from(&[0u8, 0, 0, 2, 7, 8, 0, 0, 0, 3, 9][..]);
-        assert_eq!(take_frame(&mut buffer, 10), Ok(Some(Bytes::from_static(&[7, 8]))));
-        assert_eq!(take_frame(&mut buffer, 10), Ok(None));
-        assert!(buffer.capacity() < 2 * READ_BUFFER_BYTES);
-        let mut huge = BytesMut::from(&[0x7f, 0xff, 0xff, 0xff][..]);
-        assert!(take_frame(&mut huge, 1000).unwrap_err().contains("socket.request.max.bytes"));
-        let mut negative = BytesMut::from(&[0xff, 0xff, 0xff, 0xff][..]);
-        assert!(take_frame(&mut negative, 1000).is_err());
     }
 }

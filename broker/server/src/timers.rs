@@ -33,8 +33,9 @@ impl<K: Ord + Clone> Timers<K> {
         self.deadlines.remove(name);
     }
 
-    pub fn disarm_all(&mut self) {
-        self.deadlines.clear();
+    /// Disarms those for which `keep` says no.
+    pub fn retain(&mut self, mut keep: impl FnMut(&K) -> bool) {
+        self.deadlines.retain(|name, _| keep(name));
     }
 
     /// Removes and returns the timer that is due first, if one is due. Ties go by name.

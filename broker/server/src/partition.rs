@@ -1,0 +1,229 @@
+//! One hosted partition: the shell around `core::replica` and its log.
+//!
+//! A partition has one lock over core and log, held for a step: the core decides, the log's page-cache
+//! writes follow, and what waits (syncs, AlterPartition, fetches) is handed to tasks. Nothing waits under
+//! the lock.
+//!
+//! Map: `outputs` carries out what the core says · `produce` and `fetch` are the data path · `flush` makes
+//! durable.
+
+mod fetch;
+mod flush;
+mod outputs;
+mod produce;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use broker_core::Ticket;
+use broker_core::replica::{AlterPartitionId, AlteredPartition, Config, Input, LogState, Output, Replica, Timer};
+use broker_env::{DiskError, Env};
+use broker_protocol::ErrorCode;
+use broker_protocol::ids::{
+    BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch, TopicIdPartition, TopicPartition,
+};
+use broker_storage::{Log, SharedLog};
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::TopicConfig;
+use crate::observe::{Observation, Observer};
+use crate::waiters::{Waiter, Waiters};
+pub use fetch::{FetchRead, ReadLimits};
+pub use produce::{ProduceBatch, ProduceReply};
+
+/// What partitions ask of the rest of the broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PartitionEvent {
+    /// Ask the controller for this ISR.
+    AlterPartition {
+        partition: TopicIdPartition,
+        request: AlterPartitionId,
+        leader_epoch: LeaderEpoch,
+        partition_epoch: PartitionEpoch,
+        isr: Vec<(NodeId, BrokerEpoch)>,
+    },
+    /// The follower has something to fetch from this leader.
+    FetchReady { partition: TopicIdPartition, leader: NodeId },
+    /// Ask the leader for its log's bounds.
+    QueryLeaderOffsets { partition: TopicIdPartition, leader: NodeId, leader_epoch: LeaderEpoch },
+    Arm { partition: TopicIdPartition, timer: Timer },
+    DirectoryFailed(DiskError),
+}
+
+/// What all partitions of a broker share.
+#[derive(Clone)]
+pub struct PartitionContext {
+    pub env: Env,
+    pub node: NodeId,
+    pub observer: Observer,
+    pub events: mpsc::UnboundedSender<PartitionEvent>,
+}
+
+/// A partition hosted by this broker.
+pub struct Partition {
+    pub id: TopicIdPartition,
+    pub name: TopicPartition,
+    context: PartitionContext,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    core: Replica,
+    log: SharedLog,
+    config: TopicConfig,
+    log_end_waiters: Waiters,
+    high_watermark_waiters: Waiters,
+    /// Produce requests that wait for the core's answer.
+    produces: BTreeMap<Ticket, Produce>,
+    next_ticket: u64,
+    /// Reused by every step.
+    outputs: Vec<Output>,
+}
+
+struct Produce {
+    reply: oneshot::Sender<ProduceReply>,
+    records: i64,
+    acks: i16,
+}
+
+/// What a step may append.
+enum Payload {
+    None,
+    Produce(ProduceBatch),
+    Fetched(Bytes),
+}
+
+impl Partition {
+    /// A partition whose log is open; a follower of nobody until metadata comes.
+    pub fn new(
+        id: TopicIdPartition,
+        name: TopicPartition,
+        context: PartitionContext,
+        log: SharedLog,
+        config: TopicConfig,
+        high_watermark: Offset,
+    ) -> Partition {
+        let state = {
+            let log = log.lock();
+            LogState {
+                log_start: log.log_start(),
+                log_end: log.log_end(),
+                epochs: fetch::core_epochs(&log),
+                high_watermark,
+            }
+        };
+        let core = Replica::new(context.node, core_config(&config), state);
+        let inner = Inner {
+            core,
+            log,
+            config,
+            log_end_waiters: Waiters::default(),
+            high_watermark_waiters: Waiters::default(),
+            produces: BTreeMap::new(),
+            next_ticket: 0,
+            outputs: Vec::new(),
+        };
+        Partition { id, name, context, inner: Mutex::new(inner) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().expect("no panic under this lock")
+    }
+
+    /// Feeds the core an input that carries no records.
+    pub fn step(self: &Arc<Self>, input: Input) {
+        self.step_locked(&mut self.lock(), input, Payload::None);
+    }
+
+    pub fn timer(self: &Arc<Self>, timer: Timer) {
+        self.step(Input::Timer(timer));
+    }
+
+    pub fn alter_partition_result(self: &Arc<Self>, request: AlterPartitionId, result: Result<AlteredPartition, ErrorCode>) {
+        self.step(Input::AlterPartitionResult { request, result });
+    }
+
+    /// New topic configuration.
+    pub fn configure(self: &Arc<Self>, config: TopicConfig) {
+        let mut inner = self.lock();
+        inner.log().set_config(log_config(&config));
+        let input = Input::Configure(core_config(&config));
+        inner.config = config;
+        self.step_locked(&mut inner, input, Payload::None);
+    }
+
+    /// The topic was deleted or the log directory failed: answers everybody who waits.
+    pub fn stop(self: &Arc<Self>, error: ErrorCode) {
+        let mut inner = self.lock();
+        self.step_locked(&mut inner, Input::Stop(error), Payload::None);
+        inner.log_end_waiters.wake_all();
+        inner.high_watermark_waiters.wake_all();
+    }
+
+    /// Reads the core's state.
+    pub fn with_core<T>(&self, read: impl FnOnce(&Replica) -> T) -> T {
+        read(&self.lock().core)
+    }
+
+    pub fn with_log<T>(&self, read: impl FnOnce(&mut Log) -> T) -> T {
+        read(&mut self.lock().log())
+    }
+
+    pub fn high_watermark(&self) -> Offset {
+        self.lock().core.high_watermark()
+    }
+
+    /// Wakes the waiter at the next append, or when the partition's role changes.
+    pub fn wait_for_log_end(&self, waiter: &Arc<Waiter>) {
+        self.lock().log_end_waiters.add(waiter);
+    }
+
+    /// Wakes the waiter when the high watermark moves, or when the partition's role changes.
+    pub fn wait_for_high_watermark(&self, waiter: &Arc<Waiter>) {
+        self.lock().high_watermark_waiters.add(waiter);
+    }
+
+    fn observe(&self, make: impl FnOnce() -> Observation) {
+        self.context.observer.observe(make);
+    }
+
+    fn send(&self, event: PartitionEvent) {
+        let _broker_has_stopped = self.context.events.send(event);
+    }
+}
+
+impl Inner {
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock()
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.next_ticket += 1;
+        Ticket(self.next_ticket)
+    }
+}
+
+fn core_config(config: &TopicConfig) -> Config {
+    Config {
+        min_insync_replicas: usize::try_from(config.min_insync_replicas).unwrap_or(1),
+        flush_before_ack: config.flush_messages == 1,
+    }
+}
+
+/// A topic's configuration as far as its logs obey it.
+pub fn log_config(config: &TopicConfig) -> broker_storage::LogConfig {
+    let bounded = |value: i64| u32::try_from(value).unwrap_or(u32::MAX);
+    broker_storage::LogConfig {
+        segment_bytes: bounded(config.segment_bytes),
+        segment_ms: config.segment_ms,
+        index_interval_bytes: bounded(config.index_interval_bytes),
+        segment_index_bytes: bounded(config.segment_index_bytes),
+        flush_messages: config.flush_messages,
+        flush_ms: config.flush_ms,
+        retention_bytes: config.retention_bytes,
+        retention_ms: config.retention_ms,
+        cleanup_delete: true,
+        ..broker_storage::LogConfig::default()
+    }
+}

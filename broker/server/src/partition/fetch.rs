@@ -1,0 +1,181 @@
+//! Fetch, from both sides: reading for followers and consumers, appending what a leader sent.
+
+use std::sync::Arc;
+
+use broker_core::replica::{
+    ConsumerFetch, EpochEntry, FetchAnswer, FetchRequest, FetchResponse, Fetched, FetchedBatch, FollowerFetch,
+    Input, LeaderEpochs, Output, Reply,
+};
+use broker_protocol::ErrorCode;
+use broker_protocol::ids::Offset;
+use broker_protocol::record::{BatchError, RecordBatches};
+use broker_storage::{BatchInfo, Log, LogError};
+use bytes::Bytes;
+
+use super::{Inner, Partition, Payload};
+use crate::observe::Observation;
+
+/// How much one read may return.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadLimits {
+    pub max_bytes: usize,
+    /// The first batch comes even if it alone is larger (KIP-74).
+    pub min_one_message: bool,
+}
+
+/// What a fetch of one partition returns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchRead {
+    pub answer: FetchAnswer,
+    pub records: Bytes,
+}
+
+impl Partition {
+    /// A follower's fetch, which also tells how far the follower is.
+    pub fn follower_fetch(
+        self: &Arc<Self>,
+        fetch: FollowerFetch,
+        limits: ReadLimits,
+    ) -> Result<FetchRead, ErrorCode> {
+        let mut inner = self.lock();
+        let ticket = inner.ticket();
+        let mut outputs = Vec::new();
+        inner.core.step(Input::FollowerFetch { ticket, fetch }, &mut outputs);
+        let mut answer = None;
+        for output in outputs {
+            match output {
+                Output::Reply { reply: Reply::FollowerFetched(result), .. } => answer = Some(result),
+                other => self.carry_out_checked(&mut inner, other),
+            }
+        }
+        let answer = answer.expect("a follower's fetch is answered at once")?;
+        self.observe_divergence(fetch.last_fetched_epoch, &answer);
+        self.read(&mut inner, fetch.fetch_offset, answer, limits)
+    }
+
+    /// The same fetch again after a wait, without counting it twice.
+    pub fn read_for_follower(
+        self: &Arc<Self>,
+        fetch: &FollowerFetch,
+        limits: ReadLimits,
+    ) -> Result<FetchRead, ErrorCode> {
+        let mut inner = self.lock();
+        let answer = inner.core.read_for_follower(fetch)?;
+        self.read(&mut inner, fetch.fetch_offset, answer, limits)
+    }
+
+    pub fn read_for_consumer(
+        self: &Arc<Self>,
+        fetch: &ConsumerFetch,
+        limits: ReadLimits,
+    ) -> Result<FetchRead, ErrorCode> {
+        let mut inner = self.lock();
+        let answer = inner.core.read_for_consumer(fetch)?;
+        self.observe_divergence(fetch.last_fetched_epoch, &answer);
+        let read = self.read(&mut inner, fetch.fetch_offset, answer, limits)?;
+        if !read.records.is_empty() {
+            let end = infos(&read.records).last().map_or(fetch.fetch_offset, BatchInfo::next_offset);
+            self.observe(|| Observation::ConsumerRead {
+                partition: self.id,
+                from: fetch.fetch_offset,
+                end,
+                limit: read.answer.limit,
+            });
+        }
+        Ok(read)
+    }
+
+    /// The limit comes from the same step as the answer, so no append can slip in between (L-10).
+    fn read(
+        self: &Arc<Self>,
+        inner: &mut Inner,
+        from: Offset,
+        answer: FetchAnswer,
+        limits: ReadLimits,
+    ) -> Result<FetchRead, ErrorCode> {
+        if answer.diverging.is_some() || from >= answer.limit {
+            return Ok(FetchRead { answer, records: Bytes::new() });
+        }
+        let read = inner.log().read(from, limits.max_bytes, answer.limit, limits.min_one_message);
+        match read {
+            Ok(read) => Ok(FetchRead { answer, records: read.records }),
+            Err(LogError::OutOfRange { .. }) => Err(ErrorCode::OffsetOutOfRange),
+            Err(LogError::Corrupt(error)) => {
+                tracing::error!(node = %self.context.node, partition = %self.name, %error, "read found damage");
+                Err(ErrorCode::CorruptMessage)
+            }
+            Err(error) => {
+                self.fail(inner, &error);
+                Err(ErrorCode::KafkaStorageError)
+            }
+        }
+    }
+
+    /// What to ask the leader for; nothing while a truncation is being made durable.
+    pub fn fetch_request(&self) -> Option<FetchRequest> {
+        let inner = self.lock();
+        if inner.log().truncation_pending() {
+            return None;
+        }
+        inner.core.fetch_request()
+    }
+
+    /// The leader's answer to `request`.
+    pub fn fetch_response(self: &Arc<Self>, request: FetchRequest, result: FetchResult) {
+        let mut inner = self.lock();
+        if inner.log().truncation_pending() {
+            return;
+        }
+        let (result, records) = match result {
+            Ok(fetched) => (Ok(fetched.0), fetched.1),
+            Err(code) => (Err(code), Bytes::new()),
+        };
+        let input = Input::FetchResponse(FetchResponse { request, result });
+        self.step_locked(&mut inner, input, Payload::Fetched(records));
+    }
+
+    fn observe_divergence(&self, asked: Option<broker_protocol::ids::LeaderEpoch>, answer: &FetchAnswer) {
+        if let (Some(asked), Some(diverging)) = (asked, answer.diverging) {
+            self.observe(|| Observation::EpochEndOffsetAnswered {
+                partition: self.id,
+                asked,
+                answer_epoch: diverging.epoch,
+                end_offset: diverging.end_offset,
+            });
+        }
+    }
+}
+
+/// What a leader's answer holds for one partition: the core's part, and the bytes of its batches.
+pub type FetchResult = Result<(Fetched, Bytes), ErrorCode>;
+
+/// Splits a leader's bytes into whole, intact batches; a partial last one is left out.
+///
+/// # Errors
+/// A damaged batch: nothing of it may reach the log.
+pub fn fetched_batches(bytes: &Bytes) -> Result<(Vec<FetchedBatch>, Bytes), BatchError> {
+    let mut batches = Vec::new();
+    let mut size = 0;
+    for batch in RecordBatches::new(bytes.clone()) {
+        let batch = batch?;
+        batch.validate()?;
+        size += batch.size();
+        batches.push(FetchedBatch {
+            base_offset: batch.base_offset(),
+            last_offset: batch.last_offset(),
+            leader_epoch: broker_protocol::ids::LeaderEpoch(batch.partition_leader_epoch()),
+        });
+    }
+    Ok((batches, bytes.slice(..size)))
+}
+
+/// Headers of whole batches that were checked before.
+pub(super) fn infos(bytes: &Bytes) -> Vec<BatchInfo> {
+    RecordBatches::new(bytes.clone()).map_while(Result::ok).map(|batch| BatchInfo::of(&batch)).collect()
+}
+
+pub(super) fn core_epochs(log: &Log) -> LeaderEpochs {
+    LeaderEpochs::from_entries(
+        log.epochs().entries().iter().map(|entry| EpochEntry { epoch: entry.epoch, start_offset: entry.start_offset }),
+    )
+}

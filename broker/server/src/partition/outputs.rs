@@ -1,0 +1,212 @@
+//! Carries out what the replica core says, in order, under the partition's lock.
+
+use std::sync::Arc;
+
+use broker_core::replica::{Input, Output, Reply};
+use broker_protocol::ErrorCode;
+use broker_protocol::ids::NodeId;
+use broker_storage::{BatchInfo, LogError};
+
+use super::{Inner, Partition, PartitionEvent, Payload, fetch};
+use crate::observe::{AppendRole, BatchSummary, Observation};
+
+impl Partition {
+    pub(super) fn step_locked(self: &Arc<Self>, inner: &mut Inner, input: Input, payload: Payload) {
+        let mut outputs = std::mem::take(&mut inner.outputs);
+        inner.core.step(input, &mut outputs);
+        let mut payload = payload;
+        for output in outputs.drain(..) {
+            if let Err(error) = self.carry_out(inner, output, &mut payload) {
+                self.fail(inner, &error);
+                break;
+            }
+        }
+        outputs.clear();
+        inner.outputs = outputs;
+    }
+
+    fn carry_out(
+        self: &Arc<Self>,
+        inner: &mut Inner,
+        output: Output,
+        payload: &mut Payload,
+    ) -> Result<(), LogError> {
+        match output {
+            Output::Append { base_offset, epoch, .. } => {
+                let Payload::Produce(batch) = std::mem::replace(payload, Payload::None) else {
+                    panic!("{}: the core appends at {base_offset} without a produce request", self.name);
+                };
+                let (bytes, info) = batch.place(base_offset, epoch);
+                inner.log().append(&bytes, &[info], self.context.env.clock.wall().0)?;
+                self.observe_appended(&info, AppendRole::Leader, epoch);
+                inner.log_end_waiters.wake_all();
+            }
+            Output::AppendFetched { .. } => self.append_fetched(inner, payload)?,
+            Output::Truncate { to } => self.truncate(inner, to)?,
+            Output::TruncateFully { at, .. } => {
+                let job = inner.log().truncate_fully_and_start_at(at)?;
+                self.observe(|| Observation::Truncated { partition: self.id, log_end: at });
+                self.run_truncation(job);
+            }
+            Output::AdvanceLogStart { to } => {
+                inner.log().advance_log_start(to)?;
+                self.observe(|| Observation::LogStartAdvanced { partition: self.id, log_start: to });
+            }
+            Output::Flush { id, .. } => self.flush_for_core(inner, id),
+            Output::HighWatermark { high_watermark } => {
+                self.observe_high_watermark(inner, high_watermark);
+                inner.high_watermark_waiters.wake_all();
+            }
+            Output::Reply { ticket, reply } => self.reply(inner, ticket, reply),
+            Output::BecameLeader { epoch, epoch_start } => {
+                inner.log().assign_epoch(epoch);
+                self.became_leader(inner, epoch, epoch_start);
+            }
+            Output::BecameFollower { epoch, leader } => {
+                self.observe(|| Observation::BecameFollower {
+                    partition: self.id,
+                    epoch,
+                    leader,
+                    partition_epoch: inner.core.partition_epoch(),
+                });
+                inner.log_end_waiters.wake_all();
+                inner.high_watermark_waiters.wake_all();
+            }
+            Output::FollowerCounted { follower, log_end } => {
+                let epoch = inner.core.leader_epoch();
+                self.observe(|| Observation::FollowerCounted { partition: self.id, follower, log_end, epoch });
+            }
+            Output::IsrChanged => self.observe(|| Observation::IsrChanged {
+                partition: self.id,
+                committed: inner.core.committed_isr().into_iter().collect(),
+                maximal: inner.core.maximal_isr().into_iter().collect(),
+                epoch: inner.core.leader_epoch(),
+            }),
+            Output::AlterPartition { request, leader_epoch, partition_epoch, isr } => {
+                let partition = self.id;
+                self.send(PartitionEvent::AlterPartition { partition, request, leader_epoch, partition_epoch, isr });
+            }
+            Output::FetchReady => {
+                let leader = inner.core.current_leader();
+                if leader != NodeId::NONE {
+                    self.send(PartitionEvent::FetchReady { partition: self.id, leader });
+                }
+            }
+            Output::QueryLeaderOffsets { leader, leader_epoch } => {
+                self.send(PartitionEvent::QueryLeaderOffsets { partition: self.id, leader, leader_epoch });
+            }
+            Output::Arm(timer) => self.send(PartitionEvent::Arm { partition: self.id, timer }),
+        }
+        Ok(())
+    }
+
+    pub(super) fn carry_out_checked(self: &Arc<Self>, inner: &mut Inner, output: Output) {
+        if let Err(error) = self.carry_out(inner, output, &mut Payload::None) {
+            self.fail(inner, &error);
+        }
+    }
+
+    fn append_fetched(self: &Arc<Self>, inner: &mut Inner, payload: &mut Payload) -> Result<(), LogError> {
+        let Payload::Fetched(bytes) = std::mem::replace(payload, Payload::None) else {
+            panic!("{}: the core appends fetched batches without a fetch response", self.name);
+        };
+        let batches = fetch::infos(&bytes);
+        inner.log().append(&bytes, &batches, self.context.env.clock.wall().0)?;
+        let epoch = inner.core.leader_epoch();
+        for info in &batches {
+            self.observe_appended(info, AppendRole::Follower, epoch);
+        }
+        Ok(())
+    }
+
+    fn truncate(self: &Arc<Self>, inner: &mut Inner, to: i64) -> Result<(), LogError> {
+        let job = inner.log().truncate_to(to)?;
+        let log_end = inner.log().log_end();
+        self.observe(|| Observation::Truncated { partition: self.id, log_end });
+        if let Some(job) = job {
+            self.run_truncation(job);
+        }
+        let mut outputs = Vec::new();
+        inner.core.step(Input::Truncated { log_end }, &mut outputs);
+        for output in outputs {
+            self.carry_out(inner, output, &mut Payload::None)?;
+        }
+        Ok(())
+    }
+
+    fn became_leader(&self, inner: &mut Inner, epoch: broker_protocol::ids::LeaderEpoch, epoch_start: i64) {
+        tracing::info!(node = %self.context.node, partition = %self.name, %epoch, epoch_start, "leader");
+        self.observe(|| Observation::BecameLeader {
+            partition: self.id,
+            epoch,
+            epoch_start,
+            isr: inner.core.committed_isr().into_iter().collect(),
+            partition_epoch: inner.core.partition_epoch(),
+        });
+        inner.log_end_waiters.wake_all();
+        inner.high_watermark_waiters.wake_all();
+    }
+
+    fn reply(&self, inner: &mut Inner, ticket: broker_core::Ticket, reply: Reply) {
+        match reply {
+            Reply::Produced(result) => {
+                let Some(produce) = inner.produces.remove(&ticket) else { return };
+                if let Ok(produced) = &result {
+                    self.observe(|| Observation::ProduceAcknowledged {
+                        partition: self.id,
+                        base_offset: produced.base_offset,
+                        last_offset: produced.base_offset + produce.records - 1,
+                        acks: produce.acks,
+                    });
+                }
+                let _client_may_have_left = produce.reply.send(result);
+            }
+            // Answered in place, see `fetch`.
+            Reply::FollowerFetched(_) | Reply::RecordsDeleted(_) => {
+                panic!("{}: ticket {ticket:?} was answered twice", self.name)
+            }
+        }
+    }
+
+    /// A log that failed takes nothing more: the replica goes offline and so does its directory.
+    pub(super) fn fail(&self, inner: &mut Inner, error: &LogError) {
+        tracing::error!(node = %self.context.node, partition = %self.name, %error, "log failed");
+        let mut outputs = Vec::new();
+        inner.core.step(Input::Stop(ErrorCode::KafkaStorageError), &mut outputs);
+        for output in outputs {
+            if let Output::Reply { ticket, reply } = output {
+                self.reply(inner, ticket, reply);
+            }
+        }
+        inner.log_end_waiters.wake_all();
+        inner.high_watermark_waiters.wake_all();
+        if let LogError::Disk(error) | LogError::Offline(error) = error {
+            self.send(PartitionEvent::DirectoryFailed(error.clone()));
+        }
+    }
+
+    fn observe_appended(&self, info: &BatchInfo, role: AppendRole, epoch: broker_protocol::ids::LeaderEpoch) {
+        self.observe(|| Observation::Appended {
+            partition: self.id,
+            batch: BatchSummary {
+                base_offset: info.base_offset,
+                last_offset: info.last_offset,
+                leader_epoch: info.leader_epoch,
+                crc: info.crc,
+            },
+            role,
+            epoch,
+        });
+    }
+
+    fn observe_high_watermark(&self, inner: &Inner, high_watermark: i64) {
+        self.observe(|| Observation::HighWatermark {
+            partition: self.id,
+            high_watermark,
+            epoch: inner.core.leader_epoch(),
+            leader: inner.core.is_leader(),
+            maximal_isr: inner.core.maximal_isr().into_iter().collect(),
+            min_insync_replicas: inner.config.min_insync_replicas,
+        });
+    }
+}

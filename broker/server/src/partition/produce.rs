@@ -1,0 +1,107 @@
+//! Produce: validated batches into the leader's log.
+
+use std::sync::Arc;
+
+use broker_core::replica::{Acks, Input, Produced};
+use broker_env::WallTime;
+use broker_protocol::ErrorCode;
+use broker_protocol::ids::{LeaderEpoch, Offset};
+use broker_protocol::record::{Batch, BatchError, RecordBatches};
+use broker_storage::BatchInfo;
+use bytes::{Bytes, BytesMut};
+use tokio::sync::oneshot;
+
+use super::{Partition, Payload, Produce};
+use crate::config::TopicConfig;
+
+/// What becomes of a produce to one partition.
+pub type ProduceReply = Result<Produced, ErrorCode>;
+
+/// Most bytes the records of a compressed batch may expand to when they are validated.
+const DECOMPRESSED_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// One validated batch that waits for its offset.
+#[derive(Debug)]
+pub struct ProduceBatch {
+    batch: Batch<BytesMut>,
+    records: u32,
+}
+
+impl ProduceBatch {
+    /// Checks what a producer sent: exactly one batch of format v2, whole, with the right checksum, a
+    /// record count that fits its offsets (L-13), and not over `max.message.bytes`.
+    ///
+    /// # Errors
+    /// Kafka's code for what is wrong, and a message for the client.
+    pub fn validate(
+        records: &Bytes,
+        config: &TopicConfig,
+        now: WallTime,
+    ) -> Result<ProduceBatch, (ErrorCode, String)> {
+        let mut batches = RecordBatches::new(records.clone());
+        let first = match batches.next() {
+            Some(batch) => batch.map_err(|error| refused(&error))?,
+            None => return Err((ErrorCode::InvalidRecord, "no record batch".into())),
+        };
+        if first.size() != records.len() {
+            let message = "a produce request has exactly one record batch per partition";
+            return Err((ErrorCode::InvalidRecord, message.into()));
+        }
+        if i64::try_from(first.size()).is_ok_and(|size| size > config.max_message_bytes) {
+            let message = format!("batch of {} bytes, max.message.bytes is {}", first.size(), config.max_message_bytes);
+            return Err((ErrorCode::MessageTooLarge, message));
+        }
+        first.validate_produced_records(DECOMPRESSED_BYTES_MAX).map_err(|error| refused(&error))?;
+        let mut batch = Batch::new(BytesMut::from(records.as_ref())).map_err(|error| refused(&error))?;
+        if config.message_timestamp_type == "LogAppendTime" {
+            batch.set_log_append_time(now.0);
+        }
+        let records = u32::try_from(i64::from(batch.last_offset_delta()) + 1)
+            .map_err(|_| (ErrorCode::InvalidRecord, "negative last offset delta".to_string()))?;
+        Ok(ProduceBatch { batch, records })
+    }
+
+    /// Gives the batch its place in the log.
+    pub(super) fn place(mut self, base_offset: Offset, epoch: LeaderEpoch) -> (Bytes, BatchInfo) {
+        self.batch.set_base_offset(base_offset);
+        self.batch.set_partition_leader_epoch(epoch.0);
+        let info = BatchInfo::of(&self.batch);
+        (self.batch.into_bytes().freeze(), info)
+    }
+}
+
+fn refused(error: &BatchError) -> (ErrorCode, String) {
+    (error.error_code(), error.to_string())
+}
+
+impl Partition {
+    /// Appends; the answer comes when `acks` says so. With acks=0 there is none.
+    pub fn produce(self: &Arc<Self>, batch: ProduceBatch, acks: i16) -> oneshot::Receiver<ProduceReply> {
+        let (reply, answer) = oneshot::channel();
+        let mut inner = self.lock();
+        if inner.log().truncation_pending() {
+            // Was a follower until just now; the client asks again in a moment.
+            let _client_may_have_left = reply.send(Err(ErrorCode::NotLeaderOrFollower));
+            return answer;
+        }
+        let ticket = inner.ticket();
+        let records = batch.records;
+        inner.produces.insert(ticket, Produce { reply, records: i64::from(records), acks });
+        let core_acks = match acks {
+            0 => Acks::None,
+            1 => Acks::Leader,
+            _ => Acks::All,
+        };
+        let input = Input::Append { ticket, records, acks: core_acks };
+        self.step_locked(&mut inner, input, Payload::Produce(batch));
+        if acks == 0 {
+            inner.produces.remove(&ticket);
+        }
+        answer
+    }
+
+    /// The configuration a produced batch is validated against.
+    pub fn topic_config(&self) -> TopicConfig {
+        self.lock().config.clone()
+    }
+}

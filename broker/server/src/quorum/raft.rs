@@ -1,0 +1,226 @@
+//! Carries out what the raft core says, output by output.
+
+use broker_core::raft::{Input, Output, ReadRange, Request, Response, RoleName};
+use broker_env::DiskError;
+use broker_protocol::ids::{LeaderEpoch, NodeId, Offset};
+use bytes::Bytes;
+
+use super::{Committed, Event, Leadership, Quorum, TimerName};
+use crate::observe::{Observation, QuorumRole};
+
+/// Most bytes of one answer to a fetch of the metadata log, as in Kafka.
+const FETCH_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+impl Quorum {
+    pub(super) async fn step(&mut self, input: Input) -> Result<(), DiskError> {
+        let mut outputs = Vec::new();
+        self.raft.step(input, &mut outputs);
+        self.carry_out(outputs, None).await
+    }
+
+    /// A peer's answer; of a fetch answer the core sees summaries, the bytes wait here.
+    pub(super) async fn receive(
+        &mut self,
+        from: NodeId,
+        request: Request,
+        mut response: Response,
+        records: Bytes,
+    ) -> Result<(), DiskError> {
+        if let Response::Fetch(fetch) = &mut response {
+            match super::log::summarize(&records) {
+                Ok(batches) => fetch.batches = batches,
+                Err(error) => {
+                    tracing::warn!(%from, %error, "fetched metadata is damaged");
+                    return self.step(Input::RequestFailed { to: from, request }).await;
+                }
+            }
+        }
+        let mut outputs = Vec::new();
+        self.raft.step(Input::Response { from, request, response }, &mut outputs);
+        self.carry_out(outputs, Some(records)).await
+    }
+
+    pub(super) async fn carry_out(
+        &mut self,
+        outputs: Vec<Output>,
+        fetched: Option<Bytes>,
+    ) -> Result<(), DiskError> {
+        for output in outputs {
+            self.carry_out_one(output, fetched.as_ref()).await?;
+        }
+        Ok(())
+    }
+
+    async fn carry_out_one(&mut self, output: Output, fetched: Option<&Bytes>) -> Result<(), DiskError> {
+        match output {
+            Output::Send { to, request } => {
+                self.observe_sent(&request);
+                self.peers.send(to, request);
+            }
+            Output::Reply { ticket, response, read } => self.reply(ticket, response, read)?,
+            Output::Arm { timer, min_ms, max_ms } => self.timers.arm(TimerName::Raft(timer), min_ms, max_ms),
+            Output::Disarm(timer) => self.timers.disarm(&TimerName::Raft(timer)),
+            Output::SaveQuorumState { id, state } => {
+                self.log.save_quorum_state(state).await?;
+                self.observer.observe(|| Observation::QuorumStateSaved {
+                    epoch: state.epoch,
+                    leader: state.leader,
+                    voted: state.voted.map(|voted| voted.id),
+                });
+                Box::pin(self.step(Input::Persisted(id))).await?;
+            }
+            Output::AppendLeaderChange { base_offset, epoch, voters, granting_voters } => {
+                let now = self.env.clock.wall();
+                let bytes = super::log::leader_change_batch(
+                    self.node,
+                    &voters,
+                    &granting_voters,
+                    base_offset,
+                    epoch,
+                    now,
+                );
+                self.append_to_log(&bytes)?;
+            }
+            Output::AppendRecords { ticket, base_offset, epoch } => {
+                self.append_decided(ticket, base_offset, epoch)?;
+            }
+            Output::RejectAppend { ticket, error } => self.append_rejected(ticket, error),
+            Output::AppendFetched { batches } => {
+                let records = fetched.expect("the core appends fetched batches only on a fetch response");
+                let bytes = super::log::prefix(records, batches.len());
+                self.append_to_log(&bytes)?;
+            }
+            Output::Truncate { end } => {
+                assert!(
+                    end >= self.high_watermark,
+                    "metadata log of node {} truncated to {end} below its high watermark {}",
+                    self.node,
+                    self.high_watermark
+                );
+                self.log.truncate(end).await?;
+                self.observer.observe(|| Observation::MetadataTruncated { log_end: end });
+            }
+            Output::Flush { id, .. } => Box::pin(self.flush(id)).await?,
+            Output::HighWatermark(offset) => self.high_watermark_moved(offset).await?,
+            Output::RoleChanged { epoch, role, leader, epoch_start_offset } => {
+                self.leader_epoch_start = epoch_start_offset;
+                self.role_changed(epoch, role, leader);
+            }
+            Output::Inconsistent(evidence) => {
+                panic!("the metadata quorum of node {} is inconsistent: {evidence:?}", self.node)
+            }
+            Output::ShutdownComplete => self.stopped = true,
+        }
+        Ok(())
+    }
+
+    fn reply(
+        &mut self,
+        ticket: broker_core::Ticket,
+        response: Response,
+        read: Option<ReadRange>,
+    ) -> Result<(), DiskError> {
+        let records = match read {
+            Some(range) => self.log.read(range.from, range.to, FETCH_BYTES_MAX)?,
+            None => Bytes::new(),
+        };
+        let asked = self.requests.remove(&ticket).expect("the core answers each ticket once");
+        if let (Response::Vote(answer), Some((epoch, candidate))) = (&response, asked.vote)
+            && answer.vote_granted
+        {
+            self.observer.observe(|| Observation::VoteGranted { epoch, candidate });
+        }
+        let _peer_may_have_left = asked.reply.send((response, records));
+        Ok(())
+    }
+
+    pub(super) fn append_to_log(&mut self, bytes: &Bytes) -> Result<(), DiskError> {
+        let batches = self.log.append(bytes)?;
+        for batch in batches {
+            self.observer.observe(|| Observation::MetadataAppended { batch });
+        }
+        Ok(())
+    }
+
+    /// Syncs beside the task; the core waits for `Persisted`.
+    async fn flush(&mut self, id: broker_core::PersistId) -> Result<(), DiskError> {
+        let Some(job) = self.log.start_flush() else {
+            return self.step(Input::Persisted(id)).await;
+        };
+        let events = self.handle.events.clone();
+        self.env.spawn("metadata flush", async move {
+            let done = job.run().await;
+            let _member_has_stopped = events.send(Event::Flushed(id, done));
+        });
+        Ok(())
+    }
+
+    async fn high_watermark_moved(&mut self, offset: Offset) -> Result<(), DiskError> {
+        self.high_watermark = offset;
+        let (epoch, leader) = (self.raft.epoch(), self.leads());
+        self.observer.observe(|| Observation::MetadataHighWatermark { high_watermark: offset, epoch, leader });
+        self.publish_committed()?;
+        self.controller_committed().await
+    }
+
+    /// Hands committed batches on, each once and in order.
+    fn publish_committed(&mut self) -> Result<(), DiskError> {
+        while self.published_end < self.high_watermark {
+            let bytes = self.log.read(self.published_end, self.high_watermark, FETCH_BYTES_MAX)?;
+            let decoded = self.log.decode(&bytes)?;
+            assert!(!decoded.is_empty(), "no batch at {} below the high watermark", self.published_end);
+            for batch in decoded {
+                self.published_end = batch.end;
+                self.controller_replay(&batch);
+                let committed = Committed {
+                    records: batch.records,
+                    end: batch.end,
+                    epoch: batch.epoch,
+                    high_watermark: self.high_watermark,
+                };
+                let _broker_has_stopped = self.committed.send(committed);
+            }
+        }
+        Ok(())
+    }
+
+    fn role_changed(&mut self, epoch: LeaderEpoch, role: RoleName, leader: Option<NodeId>) {
+        tracing::info!(node = %self.node, %epoch, ?role, ?leader, "quorum role");
+        self.observer.observe(|| Observation::QuorumRole {
+            epoch,
+            role: observed_role(role),
+            leader,
+            voters: self.raft.config().voters.iter().map(|voter| voter.id).collect(),
+        });
+        if role != RoleName::Leader {
+            self.deactivate(epoch);
+        }
+        self.publish_leadership(leader, epoch);
+    }
+
+    pub(super) fn publish_leadership(&self, leader: Option<NodeId>, epoch: LeaderEpoch) {
+        let active_here = self.controller.as_ref().is_some_and(super::Controller::is_active);
+        self.handle.status.set(Leadership { leader, epoch, active_here });
+    }
+
+    fn observe_sent(&self, request: &Request) {
+        if let Request::Fetch(fetch) = request {
+            self.observer.observe(|| Observation::MetadataCounted {
+                voter: self.node,
+                end: fetch.fetch_offset,
+                epoch: fetch.current_leader_epoch,
+            });
+        }
+    }
+}
+
+fn observed_role(role: RoleName) -> QuorumRole {
+    match role {
+        RoleName::Unattached => QuorumRole::Unattached,
+        RoleName::Prospective => QuorumRole::Prospective,
+        RoleName::Candidate => QuorumRole::Candidate,
+        RoleName::Follower => QuorumRole::Follower,
+        RoleName::Leader => QuorumRole::Leader,
+        RoleName::Resigned => QuorumRole::Resigned,
+    }
+}
