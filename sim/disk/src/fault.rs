@@ -121,15 +121,15 @@ impl DiskFault {
         }
     }
 
-    /// Whether data that were synced may be gone or wrong after it.
-    pub fn loses_synced_data(&self) -> bool {
+    /// Whether calls fail with an error, so that a correct process gives the disk up until a restart.
+    pub fn fails_calls(&self) -> bool {
         matches!(
             self,
-            DiskFault::LyingSync(_)
-                | DiskFault::LostWrite(_)
-                | DiskFault::MisdirectedWrite(_)
-                | DiskFault::BitRot { .. }
-                | DiskFault::Wiped
+            DiskFault::ReadError(_)
+                | DiskFault::WriteError(_)
+                | DiskFault::SyncError(_)
+                | DiskFault::SyncErrorDropsCache(_)
+                | DiskFault::Full { .. }
         )
     }
 

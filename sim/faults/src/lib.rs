@@ -4,21 +4,33 @@
 //!
 //! Map: [`fault`] every fault as one enum · [`world`] what an engine implements · [`network`] rules that
 //! decide the fate of each segment · [`link`] one link's latency, bandwidth and loss · [`frames`] faults
-//! by Kafka request · [`clock`] a node's clocks · [`schedule`] planned and random faults with their
-//! healing · [`draw`] how one random fault is made · [`target`] "the leader of t-0", resolved late ·
-//! [`budget`] what may be lost. Disk faults live in `sim-disk`, next to the disk that obeys them.
+//! by Kafka request · [`clock`] a node's clocks · [`plan`] faults at fixed times · [`chaos`] random ones ·
+//! [`draw`] how each of these is made · [`target`] "the leader of t-0", resolved late · [`schedule`] all of
+//! it with the healing · [`budget`] what may be lost. Disk faults live in `sim-disk`, next to the disk
+//! that obeys them.
 
+pub mod budget;
+pub mod chaos;
 pub mod clock;
+pub mod draw;
 pub mod fault;
 pub mod frames;
 pub mod link;
 pub mod network;
+pub mod plan;
+pub mod schedule;
+pub mod target;
 pub mod world;
 
+pub use budget::{Budget, BudgetSpec, Durability, Refusal};
+pub use chaos::{Aim, Chaos, Lasts};
 pub use clock::{ClockFault, ClockModel};
 pub use fault::{Fault, ProcessFault};
 pub use frames::{Direction, FrameAction, FrameClassifier, FrameInfo, FrameRule, FrameRules, FrameTap};
 pub use link::{Latency, LinkSelector};
 pub use network::{ConnectVerdict, Effect, HostId, NetworkFault, NetworkOptions, NetworkRules, Verdict};
+pub use plan::{Action, FaultSpec, Planned};
+pub use schedule::{Event, Quiet, Schedule};
 pub use sim_disk::{Chance, DiskFault, Strikes};
+pub use target::{Target, TargetResolver};
 pub use world::{Unsupported, World};

@@ -33,7 +33,8 @@ pub trait World {
     /// Whether its process is paused.
     fn is_paused(&self, host: &str) -> bool;
     /// Does what the fault says, now. A fault without object (killing a dead node, healing what is not
-    /// set, starting what runs) does nothing and is no error.
+    /// set, starting what runs) does nothing and is no error. A power loss always has one: the disk of a
+    /// node that is down still has a page cache to lose.
     fn apply(&mut self, fault: &Fault) -> Result<(), Unsupported>;
     /// A host's disk, for checkers and budgets.
     fn disk(&self, host: &str) -> Option<SimDisk>;

@@ -1,0 +1,365 @@
+//! What a run may lose. Inside the budget a violation is always a bug, so the budget must be the truth.
+//!
+//! - **Log data**: fewer than `min.insync.replicas` nodes may lack data they had. A node lacks data from
+//!   the fault that may have taken them until the runner, which sees all logs, says [`Budget::caught_up`].
+//! - **Quorum data**: raft promises nothing once a voter forgets what it synced and votes on. A wiped
+//!   disk gives the voter a new directory id (KIP-853), which makes it a new voter: a minority may do
+//!   that. Damage that keeps the identity is never allowed to reach a voter's metadata files.
+//! - **Doubtful syncs**: after a sync that lied, or failed and left the cache as it was, a power loss
+//!   takes synced data too, on whatever durability.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sim_disk::fault::matches;
+
+use crate::fault::{Fault, ProcessFault};
+use crate::{DiskFault, Strikes};
+
+/// What an acknowledgement is worth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Durability {
+    /// Records are in the page caches of the in-sync replicas: a power loss loses data.
+    #[default]
+    Replicated,
+    /// Acknowledgements wait for fsync: all nodes may lose power, even at once.
+    Flushed,
+    /// Anything may happen; only what survives is judged.
+    Unlimited,
+}
+
+/// The limits of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BudgetSpec {
+    pub durability: Durability,
+    /// The smallest of all topics.
+    pub min_insync_replicas: u32,
+    /// Voters of the metadata quorum at the start.
+    pub voters: BTreeSet<String>,
+    /// A wiped voter comes back with another directory id and needs to be added again (KIP-853).
+    pub dynamic_voters: bool,
+    /// Nodes down or paused at the same time at most; none is no limit.
+    pub max_down: Option<u32>,
+    /// Paths of a voter's metadata; a disk fault whose pattern matches one endangers the quorum.
+    pub metadata_files: Vec<String>,
+}
+
+impl Default for BudgetSpec {
+    fn default() -> BudgetSpec {
+        let metadata_files = ["00000000000000000000.log", "quorum-state", "00000000000000000000-0000000000.checkpoint"];
+        let in_directory = |name: &&str| format!("data/__cluster_metadata-0/{name}");
+        BudgetSpec {
+            durability: Durability::Replicated,
+            min_insync_replicas: 1,
+            voters: BTreeSet::new(),
+            dynamic_voters: true,
+            max_down: None,
+            metadata_files: metadata_files.iter().map(in_directory).chain(["data/meta.properties".into()]).collect(),
+        }
+    }
+}
+
+/// Why a fault would leave the budget.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("\"{fault}\": {would} nodes would lack log data, min.insync.replicas is {min_insync_replicas}")]
+    LogData { fault: String, would: usize, min_insync_replicas: u32 },
+    #[error("\"{fault}\": {would} of {voters} voters would have lost synced metadata")]
+    Quorum { fault: String, would: usize, voters: usize },
+    #[error("\"{fault}\": {would} nodes would be down, the limit is {limit}")]
+    Down { fault: String, would: usize, limit: u32 },
+}
+
+/// What a fault does to a node's data.
+#[derive(Clone, Copy, Default)]
+struct Harm {
+    /// Log data the durability counts on may be gone.
+    log: bool,
+    /// Synced metadata may be gone while the voter keeps its identity.
+    metadata: bool,
+    /// The voter comes back as another.
+    identity: bool,
+    /// Later power losses take synced data.
+    doubt: bool,
+}
+
+/// What has been lost so far.
+#[derive(Clone, Debug)]
+pub struct Budget {
+    spec: BudgetSpec,
+    /// Nodes that may lack log data.
+    lossy: BTreeSet<String>,
+    /// Voters that may lack synced metadata, or are not the voters they were.
+    lossy_voters: BTreeSet<String>,
+    /// Nodes whose disks may lack what they said was synced.
+    doubtful: BTreeSet<String>,
+    down: BTreeSet<String>,
+    paused: BTreeSet<String>,
+    /// Disk faults that go on destroying, by node.
+    destroying: BTreeMap<String, Vec<DiskFault>>,
+    /// Nodes whose process met failing calls and may have given up its disk until it is restarted.
+    needs_restart: BTreeSet<String>,
+}
+
+impl Budget {
+    pub fn new(spec: BudgetSpec) -> Budget {
+        Budget {
+            spec,
+            lossy: BTreeSet::new(),
+            lossy_voters: BTreeSet::new(),
+            doubtful: BTreeSet::new(),
+            down: BTreeSet::new(),
+            paused: BTreeSet::new(),
+            destroying: BTreeMap::new(),
+            needs_restart: BTreeSet::new(),
+        }
+    }
+
+    pub fn spec(&self) -> &BudgetSpec {
+        &self.spec
+    }
+
+    /// Whether the fault may happen now.
+    pub fn admits(&self, fault: &Fault) -> Result<(), Refusal> {
+        let mut after = self.clone();
+        after.record(fault);
+        self.check_down(fault, &after)?;
+        if self.spec.durability == Durability::Unlimited {
+            return Ok(());
+        }
+        self.check_log_data(fault, &after)?;
+        self.check_quorum(fault, &after)
+    }
+
+    /// Whether a sequence may happen, one at once after the other.
+    pub fn admits_all<'a>(&self, faults: impl IntoIterator<Item = &'a Fault>) -> Result<(), Refusal> {
+        let mut budget = self.clone();
+        for fault in faults {
+            budget.admits(fault)?;
+            budget.record(fault);
+        }
+        Ok(())
+    }
+
+    /// The fault has happened.
+    pub fn record(&mut self, fault: &Fault) {
+        match fault {
+            Fault::Process { node, fault } => self.record_process(node, *fault),
+            Fault::Disk { node, fault } => self.record_disk(node, fault),
+            Fault::Heal(healed) => {
+                if let Fault::Disk { node, fault } = &**healed {
+                    let active = self.destroying.entry(node.clone()).or_default();
+                    if let Some(position) = active.iter().position(|active| active == fault) {
+                        active.remove(position);
+                    }
+                }
+            }
+            Fault::HealAll => {
+                self.destroying.clear();
+                self.paused.clear();
+            }
+            Fault::Network(_) | Fault::Frames(_) | Fault::Clock { .. } => {}
+        }
+    }
+
+    /// All replicas on the node hold, intact, every committed record: the runner has compared the logs.
+    /// No effect while a fault goes on destroying them.
+    pub fn caught_up(&mut self, node: &str) {
+        if self.destroying.get(node).is_none_or(Vec::is_empty) {
+            self.lossy.remove(node);
+        }
+    }
+
+    /// The voter holds, intact, all committed metadata, and the quorum counts it under its present
+    /// directory id.
+    pub fn voter_caught_up(&mut self, node: &str) {
+        if self.destroying.get(node).is_none_or(Vec::is_empty) {
+            self.lossy_voters.remove(node);
+        }
+    }
+
+    /// The runner saw a process end or start that no fault told of, e.g. one halted by a failing disk.
+    pub fn observed(&mut self, node: &str, up: bool) {
+        if up {
+            self.down.remove(node);
+        } else {
+            self.down.insert(node.into());
+        }
+    }
+
+    /// Nodes that may lack log data now.
+    pub fn lossy(&self) -> &BTreeSet<String> {
+        &self.lossy
+    }
+
+    /// Voters that may lack synced metadata now.
+    pub fn lossy_voters(&self) -> &BTreeSet<String> {
+        &self.lossy_voters
+    }
+
+    /// Nodes that faults have taken down and not started again.
+    pub fn down(&self) -> &BTreeSet<String> {
+        &self.down
+    }
+
+    /// The faults that end the fault phase: everything healed, every node up, those whose disks failed
+    /// restarted, but `permanent` nodes left down for ever. The caller chooses them by
+    /// [`Budget::may_stay_down`].
+    pub fn heal_all(&self, permanent: &BTreeSet<String>) -> Vec<Fault> {
+        let mut faults = vec![Fault::HealAll];
+        for node in self.paused.iter().filter(|node| !self.down.contains(*node)) {
+            faults.push(Fault::process(node, ProcessFault::Resume));
+        }
+        for node in self.needs_restart.iter().filter(|node| !self.down.contains(*node)) {
+            faults.push(Fault::process(node, ProcessFault::Kill));
+        }
+        let to_start: BTreeSet<&String> = self.down.union(&self.needs_restart).collect();
+        for node in to_start.into_iter().filter(|node| !permanent.contains(*node)) {
+            faults.push(Fault::process(node, ProcessFault::Start));
+        }
+        for node in permanent.iter().filter(|node| !self.down.contains(*node) && !self.needs_restart.contains(*node)) {
+            faults.push(Fault::process(node, ProcessFault::Kill));
+        }
+        faults
+    }
+
+    /// Whether the cluster must still make progress if these never come back: a majority of the voters
+    /// stays, and each partition keeps `min.insync.replicas` of `replication_factor` replicas, none of
+    /// which lacks data.
+    pub fn may_stay_down(&self, nodes: &BTreeSet<String>, replication_factor: u32) -> bool {
+        let voters_left = self.spec.voters.difference(nodes).filter(|voter| !self.lossy_voters.contains(*voter));
+        let quorum = self.spec.voters.is_empty() || voters_left.count() > self.spec.voters.len() / 2;
+        let gone = nodes.union(&self.lossy).count();
+        let spare = replication_factor.saturating_sub(self.spec.min_insync_replicas.max(1));
+        quorum && gone <= usize::try_from(spare).expect("32 bits fit")
+    }
+
+    fn record_process(&mut self, node: &str, fault: ProcessFault) {
+        match fault {
+            ProcessFault::Start => {
+                self.down.remove(node);
+                self.needs_restart.remove(node);
+            }
+            ProcessFault::Pause => {
+                self.paused.insert(node.into());
+            }
+            ProcessFault::Resume => {
+                self.paused.remove(node);
+            }
+            ProcessFault::Kill | ProcessFault::PowerLoss | ProcessFault::Stop { .. } => {
+                self.down.insert(node.into());
+                self.paused.remove(node);
+                self.needs_restart.remove(node);
+            }
+        }
+        if fault == ProcessFault::PowerLoss {
+            self.record_power_loss(node);
+        }
+    }
+
+    fn record_power_loss(&mut self, node: &str) {
+        let doubtful = self.doubtful.remove(node);
+        if doubtful || self.spec.durability != Durability::Flushed {
+            self.lossy.insert(node.into());
+        }
+        if doubtful && self.spec.voters.contains(node) {
+            self.lossy_voters.insert(node.into());
+        }
+    }
+
+    fn record_disk(&mut self, node: &str, fault: &DiskFault) {
+        let harm = self.harm(fault);
+        if harm.log {
+            self.lossy.insert(node.into());
+        }
+        if (harm.metadata || harm.identity) && self.spec.voters.contains(node) {
+            self.lossy_voters.insert(node.into());
+        }
+        if harm.doubt {
+            self.doubtful.insert(node.into());
+        }
+        if (harm.log || harm.metadata || harm.doubt) && !fault.is_instant() {
+            self.destroying.entry(node.into()).or_default().push(fault.clone());
+        }
+        if *fault == DiskFault::Wiped {
+            self.doubtful.remove(node);
+        }
+        if fault.fails_calls() && !self.down.contains(node) {
+            self.needs_restart.insert(node.into());
+        }
+    }
+
+    fn harm(&self, fault: &DiskFault) -> Harm {
+        let metadata = |files: &str| self.spec.metadata_files.iter().any(|path| matches_anywhere(files, path));
+        match fault {
+            DiskFault::Wiped => Harm { log: true, identity: true, ..Harm::default() },
+            DiskFault::BitRot { files, .. } => Harm { log: true, metadata: metadata(files), ..Harm::default() },
+            DiskFault::LostWrite(Strikes { files, .. }) | DiskFault::MisdirectedWrite(Strikes { files, .. }) => {
+                Harm { log: true, metadata: metadata(files), ..Harm::default() }
+            }
+            DiskFault::LyingSync(_) | DiskFault::SyncError(_) => Harm { doubt: true, ..Harm::default() },
+            // The cache is dropped: page-cache durability loses data, fsynced durability does not.
+            DiskFault::SyncErrorDropsCache(_) => {
+                Harm { log: self.spec.durability != Durability::Flushed, ..Harm::default() }
+            }
+            DiskFault::ReadError(_)
+            | DiskFault::WriteError(_)
+            | DiskFault::Full { .. }
+            | DiskFault::Slow { .. }
+            | DiskFault::Stalled => Harm::default(),
+        }
+    }
+
+    fn check_down(&self, fault: &Fault, after: &Budget) -> Result<(), Refusal> {
+        let Some(limit) = self.spec.max_down else { return Ok(()) };
+        let count = |budget: &Budget| budget.down.union(&budget.paused).count();
+        let would = count(after);
+        if would > count(self) && would > usize::try_from(limit).expect("32 bits fit") {
+            return Err(Refusal::Down { fault: fault.to_string(), would, limit });
+        }
+        Ok(())
+    }
+
+    fn check_log_data(&self, fault: &Fault, after: &Budget) -> Result<(), Refusal> {
+        let (would, min_insync_replicas) = (after.lossy.len(), self.spec.min_insync_replicas);
+        let harmful = self.is_harmful(fault, |harm| harm.log);
+        if harmful && would >= usize::try_from(min_insync_replicas).expect("32 bits fit") {
+            return Err(Refusal::LogData { fault: fault.to_string(), would, min_insync_replicas });
+        }
+        Ok(())
+    }
+
+    fn check_quorum(&self, fault: &Fault, after: &Budget) -> Result<(), Refusal> {
+        let Some(node) = fault.node().filter(|node| self.spec.voters.contains(*node)) else { return Ok(()) };
+        let (would, voters) = (after.lossy_voters.len(), self.spec.voters.len());
+        let keeps_identity = match fault {
+            Fault::Disk { fault, .. } => self.harm(fault).metadata,
+            Fault::Process { fault: ProcessFault::PowerLoss, .. } => self.doubtful.contains(node),
+            _ => false,
+        };
+        let replaced = matches!(fault, Fault::Disk { fault: DiskFault::Wiped, .. });
+        let too_many = would > voters.saturating_sub(1) / 2 || !self.spec.dynamic_voters;
+        if keeps_identity || (replaced && too_many) {
+            return Err(Refusal::Quorum { fault: fault.to_string(), would, voters });
+        }
+        Ok(())
+    }
+
+    /// Whether this very fault takes data, so that a full budget still admits harmless faults.
+    fn is_harmful(&self, fault: &Fault, kind: impl Fn(Harm) -> bool) -> bool {
+        match fault {
+            Fault::Disk { fault, .. } => kind(self.harm(fault)),
+            Fault::Process { node, fault: ProcessFault::PowerLoss } => {
+                self.spec.durability != Durability::Flushed || self.doubtful.contains(node)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Patterns may or may not write the leading slash.
+fn matches_anywhere(files: &str, path: &str) -> bool {
+    matches(files, Path::new(path)) || matches(files, &Path::new("/").join(path))
+}

@@ -1,0 +1,218 @@
+//! What happens when: planned faults, random ones, and the healing of both, inside the budget.
+//!
+//! A driver runs the world up to [`Schedule::next_at`], asks [`Schedule::due`], applies what it gets and
+//! goes on; at the end of the fault phase it asks [`Schedule::quiet`] once. All draws come from the one
+//! stream the schedule was made with.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand_chacha::ChaCha8Rng;
+use rand_core::SeedableRng;
+use sim_disk::units::nanos;
+
+use crate::budget::{Budget, Refusal};
+use crate::chaos::Chaos;
+use crate::draw::{Drawing, KINDS, Step, weighted};
+use crate::fault::Fault;
+use crate::link::exponential;
+use crate::plan::{FaultSpec, Planned, healing};
+use crate::target::{Target, TargetResolver, resolve, some_of};
+
+/// What the driver has to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Apply it to the world; the budget counts it as done.
+    Apply(Fault),
+    /// A fault the scenario plans is outside the budget it states: the scenario is wrong.
+    Refused(Refusal),
+    /// A planned fault found nobody to strike, e.g. no leader at the moment.
+    NoTarget(String),
+}
+
+/// How the cluster enters the quiet phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quiet {
+    /// Every node comes back.
+    HealAll,
+    /// Some nodes, drawn, never come back; never so many that the cluster may stop.
+    HealCore { replication_factor: u32 },
+}
+
+enum Entry {
+    Planned { index: usize, done: u32 },
+    Step { fault: Fault, planned: bool },
+    Chaos,
+}
+
+/// The faults of one run.
+pub struct Schedule {
+    rng: ChaCha8Rng,
+    specs: Vec<FaultSpec>,
+    chaos: Option<Chaos>,
+    budget: Budget,
+    queue: BTreeMap<(u64, u64), Entry>,
+    next_entry: u64,
+    refused: u64,
+}
+
+/// Draws of other faults after one was outside the budget.
+const REDRAWS: u32 = 4;
+
+impl Schedule {
+    /// `seed` is that of the faults stream.
+    pub fn new(seed: [u8; 32], specs: Vec<FaultSpec>, chaos: Option<Chaos>, budget: Budget) -> Schedule {
+        let mut schedule = Schedule {
+            rng: ChaCha8Rng::from_seed(seed),
+            specs,
+            chaos,
+            budget,
+            queue: BTreeMap::new(),
+            next_entry: 0,
+            refused: 0,
+        };
+        for index in 0..schedule.specs.len() {
+            schedule.push(nanos(schedule.specs[index].at), Entry::Planned { index, done: 0 });
+        }
+        schedule.push_chaos(0);
+        schedule
+    }
+
+    /// The true time (ns) of the next event; none if nothing will happen any more.
+    pub fn next_at(&self) -> Option<u64> {
+        self.queue.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Everything up to true time `now`, in order.
+    pub fn due(&mut self, now: u64, resolver: &dyn TargetResolver) -> Vec<Event> {
+        let mut events = Vec::new();
+        while let Some(first) = self.queue.first_entry().filter(|first| first.key().0 <= now) {
+            let ((at, _), entry) = first.remove_entry();
+            match entry {
+                Entry::Planned { index, done } => self.planned(at, index, done, resolver, &mut events),
+                Entry::Step { fault, planned } => self.step(fault, planned, &mut events),
+                Entry::Chaos => {
+                    self.random(at, resolver);
+                    self.push_chaos(at);
+                }
+            }
+        }
+        events
+    }
+
+    /// Ends the fault phase: what to apply now; nothing happens after it.
+    pub fn quiet(&mut self, quiet: Quiet, resolver: &dyn TargetResolver) -> Vec<Fault> {
+        self.queue.clear();
+        self.chaos = None;
+        let permanent = match quiet {
+            Quiet::HealAll => BTreeSet::new(),
+            Quiet::HealCore { replication_factor } => self.draw_permanent(replication_factor, resolver),
+        };
+        let faults = self.budget.heal_all(&permanent);
+        faults.iter().for_each(|fault| self.budget.record(fault));
+        faults
+    }
+
+    /// For the runner's reports of what it sees: caught-up nodes, processes that ended.
+    pub fn budget_mut(&mut self) -> &mut Budget {
+        &mut self.budget
+    }
+
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// Random faults drawn and not done, because the budget refused them.
+    pub fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    fn push(&mut self, at: u64, entry: Entry) {
+        self.queue.insert((at, self.next_entry), entry);
+        self.next_entry += 1;
+    }
+
+    fn push_chaos(&mut self, now: u64) {
+        let Some(mean) = self.chaos.as_ref().map(|chaos| nanos(chaos.mean_interval)) else { return };
+        let interval = exponential(mean, &mut self.rng).max(1);
+        self.push(now.saturating_add(interval), Entry::Chaos);
+    }
+
+    fn planned(&mut self, at: u64, index: usize, done: u32, resolver: &dyn TargetResolver, events: &mut Vec<Event>) {
+        let spec = self.specs[index].clone();
+        let faults = match &spec.planned {
+            Planned::Fault(fault) => vec![fault.clone()],
+            Planned::On(target, action) => {
+                let struck = resolve(target, resolver, &mut self.rng);
+                if struck.is_empty() {
+                    events.push(Event::NoTarget(spec.planned.to_string()));
+                }
+                let all = resolver.nodes();
+                if struck.is_empty() { Vec::new() } else { action.on(&struck, &all) }
+            }
+        };
+        if let Some(lasts) = spec.lasts {
+            for fault in faults.iter().flat_map(healing) {
+                self.push(at.saturating_add(nanos(lasts)), Entry::Step { fault, planned: true });
+            }
+        }
+        for fault in faults {
+            self.step(fault, true, events);
+        }
+        if let Some(every) = spec.every.filter(|_| spec.times.is_none_or(|times| done + 1 < times)) {
+            let next = at.saturating_add(nanos(every).max(1));
+            self.push(next, Entry::Planned { index, done: done.saturating_add(1) });
+        }
+    }
+
+    fn step(&mut self, fault: Fault, planned: bool, events: &mut Vec<Event>) {
+        match self.budget.admits(&fault) {
+            Ok(()) => {
+                self.budget.record(&fault);
+                events.push(Event::Apply(fault));
+            }
+            Err(refusal) if planned => events.push(Event::Refused(refusal)),
+            Err(_) => self.refused += 1,
+        }
+    }
+
+    fn random(&mut self, at: u64, resolver: &dyn TargetResolver) {
+        for _ in 0..REDRAWS {
+            let steps = self.draw(resolver);
+            let now = steps.iter().filter(|step| step.after == 0).map(|step| &step.fault);
+            if self.budget.admits_all(now).is_ok() {
+                for Step { after, fault } in steps {
+                    self.push(at.saturating_add(after), Entry::Step { fault, planned: false });
+                }
+                return;
+            }
+            self.refused += 1;
+        }
+    }
+
+    fn draw(&mut self, resolver: &dyn TargetResolver) -> Vec<Step> {
+        let Some(chaos) = &self.chaos else { return Vec::new() };
+        let weights = KINDS.iter().map(|(kind, _)| chaos.weights.get(*kind).copied().unwrap_or(0));
+        let weights: Vec<u32> = weights.collect();
+        let Some(index) = weighted(&weights, &mut self.rng) else { return Vec::new() };
+        let (kind, draw) = KINDS[index];
+        draw(&mut Drawing { kind, chaos, resolver, rng: &mut self.rng })
+    }
+
+    /// Of those that are down already, as many as may stay; of the others, perhaps one.
+    fn draw_permanent(&mut self, replication_factor: u32, resolver: &dyn TargetResolver) -> BTreeSet<String> {
+        let mut permanent = BTreeSet::new();
+        let down: Vec<String> = self.budget.down().iter().cloned().collect();
+        let most = down.len();
+        let mut candidates = some_of(down, 0, most, &mut self.rng);
+        if candidates.is_empty() {
+            candidates = resolve(&Target::Random, resolver, &mut self.rng);
+        }
+        for node in candidates {
+            permanent.insert(node.clone());
+            if !self.budget.may_stay_down(&permanent, replication_factor) {
+                permanent.remove(&node);
+            }
+        }
+        permanent
+    }
+}
