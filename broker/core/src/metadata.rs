@@ -87,3 +87,6 @@ pub fn decide(hard: &MetadataImage, soft: &mut Soft, input: Input, out: &mut Vec
         Input::LeaderBalanceTimer => elections::balance_leaders(hard, soft, out),
     }
 }
+
+#[cfg(test)]
+mod tests;

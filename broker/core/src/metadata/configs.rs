@@ -176,17 +176,17 @@ fn alter_resource(
         check_broker_value(&changes)?;
     }
     check_batch_size(records.len() + changes.len() + 1)?;
-    let clears = clears_elr(hard, resource, &changes);
+    // First clear, then change: in between nobody is eligible by the wrong measure.
+    if clears_elr(hard, resource, &changes) && !mutant!(R_23) {
+        let topic_name = (resource.kind == ConfigResourceType::Topic).then(|| resource.name.clone());
+        records.push(Record::ClearElr { topic_name });
+    }
     for (name, value) in changes {
         // A broker reloads on each record, also when the value stays the same (KAFKA-14136).
         let changed = hard.config(resource, name) != value.as_deref();
         if changed || resource.kind == ConfigResourceType::Broker {
             records.push(Record::Config { resource: resource.clone(), name: name.to_owned(), value });
         }
-    }
-    if clears && !mutant!(R_23) {
-        let topic_name = (resource.kind == ConfigResourceType::Topic).then(|| resource.name.clone());
-        records.push(Record::ClearElr { topic_name });
     }
     Ok(())
 }

@@ -51,7 +51,7 @@ impl<'a> Draft<'a> {
         self.leaving.insert(broker);
     }
 
-    /// From here on the broker counts as active.
+    /// From here on the broker counts as unfenced.
     pub fn join(&mut self, broker: NodeId) {
         self.joining = Some(broker);
     }
@@ -63,8 +63,12 @@ impl<'a> Draft<'a> {
 
     /// Whether the broker may lead, and be in an ISR, after this decision.
     pub fn is_active(&self, broker: NodeId) -> bool {
-        let joins = self.joining == Some(broker);
-        !self.leaving.contains(&broker) && (joins || self.image.is_active(broker))
+        if self.leaving.contains(&broker) {
+            return false;
+        }
+        // A controlled shutdown is over only with the next registration, not with unfencing.
+        let registration = self.image.broker(broker).filter(|it| !it.in_controlled_shutdown);
+        registration.is_some_and(|it| !it.fenced || self.joining == Some(broker))
     }
 
     pub fn partition(&self, id: TopicIdPartition) -> &PartitionRegistration {

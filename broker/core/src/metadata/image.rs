@@ -15,7 +15,9 @@ use std::sync::Arc;
 use broker_protocol::ids::{BrokerEpoch, NodeId, TopicIdPartition, Uuid};
 
 use super::partition::{PartitionRegistration, directory};
-use super::record::{ConfigResource, Endpoint, RegisterBrokerRecord, RegisterControllerRecord, VersionRange};
+use super::record::{
+    ConfigResource, Endpoint, Record, RegisterBrokerRecord, RegisterControllerRecord, VersionRange,
+};
 use index::Index;
 
 /// Feature that turns on eligible leader replicas (KIP-966); level 1 is on.
@@ -49,7 +51,7 @@ pub struct BrokerRegistration {
     pub rack: Option<String>,
     pub fenced: bool,
     pub in_controlled_shutdown: bool,
-    /// Directories that work; empty when the broker named none.
+    /// Directories that work.
     pub log_directories: Vec<Uuid>,
 }
 
@@ -79,9 +81,7 @@ impl BrokerRegistration {
 
     /// Whether a replica in `directory` can be served (KIP-858).
     pub fn has_online_directory(&self, directory: Uuid) -> bool {
-        directory == directory::UNASSIGNED
-            || (directory != directory::LOST
-                && (self.log_directories.is_empty() || self.log_directories.contains(&directory)))
+        directory == directory::UNASSIGNED || self.log_directories.contains(&directory)
     }
 
     /// Where a new replica goes: the only directory, or [`directory::UNASSIGNED`] until the broker chose.
@@ -231,6 +231,26 @@ impl MetadataImage {
 
     pub fn partition_count(&self) -> usize {
         self.index.partition_count
+    }
+
+    /// Partitions that `record` creates, changes or removes; to be asked before it is applied. With
+    /// [`MetadataImage::partition`] after it an observer sees each change.
+    pub fn partitions_changed_by(&self, record: &Record) -> Vec<TopicIdPartition> {
+        match record {
+            Record::Partition(record) => vec![record.partition],
+            Record::PartitionChange(record) => vec![record.partition],
+            Record::RemoveTopic { topic_id } => self.partitions_of_topic(*topic_id).collect(),
+            Record::ClearElr { topic_name: Some(name) } => {
+                self.topic_id(name).into_iter().flat_map(|id| self.partitions_of_topic(id)).collect()
+            }
+            Record::ClearElr { topic_name: None } => self.partitions().map(|(id, _)| id).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    pub fn partitions_of_topic(&self, topic_id: Uuid) -> impl Iterator<Item = TopicIdPartition> {
+        let numbers = self.topics.get(&topic_id).into_iter().flat_map(|topic| topic.partitions.keys());
+        numbers.map(move |&partition| TopicIdPartition { topic_id, partition })
     }
 
     /// An existing topic whose name differs from `name` at most in `.` against `_`: their metrics would
