@@ -1,5 +1,8 @@
 //! One batch: its bytes, what a broker patches, what it refuses, and how batches follow each other.
 
+#[path = "record_batch/by_kafka.rs"]
+mod by_kafka;
+
 use broker_protocol::ErrorCode;
 use broker_protocol::record::{
     Batch, BatchBuilder, BatchError, BatchMut, BatchOptions, BatchView, Batches, Compression,
@@ -7,64 +10,9 @@ use broker_protocol::record::{
 };
 use bytes::Bytes;
 
-const LIMIT_BYTES: usize = 1 << 20;
+use by_kafka::BY_KAFKA;
 
-/// The same three records written by Kafka 4.1's MemoryRecordsBuilder in each codec.
-const BY_KAFKA: [(Compression, &str); 5] = [
-    (
-        Compression::None,
-        concat!(
-            "0000000000000005", // base offset
-            "00000095",         // length
-            "00000007",         // partition leader epoch
-            "02",               // magic
-            "0f7e7a71",         // CRC-32C
-            "0010",             // attributes: transactional
-            "00000002",         // last offset delta
-            "00000000000003e8", // base timestamp
-            "00000000000003f0", // max timestamp
-            "0000000000000009", // producer id
-            "0002",             // producer epoch
-            "0000000b",         // base sequence
-            "00000003",         // count
-            "26000000026b0a76616c756504026802310268010c0010020101008e01000804008001767676767676767676",
-            "7676767676767676767676767676767676767676767676767676767676767676767676767676767676767676",
-            "767676767676767676767600"
-        ),
-    ),
-    (
-        Compression::Gzip,
-        concat!(
-            "00000000000000050000006c00000007022e4e8dbc00110000000200000000000003e800000000000003f000",
-            "0000000000000900020000000b000000031f8b08000000000000ff5363606060cae62a4bcc294d6561ca6032",
-            "64ca60e4611060626464e86364e0606168602ca31030000066eae49464000000"
-        ),
-    ),
-    (
-        Compression::Snappy,
-        concat!(
-            "000000000000000500000071000000070297b86ba800120000000200000000000003e800000000000003f000",
-            "0000000000000900020000000b0000000382534e415050590000000001000000010000002c64902600000002",
-            "6b0a76616c756504026802310268010c0010020101008e010008040080017676f602000000"
-        ),
-    ),
-    (
-        Compression::Lz4,
-        concat!(
-            "00000000000000050000006f00000007023036783200130000000200000000000003e800000000000003f000",
-            "0000000000000900020000000b0000000304224d186040822f000000ff1526000000026b0a76616c75650402",
-            "6802310268010c0010020101008e010008040080017601002850767676760000000000"
-        ),
-    ),
-    (
-        Compression::Zstd,
-        concat!(
-            "00000000000000050000006900000007024185eaf300140000000200000000000003e800000000000003f000",
-            "0000000000000900020000000b0000000328b52ffd0058640100540226000000026b0a76616c756504026802",
-            "310268010c0010020101008e0100080400800176000100a4049e010000"
-        ),
-    ),
-];
+const LIMIT_BYTES: usize = 1 << 20;
 
 #[test]
 fn kafkas_batches_are_read_in_every_codec() {

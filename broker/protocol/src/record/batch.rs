@@ -82,6 +82,7 @@ impl<B: AsRef<[u8]>> Batch<B> {
         self.as_bytes().len()
     }
 
+    /// Offset of the first record the batch was written with.
     pub fn base_offset(&self) -> i64 {
         i64::from_be_bytes(self.field(BASE_OFFSET))
     }
@@ -91,10 +92,12 @@ impl<B: AsRef<[u8]>> Batch<B> {
         i32::from_be_bytes(self.field(LENGTH))
     }
 
+    /// Epoch of the leader that appended the batch; -1 before it did.
     pub fn partition_leader_epoch(&self) -> i32 {
         i32::from_be_bytes(self.field(PARTITION_LEADER_EPOCH))
     }
 
+    /// The format: always [`MAGIC`].
     pub fn magic(&self) -> i8 {
         i8::from_be_bytes(self.field(MAGIC_AT))
     }
@@ -104,10 +107,12 @@ impl<B: AsRef<[u8]>> Batch<B> {
         u32::from_be_bytes(self.field(CRC))
     }
 
+    /// Bits 0-2 compression, 3 timestamp type, 4 transactional, 5 control, 6 delete horizon.
     pub fn attributes(&self) -> i16 {
         i16::from_be_bytes(self.field(ATTRIBUTES))
     }
 
+    /// Last offset less base offset.
     pub fn last_offset_delta(&self) -> i32 {
         i32::from_be_bytes(self.field(LAST_OFFSET_DELTA))
     }
@@ -122,14 +127,17 @@ impl<B: AsRef<[u8]>> Batch<B> {
         i64::from_be_bytes(self.field(MAX_TIMESTAMP))
     }
 
+    /// -1 if the batch is not idempotent.
     pub fn producer_id(&self) -> i64 {
         i64::from_be_bytes(self.field(PRODUCER_ID))
     }
 
+    /// -1 if the batch is not idempotent.
     pub fn producer_epoch(&self) -> i16 {
         i16::from_be_bytes(self.field(PRODUCER_EPOCH))
     }
 
+    /// Sequence of the first record; -1 if the batch has none.
     pub fn base_sequence(&self) -> i32 {
         i32::from_be_bytes(self.field(BASE_SEQUENCE))
     }
@@ -158,18 +166,22 @@ impl<B: AsRef<[u8]>> Batch<B> {
         }
     }
 
+    /// Whether the batch is idempotent, transactional or a transaction marker.
     pub fn has_producer_id(&self) -> bool {
         self.producer_id() > NO_PRODUCER_ID
     }
 
+    /// Whether the records are control records, which consumers never see.
     pub fn is_control(&self) -> bool {
         self.has(CONTROL_BIT)
     }
 
+    /// Whether the batch belongs to a transaction, its marker included.
     pub fn is_transactional(&self) -> bool {
         self.has(TRANSACTIONAL_BIT)
     }
 
+    /// What the timestamps mean.
     pub fn timestamp_type(&self) -> TimestampType {
         if self.has(LOG_APPEND_TIME_BIT) {
             TimestampType::LogAppendTime
@@ -178,6 +190,10 @@ impl<B: AsRef<[u8]>> Batch<B> {
         }
     }
 
+    /// The codec of the records.
+    ///
+    /// # Errors
+    /// An id without codec.
     pub fn compression(&self) -> Result<Compression, BatchError> {
         let id = self.attributes() & COMPRESSION_BITS;
         Compression::from_id(u8::try_from(id).expect("three bits"))

@@ -60,6 +60,7 @@ pub struct BatchBuilder {
 }
 
 impl BatchBuilder {
+    /// An empty batch with these header fields.
     pub fn new(options: BatchOptions) -> BatchBuilder {
         BatchBuilder::with_capacity(options, 0)
     }
@@ -83,6 +84,7 @@ impl BatchBuilder {
         self.count
     }
 
+    /// Whether no record was appended.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }

@@ -102,6 +102,7 @@ pub fn decompress(
             limit_bytes,
         ),
         Compression::Zstd => {
+            // The library reserves the declared window, at most 128 MiB, as level 22 of Kafka clients needs it.
             let decoder = zstd::Decoder::with_buffer(bytes)
                 .map_err(|_| BatchError::CorruptCompression(compression))?;
             read_bounded(decoder, compression, limit_bytes)

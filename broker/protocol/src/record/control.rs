@@ -204,6 +204,7 @@ pub enum ControlRecord {
 }
 
 impl ControlRecord {
+    /// The type in the record's key.
     pub fn record_type(&self) -> ControlRecordType {
         match self {
             ControlRecord::EndTxn(marker) if marker.committed => ControlRecordType::Commit,

@@ -47,6 +47,7 @@ pub struct Batches<'a> {
 }
 
 impl<'a> Batches<'a> {
+    /// Walks `bytes` from their beginning.
     pub fn new(bytes: &'a [u8]) -> Batches<'a> {
         Batches {
             bytes,
@@ -94,6 +95,7 @@ pub struct RecordBatches {
 }
 
 impl RecordBatches {
+    /// Walks `bytes` from their beginning.
     pub fn new(bytes: Bytes) -> RecordBatches {
         RecordBatches {
             bytes,

@@ -32,3 +32,35 @@ pub struct QuorumStateVoter {
     pub voter_id: i32,
     pub unknown_tagged_fields: TaggedFields,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::arbitrary::{Arbitrary, Generator};
+    use crate::codec::{Decode, Encode, Reader, Writer};
+
+    #[test]
+    fn both_versions_round_trip() {
+        let mut generator = Generator::new(3);
+        for version in [0, 1].repeat(200) {
+            let state = QuorumStateData::arbitrary(&mut generator, version);
+            let mut writer = Writer::new();
+            state.encode(&mut writer, version).unwrap();
+            let mut reader = Reader::new(writer.into_bytes().freeze());
+            assert_eq!(
+                QuorumStateData::decode(&mut reader, version).as_ref(),
+                Ok(&state)
+            );
+            assert_eq!(reader.remaining(), 0);
+        }
+    }
+
+    #[test]
+    fn a_fresh_member_knows_no_leader_and_no_vote() {
+        let state = QuorumStateData::default();
+        assert_eq!(
+            (state.leader_id, state.leader_epoch, state.voted_id),
+            (-1, -1, -1)
+        );
+    }
+}
