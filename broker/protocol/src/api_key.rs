@@ -131,13 +131,18 @@ api_keys! {
 impl ApiKey {
     /// Header version of a request: 2 has tagged fields.
     pub const fn request_header_version(self, version: i16) -> i16 {
-        if version >= self.first_flexible_version() { 2 } else { 1 }
+        if version >= self.first_flexible_version() {
+            2
+        } else {
+            1
+        }
     }
 
     /// Header version of a response. That of ApiVersions is always 0: the client does not know yet what
     /// the server speaks.
     pub const fn response_header_version(self, version: i16) -> i16 {
-        let flexible = version >= self.first_flexible_version() && !matches!(self, ApiKey::ApiVersions);
+        let flexible =
+            version >= self.first_flexible_version() && !matches!(self, ApiKey::ApiVersions);
         if flexible { 1 } else { 0 }
     }
 }

@@ -54,7 +54,7 @@ pub const BROKER: &[VersionRange] = &[
     range(ApiKey::DescribeCluster, 0, 2),
     range(ApiKey::UnregisterBroker, 0, 0),
     range(ApiKey::DescribeTopicPartitions, 0, 0),
-]; 
+];
 
 /// What a controller listener advertises, in key order.
 pub const CONTROLLER: &[VersionRange] = &[
@@ -90,11 +90,19 @@ pub const fn advertised(listener: ListenerKind) -> &'static [VersionRange] {
 
 /// The advertised range of one API; `None` where the listener does not take it.
 pub fn range_of(listener: ListenerKind, api_key: ApiKey) -> Option<VersionRange> {
-    advertised(listener).iter().copied().find(|range| range.api_key == api_key)
+    advertised(listener)
+        .iter()
+        .copied()
+        .find(|range| range.api_key == api_key)
 }
 
 /// Whether a request of this version is processed, not only advertised.
 pub fn is_accepted(listener: ListenerKind, api_key: ApiKey, version: i16) -> bool {
-    let lowest = if api_key == ApiKey::Produce { MIN_PRODUCE_VERSION } else { 0 };
-    range_of(listener, api_key).is_some_and(|range| version >= range.min.max(lowest) && version <= range.max)
+    let lowest = if api_key == ApiKey::Produce {
+        MIN_PRODUCE_VERSION
+    } else {
+        0
+    };
+    range_of(listener, api_key)
+        .is_some_and(|range| version >= range.min.max(lowest) && version <= range.max)
 }

@@ -39,8 +39,12 @@ macro_rules! error_codes {
 }
 
 macro_rules! retriable {
-    (retriable) => { true };
-    (fatal) => { false };
+    (retriable) => {
+        true
+    };
+    (fatal) => {
+        false
+    };
 }
 
 error_codes! {

@@ -28,7 +28,11 @@ pub enum FrameError {
 pub fn parse_size(prefix: [u8; SIZE_PREFIX], max: usize) -> Result<usize, FrameError> {
     let declared = i32::from_be_bytes(prefix);
     let size = usize::try_from(declared).map_err(|_| FrameError::Negative(declared))?;
-    if size > max { Err(FrameError::TooLarge { size, max }) } else { Ok(size) }
+    if size > max {
+        Err(FrameError::TooLarge { size, max })
+    } else {
+        Ok(size)
+    }
 }
 
 /// Takes the next whole frame, without its size prefix, off a read buffer; `None` until it is all there.
@@ -36,7 +40,9 @@ pub fn parse_size(prefix: [u8; SIZE_PREFIX], max: usize) -> Result<usize, FrameE
 /// # Errors
 /// See [`parse_size`].
 pub fn take_frame(buffer: &mut BytesMut, max: usize) -> Result<Option<Bytes>, FrameError> {
-    let Some(prefix) = buffer.first_chunk::<SIZE_PREFIX>() else { return Ok(None) };
+    let Some(prefix) = buffer.first_chunk::<SIZE_PREFIX>() else {
+        return Ok(None);
+    };
     let size = parse_size(*prefix, max)?;
     if buffer.len() - SIZE_PREFIX < size {
         return Ok(None);
@@ -74,8 +80,16 @@ pub fn encode_response<R: Request>(
     version: i16,
     correlation_id: i32,
 ) -> Result<BytesMut, EncodeError> {
-    let header = ResponseHeader { correlation_id, ..ResponseHeader::default() };
-    encode_frame(&header, R::response_header_version(version), response, version)
+    let header = ResponseHeader {
+        correlation_id,
+        ..ResponseHeader::default()
+    };
+    encode_frame(
+        &header,
+        R::response_header_version(version),
+        response,
+        version,
+    )
 }
 
 /// Any header and body in one buffer, size prefix included.
@@ -107,7 +121,10 @@ pub fn encode_response_chunks<R: Request>(
     version: i16,
     correlation_id: i32,
 ) -> Result<Vec<Bytes>, EncodeError> {
-    let header = ResponseHeader { correlation_id, ..ResponseHeader::default() };
+    let header = ResponseHeader {
+        correlation_id,
+        ..ResponseHeader::default()
+    };
     let mut writer = Writer::chunked();
     header.encode(&mut writer, R::response_header_version(version))?;
     response.encode(&mut writer, version)?;
@@ -127,7 +144,10 @@ fn frame_size(size: usize) -> Result<i32, EncodeError> {
 ///
 /// # Errors
 /// Malformed bytes, an unsupported version, or bytes after the request.
-pub fn decode_request<R: Request>(frame: Bytes, version: i16) -> Result<(RequestHeader, R), DecodeError> {
+pub fn decode_request<R: Request>(
+    frame: Bytes,
+    version: i16,
+) -> Result<(RequestHeader, R), DecodeError> {
     let mut reader = Reader::new(frame);
     let header = RequestHeader::decode(&mut reader, R::header_version(version))?;
     let request = R::decode(&mut reader, version)?;

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 
-use crate::codec::{Decode, DecodeError, DecodeErrorKind, Encode, EncodeError, Reader, TaggedFields, Writer};
+use crate::codec::{
+    Decode, DecodeError, DecodeErrorKind, Encode, EncodeError, Reader, TaggedFields, Writer,
+};
 
 /// Versions: 0 without a client id (historical), 1, and 2 with tagged fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,14 +40,22 @@ impl Encode for RequestHeader {
             let written = writer.string(self.client_id.as_deref(), false);
             written.map_err(|error| error.in_field(REQUEST, "client_id"))?;
         }
-        encode_tagged(&self.unknown_tagged_fields, writer, REQUEST, version, version >= 2)
+        encode_tagged(
+            &self.unknown_tagged_fields,
+            writer,
+            REQUEST,
+            version,
+            version >= 2,
+        )
     }
 }
 
 impl Decode for RequestHeader {
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         if !(0..=2).contains(&version) {
-            return Err(reader.error(DecodeErrorKind::UnsupportedVersion(version)).in_field(REQUEST, ""));
+            return Err(reader
+                .error(DecodeErrorKind::UnsupportedVersion(version))
+                .in_field(REQUEST, ""));
         }
         decode_request_header(reader, version).map_err(|error| error.in_field(REQUEST, ""))
     }
@@ -56,7 +66,11 @@ fn decode_request_header(reader: &mut Reader, version: i16) -> Result<RequestHea
         request_api_key: reader.i16()?,
         request_api_version: reader.i16()?,
         correlation_id: reader.i32()?,
-        client_id: if version >= 1 { reader.string(false)? } else { None },
+        client_id: if version >= 1 {
+            reader.string(false)?
+        } else {
+            None
+        },
         unknown_tagged_fields: decode_tagged(reader, version >= 2)?,
     })
 }
@@ -67,20 +81,31 @@ impl Encode for ResponseHeader {
             return Err(EncodeError::unsupported_version(RESPONSE, version));
         }
         writer.i32(self.correlation_id);
-        encode_tagged(&self.unknown_tagged_fields, writer, RESPONSE, version, version >= 1)
+        encode_tagged(
+            &self.unknown_tagged_fields,
+            writer,
+            RESPONSE,
+            version,
+            version >= 1,
+        )
     }
 }
 
 impl Decode for ResponseHeader {
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError> {
         if !(0..=1).contains(&version) {
-            return Err(reader.error(DecodeErrorKind::UnsupportedVersion(version)).in_field(RESPONSE, ""));
+            return Err(reader
+                .error(DecodeErrorKind::UnsupportedVersion(version))
+                .in_field(RESPONSE, ""));
         }
         decode_response_header(reader, version).map_err(|error| error.in_field(RESPONSE, ""))
     }
 }
 
-fn decode_response_header(reader: &mut Reader, version: i16) -> Result<ResponseHeader, DecodeError> {
+fn decode_response_header(
+    reader: &mut Reader,
+    version: i16,
+) -> Result<ResponseHeader, DecodeError> {
     Ok(ResponseHeader {
         correlation_id: reader.i32()?,
         unknown_tagged_fields: decode_tagged(reader, version >= 1)?,
@@ -99,12 +124,20 @@ fn encode_tagged(
     } else if fields.is_empty() {
         Ok(())
     } else {
-        Err(EncodeError::not_in_version(structure, "unknown_tagged_fields", version))
+        Err(EncodeError::not_in_version(
+            structure,
+            "unknown_tagged_fields",
+            version,
+        ))
     }
 }
 
 fn decode_tagged(reader: &mut Reader, flexible: bool) -> Result<TaggedFields, DecodeError> {
-    if flexible { reader.tagged_fields(|_, _| Ok(false)) } else { Ok(TaggedFields::default()) }
+    if flexible {
+        reader.tagged_fields(|_, _| Ok(false))
+    } else {
+        Ok(TaggedFields::default())
+    }
 }
 
 /// The part of a request header that has been the same in every version of Kafka.
@@ -127,5 +160,10 @@ pub fn peek(frame: &Bytes) -> Result<HeaderPeek, DecodeError> {
     let (api_key, api_version, correlation_id) =
         fixed().map_err(|error: DecodeError| error.in_field(REQUEST, ""))?;
     let client_id = reader.string(false).unwrap_or_default();
-    Ok(HeaderPeek { api_key, api_version, correlation_id, client_id })
+    Ok(HeaderPeek {
+        api_key,
+        api_version,
+        correlation_id,
+        client_id,
+    })
 }

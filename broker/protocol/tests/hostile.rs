@@ -68,14 +68,20 @@ fn attack<T: Decode>(input: &Bytes, version: i16) -> bool {
     let mut decoded = false;
     let peak = peak_of(|| decoded = T::decode(&mut Reader::new(input.clone()), version).is_ok());
     let limit = FACTOR * input.len() + CONSTANT;
-    assert!(peak <= limit, "{} bytes of input took {peak} at v{version}: {input:02x?}", input.len());
+    assert!(
+        peak <= limit,
+        "{} bytes of input took {peak} at v{version}: {input:02x?}",
+        input.len()
+    );
     decoded
 }
 
 fn valid<T: Encode + Arbitrary>(generator: &mut Generator, version: i16) -> Vec<u8> {
     let mut writer = Writer::new();
     let message = T::arbitrary(generator, version);
-    message.encode(&mut writer, version).expect("arbitrary values exist at their version");
+    message
+        .encode(&mut writer, version)
+        .expect("arbitrary values exist at their version");
     writer.into_bytes().to_vec()
 }
 
@@ -110,7 +116,11 @@ fn attack_with_random<T: Encode + Decode + Arbitrary>(seed: u64, version: i16) {
 fn attack_with_prefixes<T: Encode + Decode + Arbitrary>(seed: u64, version: i16) {
     let bytes = Bytes::from(valid::<T>(&mut Generator::new(seed), version));
     for length in 0..bytes.len() {
-        assert!(!attack::<T>(&bytes.slice(..length), version), "{length} of {} bytes", bytes.len());
+        assert!(
+            !attack::<T>(&bytes.slice(..length), version),
+            "{length} of {} bytes",
+            bytes.len()
+        );
     }
 }
 

@@ -7,32 +7,46 @@ use broker_protocol::codec::arbitrary::{Arbitrary, Generator};
 use broker_protocol::codec::{Decode, Encode, Reader, Writer};
 use broker_protocol::{ApiKey, ErrorCode};
 use bytes::{Bytes, BytesMut};
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, Request as TheirRequest};
+use kafka_protocol::protocol::{
+    Decodable, Encodable, HeaderVersion, Message, Request as TheirRequest,
+};
 use proptest::prelude::*;
 
 fn ours_to_bytes(message: &impl Encode, version: i16) -> Bytes {
     let mut writer = Writer::new();
-    message.encode(&mut writer, version).unwrap_or_else(|error| panic!("encode v{version}: {error}"));
+    message
+        .encode(&mut writer, version)
+        .unwrap_or_else(|error| panic!("encode v{version}: {error}"));
     writer.into_bytes().freeze()
 }
 
 fn ours_from_bytes<T: Decode>(bytes: &Bytes, version: i16) -> T {
     let mut reader = Reader::new(bytes.clone());
-    let message = T::decode(&mut reader, version).unwrap_or_else(|error| panic!("decode v{version}: {error}"));
-    reader.finish().unwrap_or_else(|error| panic!("decode v{version}: {error}"));
+    let message = T::decode(&mut reader, version)
+        .unwrap_or_else(|error| panic!("decode v{version}: {error}"));
+    reader
+        .finish()
+        .unwrap_or_else(|error| panic!("decode v{version}: {error}"));
     message
 }
 
 fn theirs_to_bytes(message: &impl Encodable, version: i16) -> Bytes {
     let mut bytes = BytesMut::new();
-    message.encode(&mut bytes, version).unwrap_or_else(|error| panic!("their encode v{version}: {error}"));
+    message
+        .encode(&mut bytes, version)
+        .unwrap_or_else(|error| panic!("their encode v{version}: {error}"));
     bytes.freeze()
 }
 
 fn theirs_from_bytes<T: Decodable>(bytes: &Bytes, version: i16) -> T {
     let mut rest = bytes.clone();
-    let message = T::decode(&mut rest, version).unwrap_or_else(|error| panic!("their decode v{version}: {error}"));
-    assert!(rest.is_empty(), "they left {} bytes at v{version}", rest.len());
+    let message = T::decode(&mut rest, version)
+        .unwrap_or_else(|error| panic!("their decode v{version}: {error}"));
+    assert!(
+        rest.is_empty(),
+        "they left {} bytes at v{version}",
+        rest.len()
+    );
     message
 }
 
@@ -45,8 +59,16 @@ where
     let original = O::arbitrary(&mut Generator::new(seed), version);
     let bytes = ours_to_bytes(&original, version);
     let theirs: T = theirs_from_bytes(&bytes, version);
-    assert_eq!(theirs_to_bytes(&theirs, version), bytes, "v{version} {original:?}");
-    assert_eq!(ours_from_bytes::<O>(&bytes, version), original, "v{version}");
+    assert_eq!(
+        theirs_to_bytes(&theirs, version),
+        bytes,
+        "v{version} {original:?}"
+    );
+    assert_eq!(
+        ours_from_bytes::<O>(&bytes, version),
+        original,
+        "v{version}"
+    );
 }
 
 /// Bytes nobody of us chose: a valid message with bytes overwritten, where it is still valid for ours.
@@ -65,13 +87,21 @@ where
     }
     let bytes = Bytes::from(bytes);
     let mut reader = Reader::new(bytes.clone());
-    let Ok(ours) = O::decode(&mut reader, version) else { return };
+    let Ok(ours) = O::decode(&mut reader, version) else {
+        return;
+    };
     if reader.remaining() > 0 {
         return;
     }
     // They refuse a tag that exists only in other versions; for us it is one more unknown tag.
-    let Ok(theirs) = T::decode(&mut bytes.clone(), version) else { return };
-    assert_eq!(theirs_to_bytes(&theirs, version), ours_to_bytes(&ours, version), "v{version} {ours:?}");
+    let Ok(theirs) = T::decode(&mut bytes.clone(), version) else {
+        return;
+    };
+    assert_eq!(
+        theirs_to_bytes(&theirs, version),
+        ours_to_bytes(&ours, version),
+        "v{version} {ours:?}"
+    );
 }
 
 trait ArbitraryByte {
@@ -92,14 +122,22 @@ where
 {
     let bytes = theirs_to_bytes(&T::default(), version);
     assert_eq!(ours_to_bytes(&O::default(), version), bytes, "v{version}");
-    assert_eq!(ours_to_bytes(&ours_from_bytes::<O>(&bytes, version), version), bytes, "v{version}");
+    assert_eq!(
+        ours_to_bytes(&ours_from_bytes::<O>(&bytes, version), version),
+        bytes,
+        "v{version}"
+    );
 }
 
 fn advertised(api_key: ApiKey) -> std::ops::RangeInclusive<i16> {
     let range = api_versions::range_of(ListenerKind::Broker, api_key)
         .or_else(|| api_versions::range_of(ListenerKind::Controller, api_key))
         .expect("every API of this crate is advertised somewhere");
-    let min = if api_key == ApiKey::Produce { MIN_PRODUCE_VERSION } else { range.min };
+    let min = if api_key == ApiKey::Produce {
+        MIN_PRODUCE_VERSION
+    } else {
+        range.min
+    };
     min..=range.max
 }
 
@@ -182,14 +220,28 @@ fn api_keys_are_theirs() {
         assert_eq!(ApiKey::from_code(key.code()), Some(key));
         let Ok(theirs) = kafka_protocol::messages::ApiKey::try_from(key.code()) else {
             // Streams groups were unstable in 4.1.0 and left out there.
-            assert!(matches!(key, ApiKey::StreamsGroupHeartbeat | ApiKey::StreamsGroupDescribe), "{key}");
+            assert!(
+                matches!(
+                    key,
+                    ApiKey::StreamsGroupHeartbeat | ApiKey::StreamsGroupDescribe
+                ),
+                "{key}"
+            );
             continue;
         };
         assert_eq!(format!("{theirs:?}"), key.name());
         let versions = theirs.valid_versions();
         for version in versions.min..=versions.max {
-            assert_eq!(key.request_header_version(version), theirs.request_header_version(version), "{key} v{version}");
-            assert_eq!(key.response_header_version(version), theirs.response_header_version(version), "{key} v{version}");
+            assert_eq!(
+                key.request_header_version(version),
+                theirs.request_header_version(version),
+                "{key} v{version}"
+            );
+            assert_eq!(
+                key.response_header_version(version),
+                theirs.response_header_version(version),
+                "{key} v{version}"
+            );
         }
     }
 }

@@ -26,7 +26,10 @@ pub fn expand(schema: &Schema) -> TokenStream {
 
 fn expand_default(schema: &Schema) -> TokenStream {
     let name = &schema.name;
-    let fields = schema.fields.iter().map(|Field { name, default, .. }| quote!(#name: #default,));
+    let fields = schema
+        .fields
+        .iter()
+        .map(|Field { name, default, .. }| quote!(#name: #default,));
     let unknown = unknown_initializer(schema, &quote!(::core::default::Default::default()));
     quote! {
         impl ::core::default::Default for #name {
@@ -38,7 +41,11 @@ fn expand_default(schema: &Schema) -> TokenStream {
 }
 
 fn unknown_initializer(schema: &Schema, value: &TokenStream) -> TokenStream {
-    if schema.has_unknown_tagged_fields { quote!(unknown_tagged_fields: #value,) } else { quote!() }
+    if schema.has_unknown_tagged_fields {
+        quote!(unknown_tagged_fields: #value,)
+    } else {
+        quote!()
+    }
 }
 
 fn expand_encode(schema: &Schema) -> TokenStream {
@@ -66,7 +73,9 @@ fn expand_encode(schema: &Schema) -> TokenStream {
 }
 
 fn exists(schema: &Schema) -> TokenStream {
-    schema.versions.map_or(quote!(true), Versions::test_unchecked)
+    schema
+        .versions
+        .map_or(quote!(true), Versions::test_unchecked)
 }
 
 fn encode_field(field: &Field, structure: &str) -> TokenStream {
@@ -124,7 +133,9 @@ fn encode_tagged(schema: &Schema, structure: &str) -> TokenStream {
         let set = tagged_is_set(field, *tag);
         quote!(if #set { known += 1; })
     });
-    let writes = tagged.iter().map(|(field, tag)| encode_tagged_field(field, *tag, structure));
+    let writes = tagged
+        .iter()
+        .map(|(field, tag)| encode_tagged_field(field, *tag, structure));
     quote! {
         if flexible {
             #[allow(unused_mut)]
@@ -186,7 +197,12 @@ fn expand_decode(schema: &Schema) -> TokenStream {
 }
 
 fn decode_field(field: &Field, structure: &str) -> TokenStream {
-    let Field { name, inner, default, .. } = field;
+    let Field {
+        name,
+        inner,
+        default,
+        ..
+    } = field;
     let (text, value) = (name.to_string(), decode_value(field));
     let present = match field.tag {
         None => field.versions.test(),
@@ -195,7 +211,11 @@ fn decode_field(field: &Field, structure: &str) -> TokenStream {
             quote!(#present && !(#tagged))
         }
     };
-    let ty = if field.optional { quote!(::core::option::Option<#inner>) } else { quote!(#inner) };
+    let ty = if field.optional {
+        quote!(::core::option::Option<#inner>)
+    } else {
+        quote!(#inner)
+    };
     quote! {
         let mut #name: #ty = if #present {
             #value.map_err(|error: __codec::DecodeError| error.in_field(#structure, #text))?
@@ -270,7 +290,11 @@ fn expand_arbitrary(schema: &Schema) -> TokenStream {
     let name = &schema.name;
     let flexible = schema.flexible.test();
     let fields = schema.fields.iter().map(arbitrary_field);
-    let tags = schema.tagged().into_iter().map(|(_, tag)| tag.number).collect::<Vec<_>>();
+    let tags = schema
+        .tagged()
+        .into_iter()
+        .map(|(_, tag)| tag.number)
+        .collect::<Vec<_>>();
     let unknown = unknown_initializer(
         schema,
         &quote!(if #flexible { generator.unknown_tagged_fields(&[#(#tags),*]) } else { ::core::default::Default::default() }),
@@ -287,7 +311,12 @@ fn expand_arbitrary(schema: &Schema) -> TokenStream {
 }
 
 fn arbitrary_field(field: &Field) -> TokenStream {
-    let Field { name, inner, default, .. } = field;
+    let Field {
+        name,
+        inner,
+        default,
+        ..
+    } = field;
     let (present, nullable) = (field.versions.test(), field.nullable.test());
     let value = quote!(<#inner as __codec::arbitrary::Arbitrary>::arbitrary(generator, version));
     let value = if field.optional {

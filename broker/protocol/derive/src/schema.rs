@@ -2,7 +2,9 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{Data, DeriveInput, Expr, ExprLit, Field as SynField, Fields, Ident, Lit, LitInt, LitStr, Type};
+use syn::{
+    Data, DeriveInput, Expr, ExprLit, Field as SynField, Fields, Ident, Lit, LitInt, LitStr, Type,
+};
 
 use crate::versions::Versions;
 
@@ -48,19 +50,36 @@ impl Schema {
         };
         let has_unknown = named.named.iter().any(is_unknown_tagged_fields);
         if !flexible.is_empty() && !has_unknown {
-            return Err(error(&input.ident, "a flexible structure needs `unknown_tagged_fields: TaggedFields`"));
+            return Err(error(
+                &input.ident,
+                "a flexible structure needs `unknown_tagged_fields: TaggedFields`",
+            ));
         }
-        let known = named.named.iter().filter(|field| !is_unknown_tagged_fields(field));
-        let fields = known.map(|field| Field::parse(field, flexible)).collect::<syn::Result<Vec<_>>>()?;
-        let schema =
-            Schema { name: input.ident.clone(), versions, flexible, fields, has_unknown_tagged_fields: has_unknown };
+        let known = named
+            .named
+            .iter()
+            .filter(|field| !is_unknown_tagged_fields(field));
+        let fields = known
+            .map(|field| Field::parse(field, flexible))
+            .collect::<syn::Result<Vec<_>>>()?;
+        let schema = Schema {
+            name: input.ident.clone(),
+            versions,
+            flexible,
+            fields,
+            has_unknown_tagged_fields: has_unknown,
+        };
         schema.check_tags()?;
         Ok(schema)
     }
 
     /// Tagged fields in tag order, which is the order on the wire.
     pub fn tagged(&self) -> Vec<(&Field, Tag)> {
-        let mut tagged: Vec<_> = self.fields.iter().filter_map(|field| Some((field, field.tag?))).collect();
+        let mut tagged: Vec<_> = self
+            .fields
+            .iter()
+            .filter_map(|field| Some((field, field.tag?)))
+            .collect();
         tagged.sort_by_key(|(_, tag)| tag.number);
         tagged
     }
@@ -79,7 +98,11 @@ impl Schema {
 
 fn message_attributes(input: &DeriveInput) -> syn::Result<(Option<Versions>, Versions)> {
     let (mut versions, mut flexible) = (None, Versions::NONE);
-    for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("message")) {
+    for attribute in input
+        .attrs
+        .iter()
+        .filter(|attribute| attribute.path().is_ident("message"))
+    {
         attribute.parse_nested_meta(|meta| {
             let name = meta.path.require_ident()?.to_string();
             match name.as_str() {
@@ -94,7 +117,10 @@ fn message_attributes(input: &DeriveInput) -> syn::Result<(Option<Versions>, Ver
 }
 
 fn is_unknown_tagged_fields(field: &SynField) -> bool {
-    field.ident.as_ref().is_some_and(|name| name == UNKNOWN_TAGGED_FIELDS)
+    field
+        .ident
+        .as_ref()
+        .is_some_and(|name| name == UNKNOWN_TAGGED_FIELDS)
 }
 
 fn error(name: &Ident, message: &str) -> syn::Error {
@@ -114,7 +140,11 @@ struct FieldAttributes {
 impl FieldAttributes {
     fn parse(field: &SynField) -> syn::Result<FieldAttributes> {
         let mut parsed = FieldAttributes::default();
-        for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("field")) {
+        for attribute in field
+            .attrs
+            .iter()
+            .filter(|attribute| attribute.path().is_ident("field"))
+        {
             attribute.parse_nested_meta(|meta| parsed.take(&meta))?;
         }
         Ok(parsed)
@@ -164,7 +194,9 @@ impl Field {
 fn tag(name: &Ident, attributes: &FieldAttributes, flexible: Versions) -> syn::Result<Option<Tag>> {
     match (attributes.tag, attributes.tagged) {
         (None, None) => Ok(None),
-        (Some(number), Some(versions)) if flexible.contains(versions) => Ok(Some(Tag { number, versions })),
+        (Some(number), Some(versions)) if flexible.contains(versions) => {
+            Ok(Some(Tag { number, versions }))
+        }
         (Some(_), Some(_)) => Err(error(name, "`tagged` versions must be flexible")),
         _ => Err(error(name, "`tag` and `tagged` go together")),
     }
@@ -185,13 +217,25 @@ fn split_option(ty: &Type) -> (&Type, bool) {
 /// Kafka's rule: without a declared default a nullable field is empty, not null.
 fn default_value(declared: Option<&Expr>, inner: &Type, optional: bool) -> TokenStream {
     match declared {
-        None => wrap(quote!(<#inner as ::core::default::Default>::default()), optional),
-        Some(Expr::Path(path)) if path.path.is_ident("null") => quote!(::core::option::Option::None),
-        Some(Expr::Lit(ExprLit { lit: Lit::Str(text), .. })) => wrap(quote!(::std::string::String::from(#text)), optional),
+        None => wrap(
+            quote!(<#inner as ::core::default::Default>::default()),
+            optional,
+        ),
+        Some(Expr::Path(path)) if path.path.is_ident("null") => {
+            quote!(::core::option::Option::None)
+        }
+        Some(Expr::Lit(ExprLit {
+            lit: Lit::Str(text),
+            ..
+        })) => wrap(quote!(::std::string::String::from(#text)), optional),
         Some(value) => wrap(quote!(#value), optional),
     }
 }
 
 fn wrap(value: TokenStream, optional: bool) -> TokenStream {
-    if optional { quote!(::core::option::Option::Some(#value)) } else { value }
+    if optional {
+        quote!(::core::option::Option::Some(#value))
+    } else {
+        value
+    }
 }

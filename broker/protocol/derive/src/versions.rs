@@ -15,8 +15,12 @@ impl Versions {
     pub const NONE: Versions = Versions { low: 0, high: -1 };
 
     pub fn parse(literal: &LitStr) -> syn::Result<Versions> {
-        parse_text(&literal.value())
-            .ok_or_else(|| syn::Error::new(literal.span(), "expected \"N\", \"N+\", \"N-M\" or \"none\""))
+        parse_text(&literal.value()).ok_or_else(|| {
+            syn::Error::new(
+                literal.span(),
+                "expected \"N\", \"N+\", \"N-M\" or \"none\"",
+            )
+        })
     }
 
     pub fn is_empty(self) -> bool {
@@ -68,7 +72,13 @@ mod tests {
 
     #[test]
     fn kafkas_notation_is_understood() {
-        assert_eq!(parse_text("0+"), Some(Versions { low: 0, high: i16::MAX }));
+        assert_eq!(
+            parse_text("0+"),
+            Some(Versions {
+                low: 0,
+                high: i16::MAX
+            })
+        );
         assert_eq!(parse_text("3-7"), Some(Versions { low: 3, high: 7 }));
         assert_eq!(parse_text("4"), Some(Versions { low: 4, high: 4 }));
         assert_eq!(parse_text("none"), Some(Versions::NONE));

@@ -20,7 +20,9 @@ fn repair_checksum(bytes: &mut [u8]) {
 }
 
 fuzz_target!(|data: &[u8]| {
-    let Some((choice, data)) = data.split_first() else { return };
+    let Some((choice, data)) = data.split_first() else {
+        return;
+    };
     let mut bytes = data.to_vec();
     if choice & 1 == 1 {
         repair_checksum(&mut bytes);
@@ -30,8 +32,12 @@ fuzz_target!(|data: &[u8]| {
         let _ = batch.validate();
         let _ = batch.validate_produced_records(DECOMPRESSION_LIMIT);
     }
-    let Ok(batch) = Batch::new(Bytes::from(bytes)) else { return };
-    let Ok(records) = batch.records(DECOMPRESSION_LIMIT) else { return };
+    let Ok(batch) = Batch::new(Bytes::from(bytes)) else {
+        return;
+    };
+    let Ok(records) = batch.records(DECOMPRESSION_LIMIT) else {
+        return;
+    };
     for record in records.map_while(Result::ok) {
         let _ = ControlRecord::decode(&record);
         if let Some(value) = record.value {

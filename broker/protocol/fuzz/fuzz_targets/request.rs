@@ -23,7 +23,9 @@ fn request_and_response<R: Request>(frame: &Bytes, version: i16) {
 
 fn round_trip<T: Encode + Decode + PartialEq + std::fmt::Debug>(message: &T, version: i16) {
     let mut writer = Writer::new();
-    message.encode(&mut writer, version).expect("what was read can be written");
+    message
+        .encode(&mut writer, version)
+        .expect("what was read can be written");
     let mut reader = Reader::new(writer.into_bytes().freeze());
     let again = T::decode(&mut reader, version).expect("what was written can be read");
     assert_eq!(&again, message);
@@ -46,7 +48,9 @@ broker_protocol::for_each_api!(dispatch);
 
 fuzz_target!(|data: &[u8]| {
     let frame = Bytes::copy_from_slice(data);
-    let Ok(peek) = header::peek(&frame) else { return };
+    let Ok(peek) = header::peek(&frame) else {
+        return;
+    };
     if let Some(key) = broker_protocol::ApiKey::from_code(peek.api_key) {
         dispatch(key, &frame, peek.api_version);
     }

@@ -59,7 +59,10 @@ impl Generator {
         for _ in 0..self.below(4) {
             tag += u32::try_from(self.below(gap)).expect("below 300");
             if !known.contains(&tag) {
-                fields.push(TaggedField { tag, data: self.bytes() });
+                fields.push(TaggedField {
+                    tag,
+                    data: self.bytes(),
+                });
             }
             tag += 1;
         }
@@ -68,7 +71,9 @@ impl Generator {
 
     fn bytes(&mut self) -> Bytes {
         let length = self.length();
-        (0..length).map(|_| self.next_u64().to_le_bytes()[0]).collect()
+        (0..length)
+            .map(|_| self.next_u64().to_le_bytes()[0])
+            .collect()
     }
 }
 
@@ -114,7 +119,9 @@ impl Arbitrary for String {
     fn arbitrary(generator: &mut Generator, _: i16) -> Self {
         const LETTERS: [char; 8] = ['a', 'Z', '0', '.', '-', '\0', 'é', '𝄞'];
         let length = generator.length();
-        (0..length).map(|_| LETTERS[generator.below(LETTERS.len())]).collect()
+        (0..length)
+            .map(|_| LETTERS[generator.below(LETTERS.len())])
+            .collect()
     }
 }
 
@@ -126,6 +133,8 @@ impl Arbitrary for Bytes {
 
 impl<T: Arbitrary> Arbitrary for Vec<T> {
     fn arbitrary(generator: &mut Generator, version: i16) -> Self {
-        (0..generator.below(4)).map(|_| T::arbitrary(generator, version)).collect()
+        (0..generator.below(4))
+            .map(|_| T::arbitrary(generator, version))
+            .collect()
     }
 }

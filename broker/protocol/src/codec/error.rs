@@ -18,7 +18,11 @@ pub enum DecodeErrorKind {
     #[error("tag {tag} after tag {previous}")]
     TagOrder { previous: u32, tag: u32 },
     #[error("tagged field {tag} has {declared} bytes, {read} were read")]
-    TagSize { tag: u32, declared: usize, read: usize },
+    TagSize {
+        tag: u32,
+        declared: usize,
+        read: usize,
+    },
     #[error("version {0} is not supported")]
     UnsupportedVersion(i16),
     #[error("{0} bytes left over")]
@@ -44,7 +48,12 @@ impl DecodeError {
     /// An error at a byte offset from the start of the reader's input.
     #[cold]
     pub fn new(kind: DecodeErrorKind, offset: usize) -> DecodeError {
-        DecodeError(Box::new(DecodePlace { kind, offset, structure: "", field: "" }))
+        DecodeError(Box::new(DecodePlace {
+            kind,
+            offset,
+            structure: "",
+            field: "",
+        }))
     }
 
     /// Names the innermost field; outer calls do not overwrite it.
@@ -79,7 +88,12 @@ impl DecodeError {
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let DecodePlace { kind, offset, structure, field } = self.0.as_ref();
+        let DecodePlace {
+            kind,
+            offset,
+            structure,
+            field,
+        } = self.0.as_ref();
         write!(formatter, "{kind} at byte {offset}")?;
         write_place(formatter, structure, field)
     }
@@ -116,11 +130,19 @@ struct EncodePlace {
 impl EncodeError {
     #[cold]
     pub fn new(kind: EncodeErrorKind) -> EncodeError {
-        EncodeError(Box::new(EncodePlace { kind, structure: "", field: "" }))
+        EncodeError(Box::new(EncodePlace {
+            kind,
+            structure: "",
+            field: "",
+        }))
     }
 
     #[cold]
-    pub fn not_in_version(structure: &'static str, field: &'static str, version: i16) -> EncodeError {
+    pub fn not_in_version(
+        structure: &'static str,
+        field: &'static str,
+        version: i16,
+    ) -> EncodeError {
         EncodeError::new(EncodeErrorKind::NotInVersion(version)).in_field(structure, field)
     }
 
@@ -161,7 +183,11 @@ impl EncodeError {
 
 impl fmt::Display for EncodeError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let EncodePlace { kind, structure, field } = self.0.as_ref();
+        let EncodePlace {
+            kind,
+            structure,
+            field,
+        } = self.0.as_ref();
         fmt::Display::fmt(kind, formatter)?;
         write_place(formatter, structure, field)
     }

@@ -22,7 +22,11 @@ pub trait Nullable: Field {
         version: i16,
         flexible: bool,
     ) -> Result<(), EncodeError>;
-    fn read_nullable(reader: &mut Reader, version: i16, flexible: bool) -> Result<Option<Self>, DecodeError>;
+    fn read_nullable(
+        reader: &mut Reader,
+        version: i16,
+        flexible: bool,
+    ) -> Result<Option<Self>, DecodeError>;
 }
 
 /// Marks derived structures: their null is a byte of its own, -1 (null) or 1, in every version.
@@ -92,7 +96,11 @@ impl Nullable for String {
         writer.string(value.map(String::as_str), flexible)
     }
     #[inline]
-    fn read_nullable(reader: &mut Reader, _: i16, flexible: bool) -> Result<Option<Self>, DecodeError> {
+    fn read_nullable(
+        reader: &mut Reader,
+        _: i16,
+        flexible: bool,
+    ) -> Result<Option<Self>, DecodeError> {
         reader.string(flexible)
     }
 }
@@ -108,7 +116,11 @@ impl Nullable for Bytes {
         writer.bytes(value, flexible)
     }
     #[inline]
-    fn read_nullable(reader: &mut Reader, _: i16, flexible: bool) -> Result<Option<Self>, DecodeError> {
+    fn read_nullable(
+        reader: &mut Reader,
+        _: i16,
+        flexible: bool,
+    ) -> Result<Option<Self>, DecodeError> {
         reader.bytes(flexible)
     }
 }
@@ -121,11 +133,20 @@ impl<T: Field> Nullable for Vec<T> {
         flexible: bool,
     ) -> Result<(), EncodeError> {
         writer.array_length(value.map(Vec::len), flexible)?;
-        value.into_iter().flatten().try_for_each(|element| element.write(writer, version, flexible))
+        value
+            .into_iter()
+            .flatten()
+            .try_for_each(|element| element.write(writer, version, flexible))
     }
 
-    fn read_nullable(reader: &mut Reader, version: i16, flexible: bool) -> Result<Option<Self>, DecodeError> {
-        let Some(length) = reader.array_length(flexible)? else { return Ok(None) };
+    fn read_nullable(
+        reader: &mut Reader,
+        version: i16,
+        flexible: bool,
+    ) -> Result<Option<Self>, DecodeError> {
+        let Some(length) = reader.array_length(flexible)? else {
+            return Ok(None);
+        };
         let mut elements = Vec::with_capacity(length.min(affordable::<T>(reader.remaining())));
         for _ in 0..length {
             elements.push(T::read(reader, version, flexible)?);
@@ -158,7 +179,15 @@ impl<T: NullableStruct> Nullable for T {
         }
     }
 
-    fn read_nullable(reader: &mut Reader, version: i16, flexible: bool) -> Result<Option<Self>, DecodeError> {
-        if reader.i8()? < 0 { Ok(None) } else { T::read(reader, version, flexible).map(Some) }
+    fn read_nullable(
+        reader: &mut Reader,
+        version: i16,
+        flexible: bool,
+    ) -> Result<Option<Self>, DecodeError> {
+        if reader.i8()? < 0 {
+            Ok(None)
+        } else {
+            T::read(reader, version, flexible).map(Some)
+        }
     }
 }

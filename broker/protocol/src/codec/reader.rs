@@ -28,7 +28,10 @@ macro_rules! fixed_width {
 
 impl Reader {
     pub fn new(bytes: Bytes) -> Reader {
-        Reader { total: bytes.len(), bytes }
+        Reader {
+            total: bytes.len(),
+            bytes,
+        }
     }
 
     /// Bytes not read yet.
@@ -67,12 +70,19 @@ impl Reader {
     /// Checks that `needed` bytes are left.
     #[inline]
     pub fn require(&self, needed: usize) -> Result<(), DecodeError> {
-        if needed <= self.bytes.len() { Ok(()) } else { Err(self.underflow(needed)) }
+        if needed <= self.bytes.len() {
+            Ok(())
+        } else {
+            Err(self.underflow(needed))
+        }
     }
 
     #[cold]
     fn underflow(&self, needed: usize) -> DecodeError {
-        self.error(DecodeErrorKind::Underflow { needed, remaining: self.remaining() })
+        self.error(DecodeErrorKind::Underflow {
+            needed,
+            remaining: self.remaining(),
+        })
     }
 
     fixed_width! {
@@ -103,7 +113,11 @@ impl Reader {
     #[inline]
     pub fn unsigned_varint(&mut self) -> Result<u32, DecodeError> {
         let first = self.u8()?;
-        if first < 0x80 { Ok(u32::from(first)) } else { self.unsigned_varint_rest(first) }
+        if first < 0x80 {
+            Ok(u32::from(first))
+        } else {
+            self.unsigned_varint_rest(first)
+        }
     }
 
     fn unsigned_varint_rest(&mut self, first: u8) -> Result<u32, DecodeError> {
@@ -143,7 +157,11 @@ impl Reader {
     #[inline]
     pub fn unsigned_varlong(&mut self) -> Result<u64, DecodeError> {
         let first = self.u8()?;
-        if first < 0x80 { Ok(u64::from(first)) } else { self.varint_bits(first, 64) }
+        if first < 0x80 {
+            Ok(u64::from(first))
+        } else {
+            self.varint_bits(first, 64)
+        }
     }
 
     /// Zigzag, at most 10 bytes.
@@ -173,7 +191,11 @@ impl Reader {
 
     #[inline]
     pub fn string(&mut self, flexible: bool) -> Result<Option<String>, DecodeError> {
-        let length = if flexible { self.compact_length()? } else { self.short_length()? };
+        let length = if flexible {
+            self.compact_length()?
+        } else {
+            self.short_length()?
+        };
         length.map(|length| self.utf8(length)).transpose()
     }
 
@@ -183,7 +205,9 @@ impl Reader {
         }
         self.require(length)?;
         let text = std::str::from_utf8(&self.bytes[..length]);
-        let text = text.map_err(|_| self.error(DecodeErrorKind::InvalidUtf8))?.to_owned();
+        let text = text
+            .map_err(|_| self.error(DecodeErrorKind::InvalidUtf8))?
+            .to_owned();
         self.bytes.advance(length);
         Ok(text)
     }
@@ -191,14 +215,22 @@ impl Reader {
     /// Bytes or records: a slice of the same memory.
     #[inline]
     pub fn bytes(&mut self, flexible: bool) -> Result<Option<Bytes>, DecodeError> {
-        let length = if flexible { self.compact_length()? } else { self.length()? };
+        let length = if flexible {
+            self.compact_length()?
+        } else {
+            self.length()?
+        };
         length.map(|length| self.take(length)).transpose()
     }
 
     /// The number of elements of an array, not more than the bytes that are left: every element has one.
     #[inline]
     pub fn array_length(&mut self, flexible: bool) -> Result<Option<usize>, DecodeError> {
-        let length = if flexible { self.compact_length()? } else { self.length()? };
+        let length = if flexible {
+            self.compact_length()?
+        } else {
+            self.length()?
+        };
         if let Some(length) = length {
             self.require(length)?;
         }
@@ -229,12 +261,16 @@ impl Reader {
         if length == -1 {
             return Ok(None);
         }
-        usize::try_from(length).map(Some).map_err(|_| self.error(DecodeErrorKind::InvalidLength(length)))
+        usize::try_from(length)
+            .map(Some)
+            .map_err(|_| self.error(DecodeErrorKind::InvalidLength(length)))
     }
 
     #[cold]
     fn invalid_length(&self, length: usize) -> DecodeError {
-        self.error(DecodeErrorKind::InvalidLength(i64::try_from(length).unwrap_or(i64::MAX)))
+        self.error(DecodeErrorKind::InvalidLength(
+            i64::try_from(length).unwrap_or(i64::MAX),
+        ))
     }
 
     /// Reads a section of tagged fields. `known` reads the fields it knows and returns true for them; the
@@ -256,7 +292,10 @@ impl Reader {
             self.require(size)?;
             let before = self.remaining();
             if !known(self, tag)? {
-                unknown.push(TaggedField { tag, data: self.take(size)? });
+                unknown.push(TaggedField {
+                    tag,
+                    data: self.take(size)?,
+                });
             }
             self.check_tag_size(tag, size, before - self.remaining())?;
         }
@@ -265,7 +304,9 @@ impl Reader {
 
     fn check_tag_order(&self, previous: Option<u32>, tag: u32) -> Result<(), DecodeError> {
         match previous {
-            Some(previous) if previous >= tag => Err(self.error(DecodeErrorKind::TagOrder { previous, tag })),
+            Some(previous) if previous >= tag => {
+                Err(self.error(DecodeErrorKind::TagOrder { previous, tag }))
+            }
             _ => Ok(()),
         }
     }
@@ -274,6 +315,10 @@ impl Reader {
         if declared == read {
             return Ok(());
         }
-        Err(self.error(DecodeErrorKind::TagSize { tag, declared, read }))
+        Err(self.error(DecodeErrorKind::TagSize {
+            tag,
+            declared,
+            read,
+        }))
     }
 }

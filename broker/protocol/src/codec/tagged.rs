@@ -37,12 +37,20 @@ impl TaggedFields {
     }
 
     /// Writes how many fields follow, `known` ones included.
-    pub fn begin(&self, writer: &mut Writer, known: usize) -> Result<TaggedFieldsWriter<'_>, EncodeError> {
+    pub fn begin(
+        &self,
+        writer: &mut Writer,
+        known: usize,
+    ) -> Result<TaggedFieldsWriter<'_>, EncodeError> {
         let rest = self.as_slice();
         let count = known + rest.len();
-        let count = u32::try_from(count).map_err(|_| EncodeError::new(EncodeErrorKind::TooLong(count)))?;
+        let count =
+            u32::try_from(count).map_err(|_| EncodeError::new(EncodeErrorKind::TooLong(count)))?;
         writer.unsigned_varint(count);
-        Ok(TaggedFieldsWriter { rest, previous: None })
+        Ok(TaggedFieldsWriter {
+            rest,
+            previous: None,
+        })
     }
 }
 
@@ -66,7 +74,11 @@ impl TaggedFieldsWriter<'_> {
 
     #[inline]
     pub fn write_rest(&mut self, writer: &mut Writer) -> Result<(), EncodeError> {
-        if self.rest.is_empty() { Ok(()) } else { self.write_while(writer, |_| true) }
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            self.write_while(writer, |_| true)
+        }
     }
 
     fn write_while(

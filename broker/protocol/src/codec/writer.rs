@@ -34,12 +34,18 @@ impl Writer {
 
     /// Reserves `capacity` bytes at once.
     pub fn with_capacity(capacity: usize) -> Writer {
-        Writer { buffer: BytesMut::with_capacity(capacity), ..Writer::default() }
+        Writer {
+            buffer: BytesMut::with_capacity(capacity),
+            ..Writer::default()
+        }
     }
 
     /// Byte fields of 4 KiB and more become chunks of their own: see [`Writer::into_chunks`].
     pub fn chunked() -> Writer {
-        Writer { chunked: true, ..Writer::default() }
+        Writer {
+            chunked: true,
+            ..Writer::default()
+        }
     }
 
     /// Bytes written so far, in all chunks.
@@ -53,7 +59,11 @@ impl Writer {
 
     /// The bytes of a writer that is not chunked.
     pub fn into_bytes(self) -> BytesMut {
-        assert!(self.chunks.is_empty(), "a chunked writer has chunks: {}", self.chunks.len());
+        assert!(
+            self.chunks.is_empty(),
+            "a chunked writer has chunks: {}",
+            self.chunks.len()
+        );
         self.buffer
     }
 
@@ -169,15 +179,29 @@ impl Writer {
     /// # Errors
     /// `TooLong` above what the format can hold.
     #[inline]
-    pub fn array_length(&mut self, length: Option<usize>, flexible: bool) -> Result<(), EncodeError> {
+    pub fn array_length(
+        &mut self,
+        length: Option<usize>,
+        flexible: bool,
+    ) -> Result<(), EncodeError> {
         let Some(length) = length else {
-            if flexible { self.unsigned_varint(0) } else { self.i32(-1) }
+            if flexible {
+                self.unsigned_varint(0)
+            } else {
+                self.i32(-1)
+            }
             return Ok(());
         };
         // One below the maximum, because the compact form stores length + 1.
-        let checked = i32::try_from(length).ok().filter(|&length| length < i32::MAX);
+        let checked = i32::try_from(length)
+            .ok()
+            .filter(|&length| length < i32::MAX);
         let checked = checked.ok_or_else(|| too_long(length))?;
-        if flexible { self.unsigned_varint(checked.cast_unsigned() + 1) } else { self.i32(checked) }
+        if flexible {
+            self.unsigned_varint(checked.cast_unsigned() + 1)
+        } else {
+            self.i32(checked)
+        }
         Ok(())
     }
 
