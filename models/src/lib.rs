@@ -1,1 +1,34 @@
-//! Stateright models that wrap broker/core as it is.
+//! Stateright models that wrap broker/core as it is: what the checker explores is what production runs.
+//!
+//! [`check`] explores a model breadth first and reports; [`explore`] serves Stateright's explorer for it.
+//! One module per component: [`raft`].
+
+pub mod harness;
+pub mod raft;
+
+use std::time::Duration;
+
+pub use harness::{CheckReport, Finding, Limits};
+
+/// The models by name, with a sentence each.
+pub const MODELS: [(&str, &str); 2] = [
+    ("raft", "metadata quorum of three voters: lost, late and doubled messages, power losses"),
+    ("raft-disk", "metadata quorum of three voters with slow disks: power losses between write and sync"),
+];
+
+/// Explores the model `name`; None when there is no such model.
+pub fn check(name: &str, limits: Limits) -> Option<CheckReport> {
+    let model = raft::RaftModel::by_name(name)?;
+    Some(harness::run(name, model, limits))
+}
+
+/// Serves Stateright's explorer of the model `name` on `address` until the process ends; None when there is
+/// no such model.
+pub fn explore(name: &str, address: &str) -> Option<()> {
+    harness::explore(raft::RaftModel::by_name(name)?, address);
+    Some(())
+}
+
+/// Enough for every model on two cores.
+pub const DEFAULT_LIMITS: Limits =
+    Limits { threads: 2, states: 5_000_000, time: Duration::from_secs(600) };

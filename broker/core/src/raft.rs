@@ -21,6 +21,8 @@
 //! [`Output::SaveQuorumState`] may take time. A failed disk operation is not an input: the log directory is
 //! dead and the process stops. Start a node with [`Raft::start`] on what was read, and synced, from disk.
 
+#[cfg(any(test, feature = "testbed"))]
+pub mod cluster;
 mod election;
 mod fetch;
 mod follower;
@@ -31,6 +33,8 @@ mod log;
 mod message;
 mod persistence;
 mod role;
+#[cfg(test)]
+mod tests;
 mod transition;
 
 use std::collections::BTreeSet;
@@ -68,8 +72,15 @@ pub struct Raft {
     /// Elections lost in a row, for the pause before the next.
     lost_elections: u32,
     election_timer_runs: bool,
-    shutting_down: bool,
+    shutdown: Shutdown,
     persistence: Persistence,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Shutdown {
+    NotAsked,
+    HandingOver,
+    Complete,
 }
 
 impl Raft {
@@ -89,7 +100,7 @@ impl Raft {
             retrying: BTreeSet::new(),
             lost_elections: 0,
             election_timer_runs: false,
-            shutting_down: false,
+            shutdown: Shutdown::NotAsked,
             persistence: Persistence::recovered(saved),
         };
         raft.enter_first_role(saved.leader, out);

@@ -4,7 +4,7 @@ use broker_probe::{mutant, probe};
 use broker_protocol::ids::{LeaderEpoch, NodeId, ReplicaKey};
 
 use super::io::same_replica;
-use super::{Ballot, Error, Output, Raft, Request, Response, Role, Timer, VoteRequest, VoteResponse};
+use super::{Ballot, Error, Output, Raft, Request, Response, Role, Shutdown, Timer, VoteRequest, VoteResponse};
 use crate::Ticket;
 
 /// Kafka's base of the exponential pause between lost elections.
@@ -15,9 +15,8 @@ const LOST_ELECTIONS_MAX: u32 = 10;
 impl Raft {
     pub(super) fn on_election_timer(&mut self, out: &mut Vec<Output>) {
         self.election_timer_runs = false;
-        if self.shutting_down {
-            out.push(Output::ShutdownComplete);
-            return;
+        if self.shutdown != Shutdown::NotAsked {
+            return self.complete_shutdown(out);
         }
         match &self.role {
             Role::Follower { .. } | Role::Unattached if !self.is_voter() => {
@@ -177,7 +176,7 @@ impl Raft {
     }
 
     /// Whether this node still runs for what `request` asked of `voter`.
-    fn awaits_vote(&self, voter: NodeId, request: &VoteRequest) -> bool {
+    pub(super) fn awaits_vote(&self, voter: NodeId, request: &VoteRequest) -> bool {
         let (ballot, pre_vote) = match &self.role {
             Role::Prospective { ballot, .. } => (ballot, true),
             Role::Candidate { ballot, backing_off: false } => (ballot, false),

@@ -6,6 +6,7 @@ use broker_protocol::ids::{NodeId, Offset};
 
 use super::{
     Error, FetchRequest, FetchResponse, Inconsistency, OffsetAndEpoch, Output, Raft, Request, Role,
+    Shutdown,
 };
 
 /// The fetch under way.
@@ -20,7 +21,7 @@ impl Raft {
     /// the pause after a failure.
     pub(super) fn fetch(&mut self, out: &mut Vec<Output>) {
         let Some(to) = self.fetch_target() else { return };
-        if self.fetching != Fetching::Idle || !self.retrying.is_empty() || self.shutting_down {
+        if self.fetching != Fetching::Idle || !self.retrying.is_empty() || self.shutdown != Shutdown::NotAsked {
             return;
         }
         // Observers too: the leader takes what they fetch for flushed as soon as they become voters (K-13).
@@ -100,13 +101,17 @@ impl Raft {
 
     /// Whether this answers the fetch under way; anything else is late and speaks of a log that is no more.
     fn take_in_flight(&mut self, from: NodeId, request: &FetchRequest) -> bool {
-        let matches = self.fetching == Fetching::InFlight { to: from, request: *request };
+        let matches = self.awaits_fetch(from, request);
         if matches {
             self.fetching = Fetching::Idle;
         } else {
             probe!("raft: an answer to a fetch that is no longer under way");
         }
         matches
+    }
+
+    pub(super) fn awaits_fetch(&self, to: NodeId, request: &FetchRequest) -> bool {
+        self.fetching == Fetching::InFlight { to, request: *request }
     }
 
     fn fetch_failed(&mut self, to: NodeId, out: &mut Vec<Output>) {

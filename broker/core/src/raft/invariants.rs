@@ -1,1 +1,264 @@
-//! RAFT-1 … RAFT-4 over all nodes of a quorum.
+//! RAFT-1 … RAFT-4 over all nodes of a quorum: pure functions for the simulator (after every event), the
+//! model checker (`always`) and the random tests.
+//!
+//! [`check`] looks at the nodes and remembers in [`Ghost`] what no single moment shows: who led an epoch, who
+//! was voted for, what was ever committed. [`check_released`] looks at each message that leaves a node.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use broker_protocol::ids::{LeaderEpoch, NodeId, Offset, ReplicaKey};
+
+use super::{Leadership, Output, QuorumState, Raft, Request, Response, Role};
+
+/// A broken invariant: its id and what was seen.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Violation {
+    pub invariant: &'static str,
+    pub detail: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.invariant, self.detail)
+    }
+}
+
+fn demand(holds: bool, invariant: &'static str, detail: impl FnOnce() -> String) -> Result<(), Violation> {
+    if holds { Ok(()) } else { Err(Violation { invariant, detail: detail() }) }
+}
+
+/// A metadata log with its content, which the core does not see.
+pub trait LogContent {
+    fn start_offset(&self) -> Offset;
+    fn end_offset(&self) -> Offset;
+    /// Epoch of the batch that holds `offset`; asked for start <= offset < end.
+    fn epoch_at(&self, offset: Offset) -> LeaderEpoch;
+    /// A hash of all content below `end`; asked for start <= end <= end offset. What is below the start must
+    /// have entered it too.
+    fn hash_below(&self, end: Offset) -> u64;
+}
+
+/// One node at one moment; `raft` is None while it is down.
+#[derive(Clone, Copy)]
+pub struct NodeView<'a> {
+    pub key: ReplicaKey,
+    pub raft: Option<&'a Raft>,
+    pub log: &'a dyn LogContent,
+    /// The part of `log` that survives a power loss.
+    pub durable_end: Offset,
+}
+
+/// What was, and must not be forgotten.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Ghost {
+    leaders: BTreeMap<LeaderEpoch, NodeId>,
+    /// The last vote each replica saved.
+    votes: BTreeMap<ReplicaKey, (LeaderEpoch, ReplicaKey)>,
+    /// High watermarks ever seen, with the hash of the log below and the epoch in which they were seen.
+    committed: BTreeMap<Offset, (u64, LeaderEpoch)>,
+    /// Each running node's high watermark.
+    high_watermarks: BTreeMap<NodeId, Offset>,
+}
+
+impl Ghost {
+    /// How much was ever committed.
+    pub fn committed_end(&self) -> Offset {
+        self.committed.last_key_value().map_or(0, |(&end, _)| end)
+    }
+}
+
+/// Checks all of it, and remembers.
+pub fn check(nodes: &[NodeView<'_>], ghost: &mut Ghost) -> Result<(), Violation> {
+    election_safety(nodes, ghost)?;
+    log_matching(nodes)?;
+    high_watermarks(nodes, ghost)?;
+    commit(nodes, ghost)?;
+    leader_completeness(nodes, ghost)
+}
+
+fn running<'a>(nodes: &'a [NodeView<'a>]) -> impl Iterator<Item = (&'a NodeView<'a>, &'a Raft)> {
+    nodes.iter().filter_map(|node| node.raft.map(|raft| (node, raft)))
+}
+
+fn leadership(raft: &Raft) -> Option<&Leadership> {
+    match raft.role() {
+        Role::Leader(leadership) => Some(leadership),
+        _ => None,
+    }
+}
+
+/// RAFT-1: one leader in an epoch, one vote per replica and epoch, also across restarts.
+pub fn election_safety(nodes: &[NodeView<'_>], ghost: &mut Ghost) -> Result<(), Violation> {
+    for (node, raft) in running(nodes) {
+        let (id, epoch) = (node.key.id, raft.epoch());
+        if leadership(raft).is_some() {
+            let first = *ghost.leaders.entry(epoch).or_insert(id);
+            demand(first == id, "RAFT-1", || format!("epoch {epoch} has the leaders {first} and {id}"))?;
+        }
+        let saved = raft.saved_quorum_state();
+        let Some(voted) = saved.voted else { continue };
+        let (known_epoch, known) = *ghost.votes.entry(node.key).or_insert((saved.epoch, voted));
+        demand(known_epoch != saved.epoch || known == voted, "RAFT-1", || {
+            format!("node {id} voted for {} and for {} in epoch {}", known.id, voted.id, saved.epoch)
+        })?;
+        ghost.votes.insert(node.key, (saved.epoch, voted));
+    }
+    Ok(())
+}
+
+/// RAFT-2: logs that agree on the epoch of an offset agree on everything up to it.
+pub fn log_matching(nodes: &[NodeView<'_>]) -> Result<(), Violation> {
+    for (index, left) in nodes.iter().enumerate() {
+        for right in &nodes[index + 1..] {
+            let Some(offset) = last_common(left.log, right.log) else { continue };
+            let same = left.log.hash_below(offset + 1) == right.log.hash_below(offset + 1);
+            demand(same, "RAFT-2", || {
+                let (left, right, epoch) = (left.key.id, right.key.id, left.log.epoch_at(offset));
+                format!("nodes {left} and {right} differ at or below offset {offset} of epoch {epoch}")
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// The last offset to which both logs give the same epoch.
+fn last_common(left: &dyn LogContent, right: &dyn LogContent) -> Option<Offset> {
+    let start = left.start_offset().max(right.start_offset());
+    let end = left.end_offset().min(right.end_offset());
+    (start..end).rev().find(|&offset| left.epoch_at(offset) == right.epoch_at(offset))
+}
+
+/// RAFT-3: a node's high watermark never decreases while it runs, and its log never ends below.
+pub fn high_watermarks(nodes: &[NodeView<'_>], ghost: &mut Ghost) -> Result<(), Violation> {
+    ghost.high_watermarks.retain(|&id, _| running(nodes).any(|(node, _)| node.key.id == id));
+    for (node, raft) in running(nodes) {
+        let (id, end) = (node.key.id, node.log.end_offset());
+        let Some(now) = raft.high_watermark() else { continue };
+        let before = ghost.high_watermarks.insert(id, now);
+        demand(before.is_none_or(|before| before <= now), "RAFT-3", || {
+            format!("high watermark of node {id} went from {before:?} to {now}")
+        })?;
+        demand(now <= end, "RAFT-3", || {
+            format!("node {id} cut its log to {end}, below its high watermark {now}")
+        })?;
+    }
+    Ok(())
+}
+
+/// RAFT-3 and RAFT-4: what a leader calls committed has a record of its epoch and is flushed on a majority;
+/// what two nodes call committed is the same.
+pub fn commit(nodes: &[NodeView<'_>], ghost: &mut Ghost) -> Result<(), Violation> {
+    for (node, raft) in running(nodes) {
+        let (id, epoch) = (node.key.id, raft.epoch());
+        let Some(end) = raft.high_watermark() else { continue };
+        if let Some(leadership) = leadership(raft)
+            && let Some(own) = leadership.high_watermark
+        {
+            let start = leadership.epoch_start;
+            demand(own > start, "RAFT-3", || {
+                format!("leader {id} of epoch {epoch} commits up to {own} without a record of its epoch, which starts at {start}")
+            })?;
+        }
+        if !ghost.committed.contains_key(&end) {
+            flushed_on_majority(nodes, raft, node, end)?;
+        }
+        let hash = node.log.hash_below(end);
+        let (known, _) = *ghost.committed.entry(end).or_insert((hash, epoch));
+        demand(known == hash, "RAFT-3", || {
+            format!("node {id} commits other records below {end} than were committed before")
+        })?;
+    }
+    Ok(())
+}
+
+fn flushed_on_majority(
+    nodes: &[NodeView<'_>],
+    raft: &Raft,
+    committer: &NodeView<'_>,
+    end: Offset,
+) -> Result<(), Violation> {
+    let hash = committer.log.hash_below(end);
+    let voters = &raft.config().voters;
+    let holders = nodes.iter().filter(|node| {
+        voters.contains(node.key) && node.durable_end >= end && node.log.hash_below(end) == hash
+    });
+    let count = holders.count();
+    demand(count >= voters.majority(), "RAFT-4", || {
+        let id = committer.key.id;
+        format!("node {id} commits up to {end}, which only {count} of {} voters have flushed", voters.len())
+    })
+}
+
+/// RAFT-3: every leader has everything that was committed in an earlier epoch.
+pub fn leader_completeness(nodes: &[NodeView<'_>], ghost: &Ghost) -> Result<(), Violation> {
+    for (node, raft) in running(nodes) {
+        if leadership(raft).is_none() {
+            continue;
+        }
+        let earlier = ghost.committed.iter().rev().find(|(_, (_, epoch))| *epoch < raft.epoch());
+        let Some((&end, &(hash, epoch))) = earlier else { continue };
+        let has = node.log.end_offset() >= end && node.log.hash_below(end) == hash;
+        demand(has, "RAFT-3", || {
+            let (id, own) = (node.key.id, raft.epoch());
+            format!("leader {id} of epoch {own} lacks records below {end}, committed in epoch {epoch}")
+        })?;
+    }
+    Ok(())
+}
+
+/// RAFT-4: nothing leaves a node that its disk does not hold. `asked` is the request a reply answers.
+pub fn check_released(
+    key: ReplicaKey,
+    disk: QuorumState,
+    durable_end: Offset,
+    output: &Output,
+    asked: Option<&Request>,
+) -> Result<(), Violation> {
+    let id = key.id;
+    let epoch = match output {
+        Output::Send { request, .. } => epoch_said(request),
+        Output::Reply { response, .. } => response.leader_and_epoch().1,
+        _ => return Ok(()),
+    };
+    demand(epoch <= disk.epoch, "RAFT-4", || {
+        format!("node {id} speaks of epoch {epoch} and has saved {}", disk.epoch)
+    })?;
+    match (output, asked) {
+        (Output::Send { request: Request::Fetch(fetch), .. }, _) => {
+            demand(fetch.fetch_offset <= durable_end, "RAFT-4", || {
+                format!("node {id} reports offset {} and has flushed {durable_end}", fetch.fetch_offset)
+            })
+        }
+        (Output::Send { request: Request::Vote(vote), .. }, _) if !vote.pre_vote => {
+            vote_saved(id, disk, vote.candidate_epoch, vote.candidate)
+        }
+        (Output::Reply { response: Response::Vote(answer), .. }, Some(Request::Vote(vote)))
+            if answer.vote_granted && !vote.pre_vote =>
+        {
+            vote_saved(id, disk, vote.candidate_epoch, vote.candidate)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn epoch_said(request: &Request) -> LeaderEpoch {
+    match request {
+        Request::Vote(vote) => vote.candidate_epoch,
+        Request::BeginQuorumEpoch(begin) => begin.leader_epoch,
+        Request::EndQuorumEpoch(end) => end.leader_epoch,
+        Request::Fetch(fetch) => fetch.current_leader_epoch,
+    }
+}
+
+fn vote_saved(
+    id: NodeId,
+    disk: QuorumState,
+    epoch: LeaderEpoch,
+    candidate: ReplicaKey,
+) -> Result<(), Violation> {
+    let saved = disk.epoch > epoch || (disk.epoch == epoch && disk.voted == Some(candidate));
+    demand(saved, "RAFT-4", || {
+        format!("node {id} votes for {} in epoch {epoch} and has saved {disk:?}", candidate.id)
+    })
+}

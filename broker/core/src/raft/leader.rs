@@ -8,7 +8,7 @@ use broker_protocol::ids::{LeaderEpoch, NodeId, Offset, ReplicaKey};
 use super::io::same_replica;
 use super::{
     BeginQuorumEpochRequest, EndQuorumEpochRequest, EpochResponse, Error, Leadership, Output, Progress, Raft,
-    Request, Response, Role, Timer,
+    Request, Response, Role, Shutdown, Timer,
 };
 use crate::Ticket;
 
@@ -172,12 +172,23 @@ impl Raft {
     }
 
     pub(super) fn on_shutdown(&mut self, out: &mut Vec<Output>) {
-        self.shutting_down = true;
+        if self.shutdown != Shutdown::NotAsked {
+            return;
+        }
+        self.shutdown = Shutdown::HandingOver;
         let others = self.other_voters().len();
         match &self.role {
             Role::Leader(_) if others > 0 => self.resign(out),
             Role::Resigned { .. } => {}
-            _ => out.push(Output::ShutdownComplete),
+            _ => self.complete_shutdown(out),
+        }
+    }
+
+    /// A leader that shuts down waits until the others know, or have a new leader, or take too long.
+    pub(super) fn complete_shutdown(&mut self, out: &mut Vec<Output>) {
+        if self.shutdown == Shutdown::HandingOver {
+            self.shutdown = Shutdown::Complete;
+            out.push(Output::ShutdownComplete);
         }
     }
 
@@ -260,8 +271,8 @@ impl Raft {
         }
         if let Role::Resigned { unacknowledged, .. } = &mut self.role {
             unacknowledged.remove(&from);
-            if unacknowledged.is_empty() && self.shutting_down {
-                out.push(Output::ShutdownComplete);
+            if unacknowledged.is_empty() {
+                self.complete_shutdown(out);
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use broker_protocol::ids::Offset;
 
-use super::{Output, QuorumState, Raft};
+use super::{Output, QuorumState, Raft, Request, Role};
 use crate::PersistId;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -88,8 +88,28 @@ impl Raft {
     fn on_saved(&mut self, out: &mut Vec<Output>) {
         self.save(out);
         if !self.persistence.is_saving() {
-            out.append(&mut self.persistence.held);
+            for output in std::mem::take(&mut self.persistence.held) {
+                if self.still_means(&output) {
+                    out.push(output);
+                }
+            }
             self.count_own_vote(out);
+        }
+    }
+
+    /// Every reply is owed. A request may have lost its sense while it was held: a fetch must not go out
+    /// when the log has been truncated since, because it would report what is no longer there.
+    fn still_means(&self, output: &Output) -> bool {
+        match output {
+            Output::Send { to, request: Request::Fetch(fetch) } => self.awaits_fetch(*to, fetch),
+            Output::Send { to, request: Request::Vote(vote) } => self.awaits_vote(*to, vote),
+            Output::Send { request: Request::BeginQuorumEpoch(begin), .. } => {
+                begin.leader_epoch == self.epoch && matches!(self.role, Role::Leader(_))
+            }
+            Output::Send { request: Request::EndQuorumEpoch(end), .. } => {
+                end.leader_epoch == self.epoch && matches!(self.role, Role::Resigned { .. })
+            }
+            _ => true,
         }
     }
 }

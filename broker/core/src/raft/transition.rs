@@ -91,9 +91,7 @@ impl Raft {
         assert!(leader != self.id(), "node {leader} follows itself in epoch {epoch}");
         self.lost_elections = 0;
         self.change_role(epoch, Role::Follower { leader, hears_leader: false }, out);
-        if self.shutting_down {
-            out.push(Output::ShutdownComplete);
-        }
+        self.complete_shutdown(out);
         self.arm_fetch_timeout(out);
         self.fetch(out);
     }

@@ -1,0 +1,377 @@
+//! A whole quorum as a value: cores, their disks and the network between them, moved by one [`Action`] at a
+//! time. Scripts, random tests and the model checker drive the same thing; it decides nothing by itself.
+//!
+//! Faults are what happens to a pending action: a message delivered late, twice or never, a save or a flush
+//! that does not finish before the power fails.
+
+mod actions;
+mod describe;
+mod disk;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use broker_protocol::ids::{NodeId, Offset, ReplicaKey, Uuid};
+
+pub use describe::describe_change;
+pub use disk::{Disk, Entry, LogEntries};
+
+use super::invariants::{self, Ghost, NodeView, Violation};
+use super::{BatchSummary, Config, Input, Output, Raft, Request, Response, Role, Timer, VoterSet};
+use crate::Ticket;
+
+/// Nodes 1 to `voters` vote, those after them observe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Shape {
+    pub voters: i32,
+    pub observers: i32,
+    /// Saves and flushes finish within the step that asks for them: fewer states to explore, but no crash
+    /// falls between.
+    pub instant_saves: bool,
+    pub instant_flushes: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Cluster {
+    pub nodes: BTreeMap<NodeId, Node>,
+    pub network: BTreeSet<Envelope>,
+    pub ghost: Ghost,
+    /// The first broken invariant; nothing happens after it.
+    pub violation: Option<Violation>,
+    shape: Shape,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Node {
+    pub key: ReplicaKey,
+    /// None while down.
+    pub raft: Option<Raft>,
+    pub disk: Disk,
+    pub timers: BTreeSet<Timer>,
+    /// Requests this node has not answered; who waits for the answer, if anyone still does.
+    pub asked: BTreeMap<Ticket, (Option<NodeId>, Request)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Envelope {
+    /// `from` is None once the sender's process is gone: the request may arrive, the answer may not.
+    Request { to: NodeId, from: Option<NodeId>, request: Request },
+    /// `entries` are the records that travel with a fetch response.
+    Response { to: NodeId, from: NodeId, request: Request, response: Response, entries: Vec<Entry> },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    Deliver(Envelope),
+    /// Delivers a copy.
+    Duplicate(Envelope),
+    /// The message is lost; the sender of the request learns that it failed.
+    Lose(Envelope),
+    Timer(NodeId, Timer),
+    /// The save under way is on disk.
+    FinishSave(NodeId),
+    /// The flush under way is on disk.
+    FinishFlush(NodeId),
+    /// The leader's controller appends a batch of so many records.
+    Append(NodeId, u32),
+    Resign(NodeId),
+    Shutdown(NodeId),
+    /// The process dies and what is not synced is gone.
+    PowerLoss(NodeId),
+    /// The process dies, the page cache stays.
+    Kill(NodeId),
+    /// Comes back with an empty disk (K-20); outside every durability budget.
+    WipeDisk(NodeId),
+    Start(NodeId),
+}
+
+/// Told every output a node's shell executes.
+pub type Watch<'a> = &'a mut dyn FnMut(NodeId, &Output);
+
+impl Cluster {
+    /// All nodes run, with empty disks.
+    pub fn new(shape: Shape, watch: Watch<'_>) -> Cluster {
+        let keys = (1..=shape.voters + shape.observers).map(replica);
+        let mut cluster = Cluster {
+            nodes: keys.map(|key| (key.id, Node::down(key))).collect(),
+            network: BTreeSet::new(),
+            ghost: Ghost::default(),
+            violation: None,
+            shape,
+        };
+        for id in cluster.nodes.keys().copied().collect::<Vec<_>>() {
+            cluster.apply(&Action::Start(id), watch);
+        }
+        cluster
+    }
+
+    /// Does one thing and checks every invariant.
+    pub fn apply(&mut self, action: &Action, watch: Watch<'_>) {
+        match action {
+            Action::Deliver(envelope) => {
+                self.network.remove(envelope);
+                self.deliver(envelope, watch);
+            }
+            Action::Duplicate(envelope) => self.deliver(envelope, watch),
+            Action::Lose(envelope) => {
+                self.network.remove(envelope);
+                self.fail(envelope, watch);
+            }
+            Action::Timer(id, timer) => {
+                self.node_mut(*id).timers.remove(timer);
+                self.step(*id, Input::Timer(*timer), &[], watch);
+            }
+            Action::FinishSave(id) => {
+                let done = self.node_mut(*id).disk.finish_save();
+                self.step(*id, Input::Persisted(done), &[], watch);
+            }
+            Action::FinishFlush(id) => {
+                let done = self.node_mut(*id).disk.finish_flush();
+                self.step(*id, Input::Persisted(done), &[], watch);
+            }
+            Action::Append(id, records) => self.append(*id, *records, watch),
+            Action::Resign(id) => {
+                let epoch = self.raft(*id).epoch();
+                self.step(*id, Input::Resign { epoch }, &[], watch);
+            }
+            Action::Shutdown(id) => self.step(*id, Input::Shutdown, &[], watch),
+            Action::PowerLoss(id) => self.stop(*id, Disk::power_loss),
+            Action::Kill(id) => self.stop(*id, Disk::process_death),
+            Action::WipeDisk(id) => self.stop(*id, |disk| *disk = Disk::default()),
+            Action::Start(id) => self.start(*id, watch),
+        }
+        self.check();
+    }
+
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[&id]
+    }
+
+    /// The running core of a node.
+    pub fn raft(&self, id: NodeId) -> &Raft {
+        self.node(id).raft.as_ref().expect("only a running node is asked")
+    }
+
+    /// Nodes that believe they lead.
+    pub fn leaders(&self) -> impl Iterator<Item = &Raft> {
+        let running = self.nodes.values().filter_map(|node| node.raft.as_ref());
+        running.filter(|raft| matches!(raft.role(), Role::Leader(_)))
+    }
+
+    /// How many voters are down or have no power.
+    pub fn down(&self) -> usize {
+        self.nodes.values().filter(|node| node.raft.is_none()).count()
+    }
+
+    fn node_mut(&mut self, id: NodeId) -> &mut Node {
+        self.nodes.get_mut(&id).expect("ids come from the cluster itself")
+    }
+
+    fn start(&mut self, id: NodeId, watch: Watch<'_>) {
+        let config = self.config(id);
+        let node = self.node_mut(id);
+        assert!(node.raft.is_none(), "node {id} runs already");
+        node.disk.restarts += 1;
+        let mut out = Vec::new();
+        node.raft = Some(Raft::start(config, &node.disk.recovered(), &mut out));
+        self.execute(id, out, &[], watch);
+    }
+
+    fn config(&self, id: NodeId) -> Config {
+        Config::new(replica(id.0), VoterSet::new((1..=self.shape.voters).map(replica)))
+    }
+
+    fn stop(&mut self, id: NodeId, lose: impl FnOnce(&mut Disk)) {
+        let node = self.node_mut(id);
+        node.raft = None;
+        node.timers.clear();
+        node.asked.clear();
+        lose(&mut node.disk);
+        self.forget_connections(id);
+    }
+
+    /// Nobody hears an answer to a process that is gone; its requests may still be on their way.
+    fn forget_connections(&mut self, id: NodeId) {
+        for node in self.nodes.values_mut() {
+            for (waiting, _) in node.asked.values_mut() {
+                *waiting = waiting.filter(|&waiting| waiting != id);
+            }
+        }
+        let network = std::mem::take(&mut self.network).into_iter();
+        self.network = network.filter_map(|envelope| envelope.after_death_of(id)).collect();
+    }
+
+    fn deliver(&mut self, envelope: &Envelope, watch: Watch<'_>) {
+        match envelope {
+            Envelope::Request { to, .. } | Envelope::Response { to, .. } if self.node(*to).raft.is_none() => {
+                self.fail(envelope, watch);
+            }
+            Envelope::Request { to, from, request } => {
+                let ticket = self.node(*to).free_ticket();
+                self.node_mut(*to).asked.insert(ticket, (*from, request.clone()));
+                self.step(*to, Input::Request { ticket, request: request.clone() }, &[], watch);
+            }
+            Envelope::Response { to, from, request, response, entries } => {
+                let (request, response) = (request.clone(), response.clone());
+                self.step(*to, Input::Response { from: *from, request, response }, entries, watch);
+            }
+        }
+    }
+
+    fn fail(&mut self, envelope: &Envelope, watch: Watch<'_>) {
+        let (asker, to, request) = match envelope {
+            Envelope::Request { from, to, request } => (*from, *to, request),
+            Envelope::Response { to, from, request, .. } => (Some(*to), *from, request),
+        };
+        if let Some(asker) = asker.filter(|asker| self.node(*asker).raft.is_some()) {
+            let request = request.clone();
+            self.step(asker, Input::RequestFailed { to, request }, &[], watch);
+        }
+    }
+
+    /// The ticket of an append carries the size of the batch.
+    fn append(&mut self, id: NodeId, records: u32, watch: Watch<'_>) {
+        let epoch = self.raft(id).epoch();
+        let ticket = Ticket(u64::from(records));
+        self.step(id, Input::Append { ticket, epoch, records }, &[], watch);
+    }
+
+    fn step(&mut self, id: NodeId, input: Input, entries: &[Entry], watch: Watch<'_>) {
+        let mut out = Vec::new();
+        let raft = self.node_mut(id).raft.as_mut().expect("only a running node gets input");
+        raft.step(input, &mut out);
+        self.execute(id, out, entries, watch);
+    }
+
+    /// The shell: executes outputs in order. `entries` came with the fetch response that was the input.
+    fn execute(&mut self, id: NodeId, out: Vec<Output>, entries: &[Entry], watch: Watch<'_>) {
+        for output in out {
+            watch(id, &output);
+            self.check_released(id, &output);
+            self.execute_one(id, output, entries);
+        }
+        self.finish_instantly(id, watch);
+    }
+
+    fn execute_one(&mut self, id: NodeId, output: Output, entries: &[Entry]) {
+        let node = self.node_mut(id);
+        match output {
+            Output::Send { to, request } => {
+                self.network.insert(Envelope::Request { to, from: Some(id), request });
+            }
+            Output::Reply { ticket, mut response, read } => {
+                let (asker, request) = node.asked.remove(&ticket).expect("answered exactly once");
+                let entries = read.map_or(Vec::new(), |range| node.disk.read(range));
+                if let (Response::Fetch(fetch), Some(range)) = (&mut response, read) {
+                    fetch.batches = batches(range.from, &entries);
+                }
+                if let Some(to) = asker {
+                    self.network.insert(Envelope::Response { to, from: id, request, response, entries });
+                }
+            }
+            Output::Arm { timer, .. } => {
+                node.timers.insert(timer);
+            }
+            Output::Disarm(timer) => {
+                node.timers.remove(&timer);
+            }
+            Output::SaveQuorumState { id, state } => node.disk.save(id, state),
+            Output::AppendLeaderChange { base_offset, epoch, .. } => node.disk.append(base_offset, epoch, 1),
+            Output::AppendRecords { ticket, base_offset, epoch } => {
+                node.disk.append(base_offset, epoch, ticket.0);
+            }
+            Output::AppendFetched { batches } => node.disk.append_fetched(&batches, entries),
+            Output::Truncate { end } => node.disk.truncate(end),
+            Output::Flush { id, end } => node.disk.flush(id, end),
+            Output::Inconsistent(what) => {
+                let detail = format!("node {id} sees {what:?}");
+                self.violation.get_or_insert(Violation { invariant: "RAFT-1", detail });
+            }
+            Output::RejectAppend { .. }
+            | Output::HighWatermark(_)
+            | Output::RoleChanged { .. }
+            | Output::ShutdownComplete => {}
+        }
+    }
+
+    fn finish_instantly(&mut self, id: NodeId, watch: Watch<'_>) {
+        let disk = &self.node(id).disk;
+        if self.shape.instant_saves && disk.is_saving() {
+            let done = self.node_mut(id).disk.finish_save();
+            self.step(id, Input::Persisted(done), &[], watch);
+        } else if self.shape.instant_flushes && disk.is_flushing() {
+            let done = self.node_mut(id).disk.finish_flush();
+            self.step(id, Input::Persisted(done), &[], watch);
+        }
+    }
+
+    fn check_released(&mut self, id: NodeId, output: &Output) {
+        let node = &self.nodes[&id];
+        let asked = match output {
+            Output::Reply { ticket, .. } => node.asked.get(ticket).map(|(_, request)| request),
+            _ => None,
+        };
+        let (state, end) = (node.disk.saved(), node.disk.durable_end());
+        if let Err(violation) = invariants::check_released(node.key, state, end, output, asked) {
+            self.violation.get_or_insert(violation);
+        }
+    }
+
+    fn check(&mut self) {
+        let views: Vec<NodeView<'_>> = self.nodes.values().map(Node::view).collect();
+        if let Err(violation) = invariants::check(&views, &mut self.ghost) {
+            self.violation.get_or_insert(violation);
+        }
+    }
+}
+
+impl Node {
+    fn down(key: ReplicaKey) -> Node {
+        Node {
+            key,
+            raft: None,
+            disk: Disk::default(),
+            timers: BTreeSet::new(),
+            asked: BTreeMap::new(),
+        }
+    }
+
+    fn view(&self) -> NodeView<'_> {
+        NodeView {
+            key: self.key,
+            raft: self.raft.as_ref(),
+            log: self.disk.log(),
+            durable_end: self.disk.durable_end(),
+        }
+    }
+
+    fn free_ticket(&self) -> Ticket {
+        let used = (0..).zip(self.asked.keys()).take_while(|(number, ticket)| ticket.0 == *number);
+        Ticket(used.last().map_or(0, |(number, _)| number + 1))
+    }
+}
+
+impl Envelope {
+    fn after_death_of(self, id: NodeId) -> Option<Envelope> {
+        match self {
+            Envelope::Response { to, .. } if to == id => None,
+            Envelope::Request { to, from: Some(from), request } if from == id => {
+                Some(Envelope::Request { to, from: None, request })
+            }
+            other => Some(other),
+        }
+    }
+}
+
+/// What a follower's shell reads off the records that arrived: one batch per offset is the simplest.
+fn batches(base: Offset, entries: &[Entry]) -> Vec<BatchSummary> {
+    let summary = |(offset, entry): (Offset, &Entry)| BatchSummary {
+        base_offset: offset,
+        last_offset: offset,
+        epoch: entry.epoch,
+    };
+    (base..).zip(entries).map(summary).collect()
+}
+
+fn replica(id: i32) -> ReplicaKey {
+    ReplicaKey { id: NodeId(id), directory_id: Uuid::ZERO }
+}

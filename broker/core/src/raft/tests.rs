@@ -1,0 +1,3 @@
+//! Tests of the quorum core: random schedules here, scripts with recorded output in `script`.
+
+mod random;
