@@ -68,7 +68,9 @@ impl SimDisk {
     /// An empty disk whose every draw comes from `seed`.
     pub fn new(seed: [u8; 32], options: DiskOptions) -> SimDisk {
         let state = State::new(ChaCha8Rng::from_seed(seed), options);
-        SimDisk { shared: Arc::new(Mutex::new(state)) }
+        SimDisk {
+            shared: Arc::new(Mutex::new(state)),
+        }
     }
 
     /// The disk as the process that starts now sees it, until that process dies.
@@ -135,14 +137,20 @@ impl SimDisk {
 
 /// A panic under the lock is a failed run already; the data are only looked at after it.
 pub(crate) fn lock(shared: &Mutex<State>) -> MutexGuard<'_, State> {
-    shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    shared
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 impl State {
     fn lose_power(&mut self) -> PowerLossReport {
         self.end_process();
-        let paths: BTreeMap<u64, PathBuf> =
-            self.tree.walk().into_iter().map(|(path, inode)| (inode, path)).collect();
+        let paths: BTreeMap<u64, PathBuf> = self
+            .tree
+            .walk()
+            .into_iter()
+            .map(|(path, inode)| (inode, path))
+            .collect();
         let mut report = PowerLossReport::default();
         for (inode, file) in self.tree.files_mut() {
             if file.data.is_settled() {

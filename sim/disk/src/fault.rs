@@ -33,19 +33,31 @@ fn always() -> Chance {
 
 impl Default for Strikes {
     fn default() -> Strikes {
-        Strikes { files: any_file(), chance: always(), times: None }
+        Strikes {
+            files: any_file(),
+            chance: always(),
+            times: None,
+        }
     }
 }
 
 impl Strikes {
     /// The next matching call, once.
     pub fn once(files: &str) -> Strikes {
-        Strikes { files: files.into(), times: Some(1), ..Strikes::default() }
+        Strikes {
+            files: files.into(),
+            times: Some(1),
+            ..Strikes::default()
+        }
     }
 
     /// Matching calls at random, until healed.
     pub fn at_random(files: &str, chance: Chance) -> Strikes {
-        Strikes { files: files.into(), chance, times: None }
+        Strikes {
+            files: files.into(),
+            chance,
+            times: None,
+        }
     }
 }
 
@@ -144,17 +156,26 @@ impl fmt::Display for DiskFault {
         match self {
             DiskFault::ReadError(strikes) => write!(formatter, "EIO on read of {strikes}"),
             DiskFault::WriteError(strikes) => write!(formatter, "EIO on write of {strikes}"),
-            DiskFault::SyncError(strikes) => write!(formatter, "EIO on sync of {strikes}, cache kept"),
+            DiskFault::SyncError(strikes) => {
+                write!(formatter, "EIO on sync of {strikes}, cache kept")
+            }
             DiskFault::SyncErrorDropsCache(strikes) => {
                 write!(formatter, "EIO on sync of {strikes}, cache dropped")
             }
             DiskFault::LyingSync(strikes) => write!(formatter, "sync lies for {strikes}"),
             DiskFault::LostWrite(strikes) => write!(formatter, "write lost in {strikes}"),
-            DiskFault::MisdirectedWrite(strikes) => write!(formatter, "write misdirected in {strikes}"),
+            DiskFault::MisdirectedWrite(strikes) => {
+                write!(formatter, "write misdirected in {strikes}")
+            }
             DiskFault::BitRot { files, bits } => write!(formatter, "{bits} bits rot in {files}"),
             DiskFault::Full { capacity } => write!(formatter, "full at {capacity} bytes"),
             DiskFault::Slow { operation, sync } => {
-                write!(formatter, "slow: {} per call, {} per sync", show(*operation), show(*sync))
+                write!(
+                    formatter,
+                    "slow: {} per call, {} per sync",
+                    show(*operation),
+                    show(*sync)
+                )
             }
             DiskFault::Stalled => write!(formatter, "stalled"),
             DiskFault::Wiped => write!(formatter, "wiped"),
@@ -167,11 +188,17 @@ pub fn matches(pattern: &str, path: &Path) -> bool {
     let path = path.to_string_lossy();
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = path.strip_prefix(first) else { return false };
+    let Some(mut rest) = path.strip_prefix(first) else {
+        return false;
+    };
     let parts: Vec<&str> = parts.collect();
-    let Some((last, middle)) = parts.split_last() else { return rest.is_empty() };
+    let Some((last, middle)) = parts.split_last() else {
+        return rest.is_empty();
+    };
     for part in middle {
-        let Some(position) = rest.find(part) else { return false };
+        let Some(position) = rest.find(part) else {
+            return false;
+        };
         rest = &rest[position + part.len()..];
     }
     rest.ends_with(last)

@@ -25,7 +25,12 @@ pub struct Layer {
 
 impl Layer {
     fn new(id: u64, base: u64) -> Layer {
-        Layer { id, base, shortest: base, old: BTreeMap::new() }
+        Layer {
+            id,
+            base,
+            shortest: base,
+            old: BTreeMap::new(),
+        }
     }
 }
 
@@ -55,7 +60,12 @@ impl FileData {
     /// A file the disk holds as it is.
     pub fn settled(pages: Pages) -> FileData {
         let layers = vec![Layer::new(0, pages.length())];
-        FileData { pages, layers, lost: BTreeMap::new(), lost_length: None }
+        FileData {
+            pages,
+            layers,
+            lost: BTreeMap::new(),
+            lost_length: None,
+        }
     }
 
     pub fn length(&self) -> u64 {
@@ -84,7 +94,9 @@ impl FileData {
 
     /// Whether the disk holds the file as it is.
     pub fn is_settled(&self) -> bool {
-        self.lost.is_empty() && self.lost_length.is_none() && (0..self.layers.len()).all(|at| self.layer_is_empty(at))
+        self.lost.is_empty()
+            && self.lost_length.is_none()
+            && (0..self.layers.len()).all(|at| self.layer_is_empty(at))
     }
 
     /// A sync was called: later changes are not its business.
@@ -116,8 +128,11 @@ impl FileData {
         for position in 0..covered {
             let (start, end) = (self.layers[position].base, self.layers[position + 1].base);
             for sector in start / SECTOR..end.div_ceil(SECTOR) {
-                if !self.layers[position].old.contains_key(&sector) && !self.lost.contains_key(&sector) {
-                    let was = (sector * SECTOR < start).then(|| self.version(sector, position, start));
+                if !self.layers[position].old.contains_key(&sector)
+                    && !self.lost.contains_key(&sector)
+                {
+                    let was =
+                        (sector * SECTOR < start).then(|| self.version(sector, position, start));
                     self.lost.insert(sector, was);
                 }
             }
@@ -131,9 +146,12 @@ impl FileData {
 
     /// What a sector held when layer `position` began, zeros past `length`.
     pub fn version(&self, sector: u64, position: usize, length: u64) -> Sector {
-        let kept = self.layers[position..].iter().find_map(|layer| layer.old.get(&sector));
+        let kept = self.layers[position..]
+            .iter()
+            .find_map(|layer| layer.old.get(&sector));
         let mut bytes = kept.cloned().unwrap_or_else(|| self.live_sector(sector));
-        let keep = usize::try_from(length.saturating_sub(sector * SECTOR).min(SECTOR)).expect("at most a sector");
+        let keep = usize::try_from(length.saturating_sub(sector * SECTOR).min(SECTOR))
+            .expect("at most a sector");
         bytes[keep..].fill(0);
         bytes
     }
@@ -147,7 +165,9 @@ impl FileData {
     /// Whether the disk's length may differ from the live one.
     pub fn length_is_unsynced(&self) -> bool {
         let length = self.length();
-        self.layers.iter().any(|layer| layer.base != length || layer.shortest != layer.base)
+        self.layers
+            .iter()
+            .any(|layer| layer.base != length || layer.shortest != layer.base)
     }
 
     fn current(&mut self) -> &mut Layer {
@@ -155,11 +175,17 @@ impl FileData {
     }
 
     fn covered(&self, ticket: SyncTicket) -> usize {
-        self.layers.iter().take_while(|layer| layer.id <= ticket.0).count()
+        self.layers
+            .iter()
+            .take_while(|layer| layer.id <= ticket.0)
+            .count()
     }
 
     fn layer_is_empty(&self, position: usize) -> bool {
-        let next = self.layers.get(position + 1).map_or(self.length(), |layer| layer.base);
+        let next = self
+            .layers
+            .get(position + 1)
+            .map_or(self.length(), |layer| layer.base);
         let layer = &self.layers[position];
         layer.old.is_empty() && layer.base == next && layer.shortest == layer.base
     }
@@ -172,7 +198,13 @@ impl FileData {
             return;
         }
         for sector in start / SECTOR..end.div_ceil(SECTOR) {
-            if !self.layers.last().expect("never empty").old.contains_key(&sector) {
+            if !self
+                .layers
+                .last()
+                .expect("never empty")
+                .old
+                .contains_key(&sector)
+            {
                 let bytes = self.live_sector(sector);
                 self.current().old.insert(sector, bytes);
             }
@@ -181,9 +213,15 @@ impl FileData {
 
     /// A later, honest sync wrote its own sectors and the length, not those given up before it.
     fn rewrite_lost(&mut self, covered: usize) {
+        if (0..covered).all(|position| self.layer_is_empty(position)) {
+            return;
+        }
         for position in 0..covered {
             let layer = &self.layers[position];
-            let next = self.layers.get(position + 1).map_or(self.pages.length(), |layer| layer.base);
+            let next = self
+                .layers
+                .get(position + 1)
+                .map_or(self.pages.length(), |layer| layer.base);
             let grown = layer.base / SECTOR..next.div_ceil(SECTOR);
             let appended = if next > layer.base { grown } else { 0..0 };
             for sector in layer.old.keys().copied().chain(appended) {

@@ -34,7 +34,11 @@ impl SimDisk {
     pub fn read_durable(&self, path: &Path) -> Option<Vec<u8>> {
         let state = self.state();
         let wanted = plain(path);
-        let (_, inode) = state.tree.walk_durable().into_iter().find(|(path, _)| *path == wanted)?;
+        let (_, inode) = state
+            .tree
+            .walk_durable()
+            .into_iter()
+            .find(|(path, _)| *path == wanted)?;
         let mut data = state.tree.file(inode)?.data.clone();
         // All-old draws nothing that matters: the stream is a copy.
         settle(&mut data, Fate::AllOld, &mut state.rng.clone());
@@ -45,14 +49,23 @@ impl SimDisk {
     pub fn files(&self) -> BTreeMap<PathBuf, u64> {
         let state = self.state();
         let files = live_files(&state).into_iter();
-        files.map(|(path, inode)| (path, state.tree.file(inode).map_or(0, |file| file.data.length()))).collect()
+        files
+            .map(|(path, inode)| {
+                (
+                    path,
+                    state.tree.file(inode).map_or(0, |file| file.data.length()),
+                )
+            })
+            .collect()
     }
 
     /// Every live file with its content.
     pub fn snapshot(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let state = self.state();
         let files = live_files(&state).into_iter();
-        files.filter_map(|(path, inode)| Some((path, content(&state.tree.file(inode)?.data)))).collect()
+        files
+            .filter_map(|(path, inode)| Some((path, content(&state.tree.file(inode)?.data))))
+            .collect()
     }
 
     /// What a power loss now could take, by live path; without what it could not touch.
@@ -61,7 +74,9 @@ impl SimDisk {
         let durable: BTreeMap<PathBuf, InodeId> = state.tree.walk_durable().into_iter().collect();
         let mut found = BTreeMap::new();
         for (path, inode) in live_files(&state) {
-            let Some(file) = state.tree.file(inode) else { continue };
+            let Some(file) = state.tree.file(inode) else {
+                continue;
+            };
             let entry_unsynced = durable.get(&path) != Some(&inode);
             if entry_unsynced || !file.data.is_settled() {
                 found.insert(path, describe(&file.data, entry_unsynced));
@@ -106,16 +121,23 @@ fn live_files(state: &State) -> Vec<(PathBuf, InodeId)> {
 }
 
 fn content(data: &FileData) -> Vec<u8> {
-    let mut bytes = vec![0; usize::try_from(data.length()).expect("simulated files fit the address space")];
+    let mut bytes =
+        vec![0; usize::try_from(data.length()).expect("simulated files fit the address space")];
     data.pages.read(&mut bytes, 0);
     bytes
 }
 
 fn describe(data: &FileData, entry_unsynced: bool) -> Unsynced {
     let durable_length = data.durable_length();
-    let kept = data.layers.iter().flat_map(|layer| layer.old.keys()).chain(data.lost.keys());
-    let overwritten: std::collections::BTreeSet<u64> =
-        kept.copied().filter(|sector| sector * SECTOR < durable_length).collect();
+    let kept = data
+        .layers
+        .iter()
+        .flat_map(|layer| layer.old.keys())
+        .chain(data.lost.keys());
+    let overwritten: std::collections::BTreeSet<u64> = kept
+        .copied()
+        .filter(|sector| sector * SECTOR < durable_length)
+        .collect();
     Unsynced {
         durable_length,
         length: data.length(),

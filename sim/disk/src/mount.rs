@@ -21,16 +21,31 @@ pub struct Mount {
 }
 
 impl Mount {
-    pub(crate) fn new(shared: Arc<Mutex<State>>, host: Arc<dyn DiskHost>, incarnation: u64) -> Mount {
-        Mount { shared, host, incarnation }
+    pub(crate) fn new(
+        shared: Arc<Mutex<State>>,
+        host: Arc<dyn DiskHost>,
+        incarnation: u64,
+    ) -> Mount {
+        Mount {
+            shared,
+            host,
+            incarnation,
+        }
     }
 
     fn call<'a>(&self, operation: &'static str, path: &'a Path) -> Call<'a> {
-        Call { operation, path, incarnation: self.incarnation }
+        Call {
+            operation,
+            path,
+            incarnation: self.incarnation,
+        }
     }
 
     /// Runs one call inline and charges its time to the node.
-    fn run<T>(&self, body: impl FnOnce(&mut State) -> Result<T, DiskError>) -> Result<T, DiskError> {
+    fn run<T>(
+        &self,
+        body: impl FnOnce(&mut State) -> Result<T, DiskError>,
+    ) -> Result<T, DiskError> {
         let (result, latency) = {
             let mut state = lock(&self.shared);
             (body(&mut state), state.operation_latency())
@@ -77,14 +92,22 @@ impl Disk for Mount {
     fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn File>, DiskError> {
         let inode = self.run(|state| state.open(self.call("open", path), mode))?;
         let writable = mode != OpenMode::Read;
-        Ok(Arc::new(OpenFile { mount: self.clone(), inode, path: path.to_owned(), writable }))
+        Ok(Arc::new(OpenFile {
+            mount: self.clone(),
+            inode,
+            path: path.to_owned(),
+            writable,
+        }))
     }
 
     fn create_directory(&self, path: &Path) -> Result<(), DiskError> {
         let call = self.call("create_directory", path);
         self.run(|state| {
             state.admit(call)?;
-            state.tree.create_directories(path).map_err(|error| call.tree(error))
+            state
+                .tree
+                .create_directories(path)
+                .map_err(|error| call.tree(error))
         })
     }
 
@@ -92,7 +115,10 @@ impl Disk for Mount {
         let call = self.call("rename", from);
         self.run(|state| {
             state.admit(call)?;
-            state.tree.rename(from, to).map_err(|error| call.tree(error))
+            state
+                .tree
+                .rename(from, to)
+                .map_err(|error| call.tree(error))
         })
     }
 
@@ -115,7 +141,10 @@ impl Disk for Mount {
     fn is_directory(&self, path: &Path) -> bool {
         let state = lock(&self.shared);
         state.incarnation == self.incarnation
-            && state.tree.find(path).is_ok_and(|inode| state.tree.is_directory(inode))
+            && state
+                .tree
+                .find(path)
+                .is_ok_and(|inode| state.tree.is_directory(inode))
     }
 
     fn exists(&self, path: &Path) -> bool {
@@ -124,13 +153,21 @@ impl Disk for Mount {
     }
 
     fn sync_directory(&self, path: &Path) -> BoxFuture<'static, Result<(), DiskError>> {
-        self.sync("sync_directory", path.to_owned(), State::begin_sync_directory)
+        self.sync(
+            "sync_directory",
+            path.to_owned(),
+            State::begin_sync_directory,
+        )
     }
 
     fn lock(&self, path: &Path) -> Result<Box<dyn DiskLock>, DiskError> {
         let call = self.call("lock", path);
         let (inode, guard) = self.run(|state| state.lock(call))?;
-        Ok(Box::new(LockGuard { mount: self.clone(), inode, guard }))
+        Ok(Box::new(LockGuard {
+            mount: self.clone(),
+            inode,
+            guard,
+        }))
     }
 }
 
@@ -185,23 +222,28 @@ impl OpenFile {
         if self.writable {
             return Ok(());
         }
-        Err(self.call(operation).error(DiskErrorKind::Other, 9, "opened for reading only"))
+        Err(self
+            .call(operation)
+            .error(DiskErrorKind::Other, 9, "opened for reading only"))
     }
 }
 
 impl File for OpenFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, DiskError> {
-        self.mount.run(|state| state.read(self.call("read_at"), self.inode, buffer, offset))
+        self.mount
+            .run(|state| state.read(self.call("read_at"), self.inode, buffer, offset))
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), DiskError> {
         self.check_writable("write_at")?;
-        self.mount.run(|state| state.write(self.call("write_at"), self.inode, bytes, offset))
+        self.mount
+            .run(|state| state.write(self.call("write_at"), self.inode, bytes, offset))
     }
 
     fn truncate(&self, length: u64) -> Result<(), DiskError> {
         self.check_writable("truncate")?;
-        self.mount.run(|state| state.truncate(self.call("truncate"), self.inode, length))
+        self.mount
+            .run(|state| state.truncate(self.call("truncate"), self.inode, length))
     }
 
     fn length(&self) -> Result<u64, DiskError> {
@@ -210,7 +252,10 @@ impl File for OpenFile {
 
     fn sync_data(&self) -> BoxFuture<'static, Result<(), DiskError>> {
         let inode = self.inode;
-        self.mount.sync("sync_data", self.path.clone(), |state, call| state.begin_sync(call, inode))
+        self.mount
+            .sync("sync_data", self.path.clone(), |state, call| {
+                state.begin_sync(call, inode)
+            })
     }
 }
 

@@ -21,7 +21,8 @@ impl Pages {
     }
 
     /// Bytes of memory behind the pages.
-    pub fn allocated(&self) -> u64 {
+    #[cfg(test)]
+    fn allocated(&self) -> u64 {
         let pages = self.pages.iter().flatten().count();
         u64::try_from(pages * PAGE).expect("fits")
     }
@@ -70,7 +71,8 @@ impl Pages {
         if length < self.length {
             let keep = index(length);
             self.pages.truncate(keep.div_ceil(PAGE));
-            if let (within @ 1.., Some(Some(page))) = (keep % PAGE, self.pages.get_mut(keep / PAGE)) {
+            if let (within @ 1.., Some(Some(page))) = (keep % PAGE, self.pages.get_mut(keep / PAGE))
+            {
                 page[within..].fill(0);
             }
         }
@@ -90,7 +92,10 @@ mod tests {
         pages.set_length(9_000);
         let mut buffer = [1; 20];
         assert_eq!(pages.read(&mut buffer, 4_990), 20);
-        assert_eq!(buffer, [7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(
+            buffer,
+            [7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+        );
         assert_eq!(pages.read(&mut buffer, 8_995), 5);
         assert_eq!(pages.read(&mut buffer, 9_001), 0);
     }

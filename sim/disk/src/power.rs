@@ -28,7 +28,9 @@ impl Fate {
             1 => Fate::AllNew,
             2..=4 => Fate::Prefix,
             _ => Fate::Mixed {
-                new: Chance::percent([10, 50, 90][usize::try_from(below(rng, 3)).expect("below 3")]),
+                new: Chance::percent(
+                    [10, 50, 90][usize::try_from(below(rng, 3)).expect("below 3")],
+                ),
                 torn: Chance::percent(10),
             },
         }
@@ -54,10 +56,16 @@ impl Loss {
 
 /// Makes of the file what the disk holds after the power came back; all of it is durable then.
 pub fn settle(data: &mut FileData, fate: Fate, rng: &mut impl RngCore) -> Loss {
-    let mut loss = Loss { length_before: data.length(), ..Loss::default() };
+    let mut loss = Loss {
+        length_before: data.length(),
+        ..Loss::default()
+    };
     let length = draw_length(data, fate, rng);
     let mut result = data.pages.clone();
-    for sector in unsettled(data).into_iter().filter(|sector| sector * SECTOR < length) {
+    for sector in unsettled(data)
+        .into_iter()
+        .filter(|sector| sector * SECTOR < length)
+    {
         if let Some(bytes) = draw_sector(data, sector, fate, rng, &mut loss) {
             result.write(&bytes[..], sector * SECTOR);
         }
@@ -76,7 +84,11 @@ fn draw_length(data: &FileData, fate: Fate, rng: &mut impl RngCore) -> u64 {
     if fate == Fate::AllNew {
         return new;
     }
-    let shortest = data.layers.iter().map(|layer| layer.shortest).fold(old.min(new), u64::min);
+    let shortest = data
+        .layers
+        .iter()
+        .map(|layer| layer.shortest)
+        .fold(old.min(new), u64::min);
     match below(rng, 6) {
         0 => old,
         1 => new,
@@ -86,9 +98,15 @@ fn draw_length(data: &FileData, fate: Fate, rng: &mut impl RngCore) -> u64 {
 
 /// The sectors on which disk and cache may differ.
 fn unsettled(data: &FileData) -> BTreeSet<u64> {
-    let overwritten = data.layers.iter().flat_map(|layer| layer.old.keys().copied());
+    let overwritten = data
+        .layers
+        .iter()
+        .flat_map(|layer| layer.old.keys().copied());
     let grown = data.durable_length() / SECTOR..data.length().div_ceil(SECTOR);
-    overwritten.chain(data.lost.keys().copied()).chain(grown).collect()
+    overwritten
+        .chain(data.lost.keys().copied())
+        .chain(grown)
+        .collect()
 }
 
 /// The sector's bytes where they differ from the live ones.
@@ -100,13 +118,25 @@ fn draw_sector(
     loss: &mut Loss,
 ) -> Option<Sector> {
     let start = sector * SECTOR;
-    let rewritten = data.layers.iter().any(|layer| layer.old.contains_key(&sector))
-        || (start + SECTOR > data.layers[0].base && start < data.length());
+    let appended = data.layers[0].base.max(start) < data.length().min(start + SECTOR);
+    let rewritten = appended
+        || data
+            .layers
+            .iter()
+            .any(|layer| layer.old.contains_key(&sector));
     let doomed = data.lost.contains_key(&sector) && !rewritten;
     let gone = start >= data.length();
-    let new = if doomed || gone { Some(Chance::NEVER) } else { chance_of_new(fate, data, sector) };
+    let new = if doomed || gone {
+        Some(Chance::NEVER)
+    } else {
+        chance_of_new(fate, data, sector)
+    };
     let old = || old_sector(data, sector);
-    let torn = if let Fate::Mixed { torn, .. } = fate { torn } else { Chance::percent(5) };
+    let torn = if let Fate::Mixed { torn, .. } = fate {
+        torn
+    } else {
+        Chance::percent(5)
+    };
     match new {
         None => None,
         Some(Chance::NEVER) => {

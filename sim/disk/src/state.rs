@@ -68,7 +68,9 @@ impl Call<'_> {
 
     pub fn tree(&self, error: TreeError) -> DiskError {
         match error {
-            TreeError::NotFound => self.error(DiskErrorKind::NotFound, 2, "no such file or directory"),
+            TreeError::NotFound => {
+                self.error(DiskErrorKind::NotFound, 2, "no such file or directory")
+            }
             TreeError::AlreadyExists => self.error(DiskErrorKind::AlreadyExists, 17, "file exists"),
             TreeError::NotADirectory => self.error(DiskErrorKind::Other, 20, "not a directory"),
             TreeError::IsADirectory => self.error(DiskErrorKind::Other, 21, "is a directory"),
@@ -78,7 +80,11 @@ impl Call<'_> {
     }
 
     fn dead(&self) -> DiskError {
-        self.error(DiskErrorKind::Other, 116, "the process that mounted this disk is dead")
+        self.error(
+            DiskErrorKind::Other,
+            116,
+            "the process that mounted this disk is dead",
+        )
     }
 }
 
@@ -121,14 +127,22 @@ impl State {
         if incarnation != self.incarnation {
             return;
         }
-        let Some(file) = self.tree.file_mut(inode) else { return };
+        let Some(file) = self.tree.file_mut(inode) else {
+            return;
+        };
         file.handles = file.handles.saturating_sub(1);
         if file.handles == 0 && !file.linked {
             self.tree.collect();
         }
     }
 
-    pub fn read(&mut self, call: Call, inode: InodeId, buffer: &mut [u8], offset: u64) -> Result<usize, DiskError> {
+    pub fn read(
+        &mut self,
+        call: Call,
+        inode: InodeId,
+        buffer: &mut [u8],
+        offset: u64,
+    ) -> Result<usize, DiskError> {
         self.admit(call)?;
         if self.strikes(call.path, |fault| as_strikes(fault, "disk-read-error")) {
             return Err(call.input_output("unreadable sector"));
@@ -136,7 +150,13 @@ impl State {
         Ok(self.file(inode).data.pages.read(buffer, offset))
     }
 
-    pub fn write(&mut self, call: Call, inode: InodeId, bytes: &[u8], offset: u64) -> Result<(), DiskError> {
+    pub fn write(
+        &mut self,
+        call: Call,
+        inode: InodeId,
+        bytes: &[u8],
+        offset: u64,
+    ) -> Result<(), DiskError> {
         self.admit(call)?;
         if !self.faults.is_empty() {
             return self.write_faulty(call, inode, bytes, offset);
@@ -162,7 +182,11 @@ impl State {
     }
 
     /// A sync was called; gives what it covers and how long it takes.
-    pub fn begin_sync(&mut self, call: Call, inode: InodeId) -> Result<(SyncScope, Duration), DiskError> {
+    pub fn begin_sync(
+        &mut self,
+        call: Call,
+        inode: InodeId,
+    ) -> Result<(SyncScope, Duration), DiskError> {
         self.admit(call)?;
         let ticket = self.file(inode).data.begin_sync();
         Ok((SyncScope::File(inode, ticket), self.sync_latency()))
@@ -171,31 +195,50 @@ impl State {
     /// The same for the entries of a directory.
     pub fn begin_sync_directory(&mut self, call: Call) -> Result<(SyncScope, Duration), DiskError> {
         self.admit(call)?;
-        let inode = self.tree.find(call.path).map_err(|error| call.tree(error))?;
+        let inode = self
+            .tree
+            .find(call.path)
+            .map_err(|error| call.tree(error))?;
         if !self.tree.is_directory(inode) {
             return Err(call.tree(TreeError::NotADirectory));
         }
-        Ok((SyncScope::Directory(inode, self.tree.sequence()), self.sync_latency()))
+        Ok((
+            SyncScope::Directory(inode, self.tree.sequence()),
+            self.sync_latency(),
+        ))
     }
 
     /// The time of a sync is over.
     pub fn finish_sync(&mut self, call: Call, scope: &SyncScope) -> Result<(), DiskError> {
         self.admit(call)?;
         let fails = self.strikes(call.path, |fault| as_strikes(fault, "disk-sync-error"));
-        let drops = !fails && self.strikes(call.path, |fault| as_strikes(fault, "disk-sync-error-drops-cache"));
-        let lies = !fails && !drops && self.strikes(call.path, |fault| as_strikes(fault, "disk-lying-sync"));
+        let drops = !fails
+            && self.strikes(call.path, |fault| {
+                as_strikes(fault, "disk-sync-error-drops-cache")
+            });
+        let lies = !fails
+            && !drops
+            && self.strikes(call.path, |fault| as_strikes(fault, "disk-lying-sync"));
         match *scope {
             SyncScope::File(inode, _) if drops => self.drop_cache(inode),
-            SyncScope::File(inode, ticket) if fails || lies => self.file(inode).data.abandon_sync(ticket),
+            SyncScope::File(inode, ticket) if fails || lies => {
+                self.file(inode).data.abandon_sync(ticket)
+            }
             SyncScope::File(inode, ticket) => self.file(inode).data.complete_sync(ticket),
             SyncScope::Directory(..) if fails || drops || lies => {}
             SyncScope::Directory(inode, sequence) => self.tree.sync_directory(inode, sequence),
         }
-        if fails || drops { Err(call.input_output("write-back failed")) } else { Ok(()) }
+        if fails || drops {
+            Err(call.input_output("write-back failed"))
+        } else {
+            Ok(())
+        }
     }
 
     pub fn is_stalled(&self) -> bool {
-        self.faults.iter().any(|active| active.fault == DiskFault::Stalled)
+        self.faults
+            .iter()
+            .any(|active| active.fault == DiskFault::Stalled)
     }
 
     /// The time a call takes on top of none, which blocks the caller's thread.
@@ -207,12 +250,17 @@ impl State {
         match fault {
             DiskFault::BitRot { files, bits } => self.rot(files, *bits),
             DiskFault::Wiped => self.wipe(),
-            DiskFault::Stalled | DiskFault::Slow { .. } | DiskFault::Full { .. } => self.count(fault.kind()),
+            DiskFault::Stalled | DiskFault::Slow { .. } | DiskFault::Full { .. } => {
+                self.count(fault.kind())
+            }
             _ => {}
         }
         if !fault.is_instant() {
             let left = strikes_of(fault).and_then(|strikes| strikes.times);
-            self.faults.push(Active { fault: fault.clone(), left });
+            self.faults.push(Active {
+                fault: fault.clone(),
+                left,
+            });
         }
     }
 
@@ -230,7 +278,10 @@ impl State {
     }
 
     pub fn active(&self) -> Vec<DiskFault> {
-        self.faults.iter().map(|active| active.fault.clone()).collect()
+        self.faults
+            .iter()
+            .map(|active| active.fault.clone())
+            .collect()
     }
 
     pub fn counts(&self) -> BTreeMap<&'static str, u64> {
@@ -245,7 +296,9 @@ impl State {
     }
 
     pub fn file(&mut self, inode: InodeId) -> &mut FileInode {
-        self.tree.file_mut(inode).expect("a living process's handle keeps its file")
+        self.tree
+            .file_mut(inode)
+            .expect("a living process's handle keeps its file")
     }
 
     /// The capacity, if limited.
@@ -258,7 +311,9 @@ impl State {
     }
 
     pub fn check_space(&mut self, call: Call, grown: u64) -> Result<(), DiskError> {
-        let full = |capacity| self.tree.used + grown > capacity || (grown == 0 && self.tree.used >= capacity);
+        let full = |capacity| {
+            self.tree.used + grown > capacity || (grown == 0 && self.tree.used >= capacity)
+        };
         if self.capacity().is_some_and(full) && (grown > 0 || call.operation == "open") {
             self.count("disk-full");
             return Err(call.error(DiskErrorKind::NoSpace, 28, "no space left on device"));
@@ -267,10 +322,20 @@ impl State {
     }
 
     pub fn admit(&self, call: Call) -> Result<(), DiskError> {
-        if call.incarnation == self.incarnation { Ok(()) } else { Err(call.dead()) }
+        if call.incarnation == self.incarnation {
+            Ok(())
+        } else {
+            Err(call.dead())
+        }
     }
 
-    fn write_faulty(&mut self, call: Call, inode: InodeId, bytes: &[u8], offset: u64) -> Result<(), DiskError> {
+    fn write_faulty(
+        &mut self,
+        call: Call,
+        inode: InodeId,
+        bytes: &[u8],
+        offset: u64,
+    ) -> Result<(), DiskError> {
         if self.strikes(call.path, |fault| as_strikes(fault, "disk-write-error")) {
             let kept = self.part_of(bytes.len());
             self.write_plain(inode, &bytes[..kept], offset);
@@ -280,13 +345,18 @@ impl State {
             self.grow_to(inode, offset + size(bytes));
             return Ok(());
         }
-        if self.strikes(call.path, |fault| as_strikes(fault, "disk-misdirected-write")) {
+        if self.strikes(call.path, |fault| {
+            as_strikes(fault, "disk-misdirected-write")
+        }) {
             self.misdirect(inode, bytes, offset);
             return Ok(());
         }
         let grown = (offset + size(bytes)).saturating_sub(self.file(inode).data.length());
         if let Err(error) = self.check_space(call, grown) {
-            let free = self.capacity().unwrap_or(u64::MAX).saturating_sub(self.tree.used);
+            let free = self
+                .capacity()
+                .unwrap_or(u64::MAX)
+                .saturating_sub(self.tree.used);
             let fits = (self.file(inode).data.length() + free).saturating_sub(offset);
             let kept = usize::try_from(fits).unwrap_or(usize::MAX).min(bytes.len());
             self.write_plain(inode, &bytes[..kept], offset);
@@ -329,7 +399,9 @@ impl State {
         self.grow_to(inode, offset + size(bytes));
         let length = self.file(inode).data.length();
         let target = below(&mut self.rng, length.div_ceil(SECTOR).max(1)) * SECTOR;
-        let fits = usize::try_from(length - target).unwrap_or(usize::MAX).min(bytes.len());
+        let fits = usize::try_from(length - target)
+            .unwrap_or(usize::MAX)
+            .min(bytes.len());
         self.write_plain(inode, &bytes[..fits], target);
     }
 
@@ -353,7 +425,10 @@ impl State {
             return;
         }
         for _ in 0..bits {
-            let choice = below(&mut self.rng, u64::try_from(candidates.len()).expect("fits"));
+            let choice = below(
+                &mut self.rng,
+                u64::try_from(candidates.len()).expect("fits"),
+            );
             let inode = candidates[usize::try_from(choice).expect("fits")];
             let durable = self.durable_bytes(inode);
             let offset = below(&mut self.rng, durable);
@@ -367,7 +442,9 @@ impl State {
     }
 
     fn durable_bytes(&self, inode: InodeId) -> u64 {
-        self.tree.file(inode).map_or(0, |file| file.data.durable_length().min(file.data.length()))
+        self.tree
+            .file(inode)
+            .map_or(0, |file| file.data.durable_length().min(file.data.length()))
     }
 
     fn wipe(&mut self) {
@@ -398,8 +475,13 @@ impl State {
     fn strikes(&mut self, path: &Path, pick: impl Fn(&DiskFault) -> Option<&Strikes>) -> bool {
         for position in 0..self.faults.len() {
             let active = &mut self.faults[position];
-            let Some(strikes) = pick(&active.fault) else { continue };
-            if active.left == Some(0) || !matches(&strikes.files, path) || !strikes.chance.strikes(&mut self.rng) {
+            let Some(strikes) = pick(&active.fault) else {
+                continue;
+            };
+            if active.left == Some(0)
+                || !matches(&strikes.files, path)
+                || !strikes.chance.strikes(&mut self.rng)
+            {
                 continue;
             }
             active.left = active.left.map(|left| left - 1);
@@ -433,5 +515,9 @@ fn strikes_of(fault: &DiskFault) -> Option<&Strikes> {
 }
 
 fn as_strikes<'a>(fault: &'a DiskFault, kind: &str) -> Option<&'a Strikes> {
-    if fault.kind() == kind { strikes_of(fault) } else { None }
+    if fault.kind() == kind {
+        strikes_of(fault)
+    } else {
+        None
+    }
 }

@@ -56,7 +56,9 @@ impl Change {
     }
 
     fn keys(&self) -> impl Iterator<Item = (InodeId, String)> + '_ {
-        self.names.iter().map(|(parent, name, _)| (*parent, name.clone()))
+        self.names
+            .iter()
+            .map(|(parent, name, _)| (*parent, name.clone()))
     }
 }
 
@@ -113,7 +115,11 @@ pub fn components(path: &Path) -> Result<Vec<String>, TreeError> {
 impl Tree {
     /// An empty one whose ids go on where the old one's ended.
     pub fn after(old: &Tree) -> Tree {
-        Tree { next_inode: old.next_inode, next_sequence: old.next_sequence, ..Tree::default() }
+        Tree {
+            next_inode: old.next_inode,
+            next_sequence: old.next_sequence,
+            ..Tree::default()
+        }
     }
 
     pub fn file(&self, inode: InodeId) -> Option<&FileInode> {
@@ -133,7 +139,11 @@ impl Tree {
     pub fn find(&self, path: &Path) -> Result<InodeId, TreeError> {
         let mut inode = ROOT;
         for name in components(path)? {
-            inode = *self.directory(inode)?.live.get(&name).ok_or(TreeError::NotFound)?;
+            inode = *self
+                .directory(inode)?
+                .live
+                .get(&name)
+                .ok_or(TreeError::NotFound)?;
         }
         Ok(inode)
     }
@@ -143,13 +153,21 @@ impl Tree {
     }
 
     pub fn list(&self, path: &Path) -> Result<Vec<String>, TreeError> {
-        Ok(self.directory(self.find(path)?)?.live.keys().cloned().collect())
+        Ok(self
+            .directory(self.find(path)?)?
+            .live
+            .keys()
+            .cloned()
+            .collect())
     }
 
     pub fn create_file(&mut self, path: &Path) -> Result<InodeId, TreeError> {
         let (parent, name) = self.parent(path)?;
         self.directory(parent)?;
-        let inode = self.allocate(Inode::File(FileInode { linked: true, ..FileInode::default() }));
+        let inode = self.allocate(Inode::File(FileInode {
+            linked: true,
+            ..FileInode::default()
+        }));
         self.change(vec![(parent, name, Some(inode))]);
         Ok(inode)
     }
@@ -182,7 +200,10 @@ impl Tree {
             self.check_replacement(inode, replaced)?;
             self.unlink(replaced);
         }
-        self.change(vec![(source.0, source.1, None), (target.0, target.1, Some(inode))]);
+        self.change(vec![
+            (source.0, source.1, None),
+            (target.0, target.1, Some(inode)),
+        ]);
         Ok(())
     }
 
@@ -205,7 +226,12 @@ impl Tree {
     pub fn sync_directory(&mut self, directory: InodeId, sequence: u64) {
         let mut keys = BTreeSet::new();
         let mut covered = BTreeSet::new();
-        for change in self.pending.iter().rev().filter(|change| change.sequence < sequence) {
+        for change in self
+            .pending
+            .iter()
+            .rev()
+            .filter(|change| change.sequence < sequence)
+        {
             if change.touches(directory) || change.keys().any(|key| keys.contains(&key)) {
                 keys.extend(change.keys());
                 covered.insert(change.sequence);
@@ -227,7 +253,11 @@ impl Tree {
         let mut dropped_keys = BTreeSet::new();
         let mut dropped = BTreeSet::new();
         for (position, change) in (0u64..).zip(&self.pending) {
-            let lost = if cut == u64::MAX { Chance::percent(50).strikes(rng) } else { position >= cut };
+            let lost = if cut == u64::MAX {
+                Chance::percent(50).strikes(rng)
+            } else {
+                position >= cut
+            };
             if lost || change.keys().any(|key| dropped_keys.contains(&key)) {
                 dropped_keys.extend(change.keys());
                 dropped.insert(change.sequence);
@@ -260,7 +290,11 @@ impl Tree {
     pub fn collect(&mut self) {
         let mut reachable = BTreeSet::from([ROOT]);
         let mut queue = vec![ROOT];
-        queue.extend(self.pending.iter().flat_map(|change| change.names.iter().filter_map(|name| name.2)));
+        queue.extend(
+            self.pending
+                .iter()
+                .flat_map(|change| change.names.iter().filter_map(|name| name.2)),
+        );
         while let Some(inode) = queue.pop() {
             reachable.insert(inode);
             if let Some(Inode::Directory(directory)) = self.inodes.get(&inode) {
@@ -289,15 +323,29 @@ impl Tree {
 
     /// Every file, linked or not, for a power loss.
     pub fn files_mut(&mut self) -> impl Iterator<Item = (InodeId, &mut FileInode)> {
-        self.inodes.iter_mut().filter_map(|(&id, inode)| match inode {
-            Inode::File(file) => Some((id, file)),
-            Inode::Directory(_) => None,
-        })
+        self.inodes
+            .iter_mut()
+            .filter_map(|(&id, inode)| match inode {
+                Inode::File(file) => Some((id, file)),
+                Inode::Directory(_) => None,
+            })
     }
 
-    fn walk_into(&self, inode: InodeId, path: &Path, durable: bool, found: &mut Vec<(PathBuf, InodeId)>) {
-        let Some(Inode::Directory(directory)) = self.inodes.get(&inode) else { return };
-        let entries = if durable { &directory.durable } else { &directory.live };
+    fn walk_into(
+        &self,
+        inode: InodeId,
+        path: &Path,
+        durable: bool,
+        found: &mut Vec<(PathBuf, InodeId)>,
+    ) {
+        let Some(Inode::Directory(directory)) = self.inodes.get(&inode) else {
+            return;
+        };
+        let entries = if durable {
+            &directory.durable
+        } else {
+            &directory.live
+        };
         for (name, &child) in entries {
             let path = path.join(name);
             found.push((path.clone(), child));
@@ -345,7 +393,9 @@ impl Tree {
     }
 
     fn remove_children(&mut self, inode: InodeId) {
-        let Ok(directory) = self.directory(inode) else { return };
+        let Ok(directory) = self.directory(inode) else {
+            return;
+        };
         for (name, child) in directory.live.clone() {
             self.remove_children(child);
             self.unlink(child);
@@ -360,7 +410,10 @@ impl Tree {
             };
             set_entry(&mut directory.live, name, *inode);
         }
-        self.pending.push(Change { sequence: self.next_sequence, names });
+        self.pending.push(Change {
+            sequence: self.next_sequence,
+            names,
+        });
         self.next_sequence += 1;
         if self.unlinked > UNLINKED_LIMIT {
             self.unlinked = 0;

@@ -15,7 +15,11 @@ impl Chance {
 
     /// Parts per million; more than a million counts as always.
     pub const fn per_million(parts: u32) -> Chance {
-        if parts > 1_000_000 { Chance::ALWAYS } else { Chance(parts) }
+        if parts > 1_000_000 {
+            Chance::ALWAYS
+        } else {
+            Chance(parts)
+        }
     }
 
     /// Per cent; more than a hundred counts as always.
@@ -40,7 +44,11 @@ impl Chance {
 impl std::fmt::Display for Chance {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let text = format!("{}.{:04}", self.0 / 10_000, self.0 % 10_000);
-        write!(formatter, "{}%", text.trim_end_matches('0').trim_end_matches('.'))
+        write!(
+            formatter,
+            "{}%",
+            text.trim_end_matches('0').trim_end_matches('.')
+        )
     }
 }
 
@@ -54,7 +62,9 @@ impl<'de> Deserialize<'de> for Chance {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Chance, D::Error> {
         let value = f64::deserialize(deserializer)?;
         if !(0.0..=1.0).contains(&value) {
-            return Err(serde::de::Error::custom(format!("a chance is a number from 0 to 1, not {value}")));
+            return Err(serde::de::Error::custom(format!(
+                "a chance is a number from 0 to 1, not {value}"
+            )));
         }
         // Lossless: between 0 and a million.
         Ok(Chance((value * 1_000_000.0).round() as u32))
@@ -86,20 +96,30 @@ pub fn nanos(duration: Duration) -> u64 {
 /// Shortest exact text of a duration: `1h`, `250ms`, `1500us`.
 pub fn show(duration: Duration) -> String {
     let ns = nanos(duration);
-    let units = [(3_600_000_000_000, "h"), (60_000_000_000, "m"), (1_000_000_000, "s")];
+    let units = [
+        (3_600_000_000_000, "h"),
+        (60_000_000_000, "m"),
+        (1_000_000_000, "s"),
+    ];
     let small = [(1_000_000, "ms"), (1_000, "us")];
     for (size, unit) in units.into_iter().chain(small) {
         if ns > 0 && ns.is_multiple_of(size) {
             return format!("{}{unit}", ns / size);
         }
     }
-    if ns == 0 { "0s".into() } else { format!("{ns}ns") }
+    if ns == 0 {
+        "0s".into()
+    } else {
+        format!("{ns}ns")
+    }
 }
 
 /// Parses `"250ms"`; units ns, us, ms, s, m, h. The error is a sentence.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();
-    let split = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+    let split = text
+        .find(|character: char| !character.is_ascii_digit())
+        .unwrap_or(text.len());
     let (digits, unit) = text.split_at(split);
     let factor: u64 = match unit {
         "ns" => 1,
@@ -109,10 +129,18 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         "m" => 60_000_000_000,
         "h" => 3_600_000_000_000,
         "" => return Err(format!("\"{text}\" needs a unit: ns, us, ms, s, m or h")),
-        _ => return Err(format!("\"{unit}\" is no unit of time: use ns, us, ms, s, m or h")),
+        _ => {
+            return Err(format!(
+                "\"{unit}\" is no unit of time: use ns, us, ms, s, m or h"
+            ));
+        }
     };
-    let number: u64 = digits.parse().map_err(|_| format!("\"{text}\" is no duration"))?;
-    let ns = number.checked_mul(factor).ok_or_else(|| format!("\"{text}\" is too long"))?;
+    let number: u64 = digits
+        .parse()
+        .map_err(|_| format!("\"{text}\" is no duration"))?;
+    let ns = number
+        .checked_mul(factor)
+        .ok_or_else(|| format!("\"{text}\" is too long"))?;
     Ok(Duration::from_nanos(ns))
 }
 

@@ -48,7 +48,11 @@ pub struct BudgetSpec {
 
 impl Default for BudgetSpec {
     fn default() -> BudgetSpec {
-        let metadata_files = ["00000000000000000000.log", "quorum-state", "00000000000000000000-0000000000.checkpoint"];
+        let metadata_files = [
+            "00000000000000000000.log",
+            "quorum-state",
+            "00000000000000000000-0000000000.checkpoint",
+        ];
         let in_directory = |name: &&str| format!("data/__cluster_metadata-0/{name}");
         BudgetSpec {
             durability: Durability::Replicated,
@@ -56,7 +60,11 @@ impl Default for BudgetSpec {
             voters: BTreeSet::new(),
             dynamic_voters: true,
             max_down: None,
-            metadata_files: metadata_files.iter().map(in_directory).chain(["data/meta.properties".into()]).collect(),
+            metadata_files: metadata_files
+                .iter()
+                .map(in_directory)
+                .chain(["data/meta.properties".into()])
+                .collect(),
         }
     }
 }
@@ -64,12 +72,26 @@ impl Default for BudgetSpec {
 /// Why a fault would leave the budget.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    #[error("\"{fault}\": {would} nodes would lack log data, min.insync.replicas is {min_insync_replicas}")]
-    LogData { fault: String, would: usize, min_insync_replicas: u32 },
+    #[error(
+        "\"{fault}\": {would} nodes would lack log data, min.insync.replicas is {min_insync_replicas}"
+    )]
+    LogData {
+        fault: String,
+        would: usize,
+        min_insync_replicas: u32,
+    },
     #[error("\"{fault}\": {would} of {voters} voters would have lost synced metadata")]
-    Quorum { fault: String, would: usize, voters: usize },
+    Quorum {
+        fault: String,
+        would: usize,
+        voters: usize,
+    },
     #[error("\"{fault}\": {would} nodes would be down, the limit is {limit}")]
-    Down { fault: String, would: usize, limit: u32 },
+    Down {
+        fault: String,
+        would: usize,
+        limit: u32,
+    },
 }
 
 /// What a fault does to a node's data.
@@ -134,7 +156,10 @@ impl Budget {
     }
 
     /// Whether a sequence may happen, one at once after the other.
-    pub fn admits_all<'a>(&self, faults: impl IntoIterator<Item = &'a Fault>) -> Result<(), Refusal> {
+    pub fn admits_all<'a>(
+        &self,
+        faults: impl IntoIterator<Item = &'a Fault>,
+    ) -> Result<(), Refusal> {
         let mut budget = self.clone();
         for fault in faults {
             budget.admits(fault)?;
@@ -209,17 +234,24 @@ impl Budget {
     /// [`Budget::may_stay_down`].
     pub fn heal_all(&self, permanent: &BTreeSet<String>) -> Vec<Fault> {
         let mut faults = vec![Fault::HealAll];
-        for node in self.paused.iter().filter(|node| !self.down.contains(*node)) {
-            faults.push(Fault::process(node, ProcessFault::Resume));
-        }
-        for node in self.needs_restart.iter().filter(|node| !self.down.contains(*node)) {
+        for node in self
+            .needs_restart
+            .iter()
+            .filter(|node| !self.down.contains(*node))
+        {
             faults.push(Fault::process(node, ProcessFault::Kill));
         }
         let to_start: BTreeSet<&String> = self.down.union(&self.needs_restart).collect();
-        for node in to_start.into_iter().filter(|node| !permanent.contains(*node)) {
+        for node in to_start
+            .into_iter()
+            .filter(|node| !permanent.contains(*node))
+        {
             faults.push(Fault::process(node, ProcessFault::Start));
         }
-        for node in permanent.iter().filter(|node| !self.down.contains(*node) && !self.needs_restart.contains(*node)) {
+        for node in permanent
+            .iter()
+            .filter(|node| !self.down.contains(*node) && !self.needs_restart.contains(*node))
+        {
             faults.push(Fault::process(node, ProcessFault::Kill));
         }
         faults
@@ -229,8 +261,13 @@ impl Budget {
     /// stays, and each partition keeps `min.insync.replicas` of `replication_factor` replicas, none of
     /// which lacks data.
     pub fn may_stay_down(&self, nodes: &BTreeSet<String>, replication_factor: u32) -> bool {
-        let voters_left = self.spec.voters.difference(nodes).filter(|voter| !self.lossy_voters.contains(*voter));
-        let quorum = self.spec.voters.is_empty() || voters_left.count() > self.spec.voters.len() / 2;
+        let voters_left = self
+            .spec
+            .voters
+            .difference(nodes)
+            .filter(|voter| !self.lossy_voters.contains(*voter));
+        let quorum =
+            self.spec.voters.is_empty() || voters_left.count() > self.spec.voters.len() / 2;
         let gone = nodes.union(&self.lossy).count();
         let spare = replication_factor.saturating_sub(self.spec.min_insync_replicas.max(1));
         quorum && gone <= usize::try_from(spare).expect("32 bits fit")
@@ -281,7 +318,10 @@ impl Budget {
             self.doubtful.insert(node.into());
         }
         if (harm.log || harm.metadata || harm.doubt) && !fault.is_instant() {
-            self.destroying.entry(node.into()).or_default().push(fault.clone());
+            self.destroying
+                .entry(node.into())
+                .or_default()
+                .push(fault.clone());
         }
         if *fault == DiskFault::Wiped {
             self.doubtful.remove(node);
@@ -292,18 +332,38 @@ impl Budget {
     }
 
     fn harm(&self, fault: &DiskFault) -> Harm {
-        let metadata = |files: &str| self.spec.metadata_files.iter().any(|path| matches_anywhere(files, path));
+        let metadata = |files: &str| {
+            self.spec
+                .metadata_files
+                .iter()
+                .any(|path| matches_anywhere(files, path))
+        };
         match fault {
-            DiskFault::Wiped => Harm { log: true, identity: true, ..Harm::default() },
-            DiskFault::BitRot { files, .. } => Harm { log: true, metadata: metadata(files), ..Harm::default() },
-            DiskFault::LostWrite(Strikes { files, .. }) | DiskFault::MisdirectedWrite(Strikes { files, .. }) => {
-                Harm { log: true, metadata: metadata(files), ..Harm::default() }
-            }
-            DiskFault::LyingSync(_) | DiskFault::SyncError(_) => Harm { doubt: true, ..Harm::default() },
+            DiskFault::Wiped => Harm {
+                log: true,
+                identity: true,
+                ..Harm::default()
+            },
+            DiskFault::BitRot { files, .. } => Harm {
+                log: true,
+                metadata: metadata(files),
+                ..Harm::default()
+            },
+            DiskFault::LostWrite(Strikes { files, .. })
+            | DiskFault::MisdirectedWrite(Strikes { files, .. }) => Harm {
+                log: true,
+                metadata: metadata(files),
+                ..Harm::default()
+            },
+            DiskFault::LyingSync(_) | DiskFault::SyncError(_) => Harm {
+                doubt: true,
+                ..Harm::default()
+            },
             // The cache is dropped: page-cache durability loses data, fsynced durability does not.
-            DiskFault::SyncErrorDropsCache(_) => {
-                Harm { log: self.spec.durability != Durability::Flushed, ..Harm::default() }
-            }
+            DiskFault::SyncErrorDropsCache(_) => Harm {
+                log: self.spec.durability != Durability::Flushed,
+                ..Harm::default()
+            },
             DiskFault::ReadError(_)
             | DiskFault::WriteError(_)
             | DiskFault::Full { .. }
@@ -313,11 +373,17 @@ impl Budget {
     }
 
     fn check_down(&self, fault: &Fault, after: &Budget) -> Result<(), Refusal> {
-        let Some(limit) = self.spec.max_down else { return Ok(()) };
+        let Some(limit) = self.spec.max_down else {
+            return Ok(());
+        };
         let count = |budget: &Budget| budget.down.union(&budget.paused).count();
         let would = count(after);
         if would > count(self) && would > usize::try_from(limit).expect("32 bits fit") {
-            return Err(Refusal::Down { fault: fault.to_string(), would, limit });
+            return Err(Refusal::Down {
+                fault: fault.to_string(),
+                would,
+                limit,
+            });
         }
         Ok(())
     }
@@ -326,23 +392,42 @@ impl Budget {
         let (would, min_insync_replicas) = (after.lossy.len(), self.spec.min_insync_replicas);
         let harmful = self.is_harmful(fault, |harm| harm.log);
         if harmful && would >= usize::try_from(min_insync_replicas).expect("32 bits fit") {
-            return Err(Refusal::LogData { fault: fault.to_string(), would, min_insync_replicas });
+            return Err(Refusal::LogData {
+                fault: fault.to_string(),
+                would,
+                min_insync_replicas,
+            });
         }
         Ok(())
     }
 
     fn check_quorum(&self, fault: &Fault, after: &Budget) -> Result<(), Refusal> {
-        let Some(node) = fault.node().filter(|node| self.spec.voters.contains(*node)) else { return Ok(()) };
+        let Some(node) = fault.node().filter(|node| self.spec.voters.contains(*node)) else {
+            return Ok(());
+        };
         let (would, voters) = (after.lossy_voters.len(), self.spec.voters.len());
         let keeps_identity = match fault {
             Fault::Disk { fault, .. } => self.harm(fault).metadata,
-            Fault::Process { fault: ProcessFault::PowerLoss, .. } => self.doubtful.contains(node),
+            Fault::Process {
+                fault: ProcessFault::PowerLoss,
+                ..
+            } => self.doubtful.contains(node),
             _ => false,
         };
-        let replaced = matches!(fault, Fault::Disk { fault: DiskFault::Wiped, .. });
+        let replaced = matches!(
+            fault,
+            Fault::Disk {
+                fault: DiskFault::Wiped,
+                ..
+            }
+        );
         let too_many = would > voters.saturating_sub(1) / 2 || !self.spec.dynamic_voters;
         if keeps_identity || (replaced && too_many) {
-            return Err(Refusal::Quorum { fault: fault.to_string(), would, voters });
+            return Err(Refusal::Quorum {
+                fault: fault.to_string(),
+                would,
+                voters,
+            });
         }
         Ok(())
     }
@@ -351,9 +436,10 @@ impl Budget {
     fn is_harmful(&self, fault: &Fault, kind: impl Fn(Harm) -> bool) -> bool {
         match fault {
             Fault::Disk { fault, .. } => kind(self.harm(fault)),
-            Fault::Process { node, fault: ProcessFault::PowerLoss } => {
-                self.spec.durability != Durability::Flushed || self.doubtful.contains(node)
-            }
+            Fault::Process {
+                node,
+                fault: ProcessFault::PowerLoss,
+            } => self.spec.durability != Durability::Flushed || self.doubtful.contains(node),
             _ => false,
         }
     }

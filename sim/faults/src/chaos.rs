@@ -35,7 +35,12 @@ pub struct Aim {
 
 impl Default for Aim {
     fn default() -> Aim {
-        Aim { random: 3, leader: 3, follower: 1, controller: 1 }
+        Aim {
+            random: 3,
+            leader: 3,
+            follower: 1,
+            controller: 1,
+        }
     }
 }
 
@@ -70,22 +75,61 @@ fn any_log() -> Vec<String> {
 impl Chaos {
     /// A bit of everything every budget bears, destruction seldom.
     pub fn standard() -> Chaos {
-        let often = ["network-partition", "network-isolate", "process-kill", "process-pause", "network-one-way"];
+        let often = [
+            "network-partition",
+            "network-isolate",
+            "process-kill",
+            "process-pause",
+            "network-one-way",
+        ];
         let sometimes = [
-            "network-grudge", "network-hold", "network-slow", "network-loss", "network-resets", "network-reset",
-            "network-half-open", "network-swizzle", "process-stop", "process-power-loss", "disk-slow",
-            "disk-stalled", "clock-jump", "clock-drift", "clock-skew",
+            "network-grudge",
+            "network-hold",
+            "network-slow",
+            "network-loss",
+            "network-resets",
+            "network-reset",
+            "network-half-open",
+            "network-swizzle",
+            "process-stop",
+            "process-power-loss",
+            "disk-slow",
+            "disk-stalled",
+            "clock-jump",
+            "clock-drift",
+            "clock-skew",
         ];
         let seldom = [
-            "network-bandwidth", "network-fragment", "network-refuse", "blackout", "rolling-restart",
-            "disk-sync-error", "disk-write-error", "disk-read-error", "disk-full", "disk-wiped", "clock-freeze",
+            "network-bandwidth",
+            "network-fragment",
+            "network-refuse",
+            "blackout",
+            "rolling-restart",
+            "disk-sync-error",
+            "disk-write-error",
+            "disk-read-error",
+            "disk-full",
+            "disk-wiped",
+            "clock-freeze",
         ];
-        let weighted = |kinds: &[&str], weight| kinds.iter().map(|kind| ((*kind).to_owned(), weight)).collect::<Vec<_>>();
-        let weights = [weighted(&often, 6), weighted(&sometimes, 3), weighted(&seldom, 1)];
+        let weighted = |kinds: &[&str], weight| {
+            kinds
+                .iter()
+                .map(|kind| ((*kind).to_owned(), weight))
+                .collect::<Vec<_>>()
+        };
+        let weights = [
+            weighted(&often, 6),
+            weighted(&sometimes, 3),
+            weighted(&seldom, 1),
+        ];
         Chaos {
             mean_interval: Duration::from_secs(3),
             weights: weights.into_iter().flatten().collect(),
-            lasts: Lasts { min: Duration::from_millis(200), max: Duration::from_secs(10) },
+            lasts: Lasts {
+                min: Duration::from_millis(200),
+                max: Duration::from_secs(10),
+            },
             lasts_of: BTreeMap::new(),
             aim: Aim::default(),
             frames: Vec::new(),
@@ -98,7 +142,10 @@ impl Chaos {
         for kind in self.weights.keys().chain(self.lasts_of.keys()) {
             if !KINDS.iter().any(|(known, _)| known == kind) {
                 let known: Vec<&str> = KINDS.iter().map(|(known, _)| *known).collect();
-                return Err(format!("unknown kind of fault \"{kind}\"; known: {}", known.join(", ")));
+                return Err(format!(
+                    "unknown kind of fault \"{kind}\"; known: {}",
+                    known.join(", ")
+                ));
             }
         }
         if self.mean_interval.is_zero() {
@@ -108,7 +155,11 @@ impl Chaos {
             return Err("weights: at least one kind needs a weight above 0".into());
         }
         let lasts = [("lasts", &self.lasts)].into_iter();
-        for (kind, lasts) in lasts.chain(self.lasts_of.iter().map(|(kind, lasts)| (kind.as_str(), lasts))) {
+        for (kind, lasts) in lasts.chain(
+            self.lasts_of
+                .iter()
+                .map(|(kind, lasts)| (kind.as_str(), lasts)),
+        ) {
             if lasts.min > lasts.max {
                 return Err(format!("{kind}: min is longer than max"));
             }
@@ -123,7 +174,9 @@ impl Chaos {
     /// find what runs that do all of them hide.
     pub fn swarm(&self, rng: &mut ChaCha8Rng) -> Chaos {
         let mut chaos = self.clone();
-        chaos.weights.retain(|_, weight| *weight > 0 && below(rng, 2) == 0);
+        chaos
+            .weights
+            .retain(|_, weight| *weight > 0 && below(rng, 2) == 0);
         if chaos.weights.is_empty() {
             chaos.weights = self.weights.clone();
         }

@@ -123,7 +123,9 @@ impl ClockModel {
                 self.anchor(now);
                 self.ppm = ppm.clamp(-PPM_LIMIT, PPM_LIMIT);
             }
-            ClockFault::Freeze => self.frozen = Some(self.frozen.unwrap_or_else(|| self.running_wall(now))),
+            ClockFault::Freeze => {
+                self.frozen = Some(self.frozen.unwrap_or_else(|| self.running_wall(now)))
+            }
         }
     }
 
@@ -167,7 +169,10 @@ impl ClockModel {
 
     fn running_wall(&self, now: u64) -> i128 {
         let passed = i128::from(now.saturating_sub(self.anchor_true));
-        self.wall_start + i128::from(now) + self.wall_offset + passed * i128::from(self.ppm) / MILLION
+        self.wall_start
+            + i128::from(now)
+            + self.wall_offset
+            + passed * i128::from(self.ppm) / MILLION
     }
 
     fn set_offset(&mut self, now: u64, offset: i128) {

@@ -37,8 +37,12 @@ pub const KINDS: &[(&str, Draw)] = &[
     ("network-one-way", |drawing| drawing.one_way()),
     ("network-partition", |drawing| drawing.partition()),
     ("network-isolate", |drawing| drawing.on_one(Action::Isolate)),
-    ("network-isolate-inbound", |drawing| drawing.on_one(Action::IsolateInbound)),
-    ("network-isolate-outbound", |drawing| drawing.on_one(Action::IsolateOutbound)),
+    ("network-isolate-inbound", |drawing| {
+        drawing.on_one(Action::IsolateInbound)
+    }),
+    ("network-isolate-outbound", |drawing| {
+        drawing.on_one(Action::IsolateOutbound)
+    }),
     ("network-grudge", |drawing| drawing.grudge()),
     ("network-hold", |drawing| drawing.hold()),
     ("network-swizzle", |drawing| drawing.swizzle()),
@@ -46,31 +50,69 @@ pub const KINDS: &[(&str, Draw)] = &[
     ("network-bandwidth", |drawing| drawing.bandwidth()),
     ("network-loss", |drawing| drawing.loss()),
     ("network-resets", |drawing| drawing.resets()),
-    ("network-reset", |drawing| drawing.on_link(|link| NetworkFault::Reset { link })),
-    ("network-half-open", |drawing| drawing.on_link(|link| NetworkFault::HalfOpen { link })),
+    ("network-reset", |drawing| {
+        drawing.on_link(|link| NetworkFault::Reset { link })
+    }),
+    ("network-half-open", |drawing| {
+        drawing.on_link(|link| NetworkFault::HalfOpen { link })
+    }),
     ("network-fragment", |drawing| drawing.fragment()),
-    ("network-refuse", |drawing| drawing.on_link(|link| NetworkFault::Refuse { link })),
+    ("network-refuse", |drawing| {
+        drawing.on_link(|link| NetworkFault::Refuse { link })
+    }),
     ("frame", |drawing| drawing.frame()),
-    ("disk-read-error", |drawing| drawing.strikes(DiskFault::ReadError, 0)),
-    ("disk-write-error", |drawing| drawing.strikes(DiskFault::WriteError, 0)),
-    ("disk-sync-error", |drawing| drawing.strikes(DiskFault::SyncError, 0)),
-    ("disk-sync-error-drops-cache", |drawing| drawing.strikes(DiskFault::SyncErrorDropsCache, 0)),
-    ("disk-lying-sync", |drawing| drawing.strikes(DiskFault::LyingSync, 50)),
-    ("disk-lost-write", |drawing| drawing.strikes(DiskFault::LostWrite, 1)),
-    ("disk-misdirected-write", |drawing| drawing.strikes(DiskFault::MisdirectedWrite, 0)),
+    ("disk-read-error", |drawing| {
+        drawing.strikes(DiskFault::ReadError, 0)
+    }),
+    ("disk-write-error", |drawing| {
+        drawing.strikes(DiskFault::WriteError, 0)
+    }),
+    ("disk-sync-error", |drawing| {
+        drawing.strikes(DiskFault::SyncError, 0)
+    }),
+    ("disk-sync-error-drops-cache", |drawing| {
+        drawing.strikes(DiskFault::SyncErrorDropsCache, 0)
+    }),
+    ("disk-lying-sync", |drawing| {
+        drawing.strikes(DiskFault::LyingSync, 50)
+    }),
+    ("disk-lost-write", |drawing| {
+        drawing.strikes(DiskFault::LostWrite, 1)
+    }),
+    ("disk-misdirected-write", |drawing| {
+        drawing.strikes(DiskFault::MisdirectedWrite, 0)
+    }),
     ("disk-bit-rot", |drawing| drawing.bit_rot()),
     ("disk-full", |drawing| drawing.full()),
     ("disk-slow", |drawing| drawing.slow_disk()),
-    ("disk-stalled", |drawing| drawing.on_one(Action::Disk(DiskFault::Stalled))),
-    ("disk-wiped", |drawing| drawing.on_one(Action::Disk(DiskFault::Wiped))),
-    ("clock-skew", |drawing| drawing.clock(|by_ms| ClockFault::Skew { by_ms })),
-    ("clock-jump", |drawing| drawing.clock(|by_ms| ClockFault::Jump { by_ms })),
+    ("disk-stalled", |drawing| {
+        drawing.on_one(Action::Disk(DiskFault::Stalled))
+    }),
+    ("disk-wiped", |drawing| {
+        drawing.on_one(Action::Disk(DiskFault::Wiped))
+    }),
+    ("clock-skew", |drawing| {
+        drawing.clock(|by_ms| ClockFault::Skew { by_ms })
+    }),
+    ("clock-jump", |drawing| {
+        drawing.clock(|by_ms| ClockFault::Jump { by_ms })
+    }),
     ("clock-drift", |drawing| drawing.drift()),
-    ("clock-freeze", |drawing| drawing.on_one(Action::Clock(ClockFault::Freeze))),
-    ("process-kill", |drawing| drawing.on_one(Action::Process(ProcessFault::Kill))),
-    ("process-power-loss", |drawing| drawing.on_one(Action::Process(ProcessFault::PowerLoss))),
-    ("process-pause", |drawing| drawing.on_one(Action::Process(ProcessFault::Pause))),
-    ("process-stop", |drawing| drawing.on_one(Action::Process(ProcessFault::Stop { grace: GRACE }))),
+    ("clock-freeze", |drawing| {
+        drawing.on_one(Action::Clock(ClockFault::Freeze))
+    }),
+    ("process-kill", |drawing| {
+        drawing.on_one(Action::Process(ProcessFault::Kill))
+    }),
+    ("process-power-loss", |drawing| {
+        drawing.on_one(Action::Process(ProcessFault::PowerLoss))
+    }),
+    ("process-pause", |drawing| {
+        drawing.on_one(Action::Process(ProcessFault::Pause))
+    }),
+    ("process-stop", |drawing| {
+        drawing.on_one(Action::Process(ProcessFault::Stop { grace: GRACE }))
+    }),
     ("blackout", |drawing| drawing.blackout()),
     ("rolling-restart", |drawing| drawing.rolling_restart()),
 ];
@@ -82,9 +124,16 @@ impl Drawing<'_> {
     /// Steps that set the faults now and heal them together later.
     fn lasting(&mut self, faults: Vec<Fault>) -> Vec<Step> {
         let end = self.duration();
-        let ends = faults.iter().flat_map(healing).map(|fault| Step { after: end, fault });
+        let ends = faults
+            .iter()
+            .flat_map(healing)
+            .map(|fault| Step { after: end, fault });
         let ends: Vec<Step> = ends.collect();
-        faults.into_iter().map(|fault| Step { after: 0, fault }).chain(ends).collect()
+        faults
+            .into_iter()
+            .map(|fault| Step { after: 0, fault })
+            .chain(ends)
+            .collect()
     }
 
     fn duration(&mut self) -> u64 {
@@ -99,26 +148,44 @@ impl Drawing<'_> {
         let (topic, partition) = partition.unwrap_or_default();
         let choices = [
             (aim.random, Target::Random),
-            (aim.leader, Target::Leader { topic: topic.clone(), partition }),
+            (
+                aim.leader,
+                Target::Leader {
+                    topic: topic.clone(),
+                    partition,
+                },
+            ),
             (aim.follower, Target::Follower { topic, partition }),
             (aim.controller, Target::Controller),
         ];
         let weights: Vec<u32> = choices.iter().map(|(weight, _)| *weight).collect();
-        let target = weighted(&weights, self.rng).map_or(&Target::Random, |index| &choices[index].1);
+        let target =
+            weighted(&weights, self.rng).map_or(&Target::Random, |index| &choices[index].1);
         let found = resolve(target, self.resolver, self.rng);
-        let found = if found.is_empty() { resolve(&Target::Random, self.resolver, self.rng) } else { found };
+        let found = if found.is_empty() {
+            resolve(&Target::Random, self.resolver, self.rng)
+        } else {
+            found
+        };
         found.into_iter().next()
     }
 
     /// A node as aimed, and any other.
     fn pair(&mut self) -> Option<(String, String)> {
         let one = self.node()?;
-        let others: Vec<String> = self.resolver.nodes().into_iter().filter(|node| *node != one).collect();
+        let others: Vec<String> = self
+            .resolver
+            .nodes()
+            .into_iter()
+            .filter(|node| *node != one)
+            .collect();
         Some((one, one_of(&others, self.rng)?.clone()))
     }
 
     fn on_one(&mut self, action: Action) -> Vec<Step> {
-        let Some(node) = self.node() else { return Vec::new() };
+        let Some(node) = self.node() else {
+            return Vec::new();
+        };
         let faults = action.on(&[node], &self.resolver.nodes());
         self.lasting(faults)
     }
@@ -133,13 +200,21 @@ impl Drawing<'_> {
     }
 
     fn on_link(&mut self, fault: impl Fn(LinkSelector) -> NetworkFault) -> Vec<Step> {
-        let Some(link) = self.link() else { return Vec::new() };
+        let Some(link) = self.link() else {
+            return Vec::new();
+        };
         self.lasting(vec![Fault::Network(fault(link))])
     }
 
     fn one_way(&mut self) -> Vec<Step> {
-        let Some((one, other)) = self.pair() else { return Vec::new() };
-        let (from, to) = if below(self.rng, 2) == 0 { (one, other) } else { (other, one) };
+        let Some((one, other)) = self.pair() else {
+            return Vec::new();
+        };
+        let (from, to) = if below(self.rng, 2) == 0 {
+            (one, other)
+        } else {
+            (other, one)
+        };
         self.lasting(vec![Fault::Network(NetworkFault::OneWay { from, to })])
     }
 
@@ -149,8 +224,13 @@ impl Drawing<'_> {
             return Vec::new();
         }
         let one = some_of(nodes.clone(), 1, nodes.len() - 1, self.rng);
-        let other = nodes.into_iter().filter(|node| !one.contains(node)).collect();
-        self.lasting(vec![Fault::Network(NetworkFault::Partition { sides: vec![one, other] })])
+        let other = nodes
+            .into_iter()
+            .filter(|node| !one.contains(node))
+            .collect();
+        self.lasting(vec![Fault::Network(NetworkFault::Partition {
+            sides: vec![one, other],
+        })])
     }
 
     /// A ring of majorities, from a random place; with three nodes, a bridge: one pair cut.
@@ -164,7 +244,9 @@ impl Drawing<'_> {
             nodes.swap(place, usize::try_from(other).expect("fits"));
         }
         let fault = if nodes.len() == 3 {
-            NetworkFault::Grudge { pairs: vec![(nodes[0].clone(), nodes[1].clone())] }
+            NetworkFault::Grudge {
+                pairs: vec![(nodes[0].clone(), nodes[1].clone())],
+            }
         } else {
             NetworkFault::majority_ring(&nodes)
         };
@@ -182,11 +264,19 @@ impl Drawing<'_> {
         let most = nodes.len().max(1);
         let mut steps = Vec::new();
         for node in some_of(nodes, 1, most, self.rng) {
-            let fault = Fault::Network(NetworkFault::Hold { link: LinkSelector::of(&node) });
+            let fault = Fault::Network(NetworkFault::Hold {
+                link: LinkSelector::of(&node),
+            });
             let (one, other) = (self.duration(), self.duration());
             let end = Fault::Heal(Box::new(fault.clone()));
-            steps.push(Step { after: one.min(other), fault });
-            steps.push(Step { after: one.max(other) + 1, fault: end });
+            steps.push(Step {
+                after: one.min(other),
+                fault,
+            });
+            steps.push(Step {
+                after: one.max(other) + 1,
+                fault: end,
+            });
         }
         steps
     }
@@ -194,22 +284,33 @@ impl Drawing<'_> {
     fn slow(&mut self) -> Vec<Step> {
         let mean = Duration::from_millis(between(self.rng, 5, 400));
         let min = mean / u32::try_from(between(self.rng, 2, 20)).expect("small");
-        self.on_link(|link| NetworkFault::Slow { link, latency: Latency::new(min, mean) })
+        self.on_link(|link| NetworkFault::Slow {
+            link,
+            latency: Latency::new(min, mean),
+        })
     }
 
     fn bandwidth(&mut self) -> Vec<Step> {
         let bytes_per_second = 1 << between(self.rng, 12, 20);
-        self.on_link(|link| NetworkFault::Bandwidth { link, bytes_per_second })
+        self.on_link(|link| NetworkFault::Bandwidth {
+            link,
+            bytes_per_second,
+        })
     }
 
     fn loss(&mut self) -> Vec<Step> {
         let chance = Chance::percent(u32::try_from(between(self.rng, 1, 30)).expect("small"));
         let retransmit = Duration::from_millis(200);
-        self.on_link(|link| NetworkFault::Loss { link, chance, retransmit })
+        self.on_link(|link| NetworkFault::Loss {
+            link,
+            chance,
+            retransmit,
+        })
     }
 
     fn resets(&mut self) -> Vec<Step> {
-        let chance = Chance::per_million(u32::try_from(between(self.rng, 500, 20_000)).expect("small"));
+        let chance =
+            Chance::per_million(u32::try_from(between(self.rng, 500, 20_000)).expect("small"));
         self.on_link(|link| NetworkFault::Resets { link, chance })
     }
 
@@ -227,17 +328,24 @@ impl Drawing<'_> {
 
     /// `percent` 0: the next one or two calls; else calls at random.
     fn strikes(&mut self, fault: fn(Strikes) -> DiskFault, percent: u32) -> Vec<Step> {
-        let Some(files) = one_of(&self.chaos.data_files, self.rng).cloned() else { return Vec::new() };
+        let Some(files) = one_of(&self.chaos.data_files, self.rng).cloned() else {
+            return Vec::new();
+        };
         let times = u32::try_from(between(self.rng, 1, 2)).expect("small");
         let strikes = match percent {
-            0 => Strikes { times: Some(times), ..Strikes::once(&files) },
+            0 => Strikes {
+                times: Some(times),
+                ..Strikes::once(&files)
+            },
             percent => Strikes::at_random(&files, Chance::percent(percent)),
         };
         self.on_one(Action::Disk(fault(strikes)))
     }
 
     fn bit_rot(&mut self) -> Vec<Step> {
-        let Some(files) = one_of(&self.chaos.data_files, self.rng).cloned() else { return Vec::new() };
+        let Some(files) = one_of(&self.chaos.data_files, self.rng).cloned() else {
+            return Vec::new();
+        };
         let bits = u32::try_from(between(self.rng, 1, 8)).expect("small");
         self.on_one(Action::Disk(DiskFault::BitRot { files, bits }))
     }
@@ -257,23 +365,37 @@ impl Drawing<'_> {
     fn clock(&mut self, fault: impl Fn(i64) -> ClockFault) -> Vec<Step> {
         let limit = [1_000, 30_000, 86_400_000][weighted(&[4, 4, 1], self.rng).unwrap_or(0)];
         let drawn = i64::try_from(between(self.rng, 1, limit)).expect("small");
-        let by_ms = if below(self.rng, 2) == 0 { drawn } else { -drawn };
+        let by_ms = if below(self.rng, 2) == 0 {
+            drawn
+        } else {
+            -drawn
+        };
         self.on_one(Action::Clock(fault(by_ms)))
     }
 
     fn drift(&mut self) -> Vec<Step> {
         let drawn = i32::try_from(1_u64 << between(self.rng, 5, 17)).expect("small");
-        let ppm = if below(self.rng, 2) == 0 { drawn } else { -drawn };
+        let ppm = if below(self.rng, 2) == 0 {
+            drawn
+        } else {
+            -drawn
+        };
         self.on_one(Action::Clock(ClockFault::Drift { ppm }))
     }
 
     /// The power of all nodes goes at once and comes back for one after the other.
     fn blackout(&mut self) -> Vec<Step> {
         let nodes = self.resolver.nodes();
-        let off = nodes.iter().map(|node| Step { after: 0, fault: Fault::process(node, ProcessFault::PowerLoss) });
+        let off = nodes.iter().map(|node| Step {
+            after: 0,
+            fault: Fault::process(node, ProcessFault::PowerLoss),
+        });
         let mut steps: Vec<Step> = off.collect();
         for node in &nodes {
-            steps.push(Step { after: self.duration(), fault: Fault::process(node, ProcessFault::Start) });
+            steps.push(Step {
+                after: self.duration(),
+                fault: Fault::process(node, ProcessFault::Start),
+            });
         }
         steps
     }
@@ -286,9 +408,15 @@ impl Drawing<'_> {
         while !nodes.is_empty() {
             let index = below(self.rng, u64::try_from(nodes.len()).expect("fits"));
             let node = nodes.remove(usize::try_from(index).expect("fits"));
-            steps.push(Step { after: at, fault: Fault::process(&node, ProcessFault::Stop { grace: GRACE }) });
+            steps.push(Step {
+                after: at,
+                fault: Fault::process(&node, ProcessFault::Stop { grace: GRACE }),
+            });
             at += self.duration();
-            steps.push(Step { after: at, fault: Fault::process(&node, ProcessFault::Start) });
+            steps.push(Step {
+                after: at,
+                fault: Fault::process(&node, ProcessFault::Start),
+            });
             at += self.duration();
         }
         steps

@@ -72,15 +72,24 @@ impl ProcessFault {
 
 impl Fault {
     pub fn disk(node: &str, fault: DiskFault) -> Fault {
-        Fault::Disk { node: node.into(), fault }
+        Fault::Disk {
+            node: node.into(),
+            fault,
+        }
     }
 
     pub fn clock(node: &str, fault: ClockFault) -> Fault {
-        Fault::Clock { node: node.into(), fault }
+        Fault::Clock {
+            node: node.into(),
+            fault,
+        }
     }
 
     pub fn process(node: &str, fault: ProcessFault) -> Fault {
-        Fault::Process { node: node.into(), fault }
+        Fault::Process {
+            node: node.into(),
+            fault,
+        }
     }
 
     /// Stable name for counters and scenario weights.
@@ -99,7 +108,9 @@ impl Fault {
     /// The node it strikes, if it strikes one.
     pub fn node(&self) -> Option<&str> {
         match self {
-            Fault::Disk { node, .. } | Fault::Clock { node, .. } | Fault::Process { node, .. } => Some(node),
+            Fault::Disk { node, .. } | Fault::Clock { node, .. } | Fault::Process { node, .. } => {
+                Some(node)
+            }
             Fault::Heal(fault) => fault.node(),
             Fault::Network(_) | Fault::Frames(_) | Fault::HealAll => None,
         }
@@ -147,7 +158,9 @@ impl fmt::Display for ProcessFault {
             ProcessFault::Pause => write!(formatter, "pause"),
             ProcessFault::Resume => write!(formatter, "resume"),
             ProcessFault::Start => write!(formatter, "start"),
-            ProcessFault::Stop { grace } => write!(formatter, "controlled stop within {}", show(*grace)),
+            ProcessFault::Stop { grace } => {
+                write!(formatter, "controlled stop within {}", show(*grace))
+            }
         }
     }
 }

@@ -120,7 +120,10 @@ impl FrameRule {
         fn wanted<T: PartialEq>(rule: &Option<T>, value: Option<&T>) -> bool {
             rule.as_ref().is_none_or(|rule| value == Some(rule))
         }
-        let epoch_fits = self.epochs.is_none_or(|(low, high)| info.epoch.is_some_and(|epoch| low <= epoch && epoch <= high));
+        let epoch_fits = self.epochs.is_none_or(|(low, high)| {
+            info.epoch
+                .is_some_and(|epoch| low <= epoch && epoch <= high)
+        });
         self.api_key == info.api_key
             && self.direction == direction
             && self.from.as_deref().is_none_or(|name| name == from)
@@ -139,7 +142,11 @@ impl fmt::Display for FrameRule {
             FrameAction::DropConnection => write!(formatter, "drop the connection at")?,
             FrameAction::HoldUntil(time) => write!(formatter, "hold until {}", show(time))?,
         }
-        let direction = if self.direction == Direction::Request { "request" } else { "response" };
+        let direction = if self.direction == Direction::Request {
+            "request"
+        } else {
+            "response"
+        };
         if let Some(nth) = self.nth {
             write!(formatter, " #{nth}")?;
         }
@@ -158,9 +165,18 @@ impl fmt::Display for FrameRule {
         }
         let any = "*".to_owned();
         if self.from.is_some() || self.to.is_some() {
-            write!(formatter, " {} -> {}", self.from.as_ref().unwrap_or(&any), self.to.as_ref().unwrap_or(&any))?;
+            write!(
+                formatter,
+                " {} -> {}",
+                self.from.as_ref().unwrap_or(&any),
+                self.to.as_ref().unwrap_or(&any)
+            )?;
         }
-        if self.chance != Chance::ALWAYS { write!(formatter, " with {}", self.chance) } else { Ok(()) }
+        if self.chance != Chance::ALWAYS {
+            write!(formatter, " with {}", self.chance)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -178,7 +194,11 @@ pub struct FrameRules {
 
 impl FrameRules {
     pub fn new(classifier: Arc<dyn FrameClassifier>) -> FrameRules {
-        FrameRules { classifier, active: Vec::new(), counts: std::collections::BTreeMap::new() }
+        FrameRules {
+            classifier,
+            active: Vec::new(),
+            counts: std::collections::BTreeMap::new(),
+        }
     }
 
     /// Whether any rule is set.
@@ -187,13 +207,18 @@ impl FrameRules {
     }
 
     pub fn inject(&mut self, rule: &FrameRule) {
-        self.active.push(ActiveRule { rule: rule.clone(), matches: 0 });
+        self.active.push(ActiveRule {
+            rule: rule.clone(),
+            matches: 0,
+        });
     }
 
     /// Takes back one rule of this very value; false if none is set.
     pub fn heal(&mut self, rule: &FrameRule) -> bool {
         let position = self.active.iter().position(|active| active.rule == *rule);
-        position.map(|position| self.active.remove(position)).is_some()
+        position
+            .map(|position| self.active.remove(position))
+            .is_some()
     }
 
     pub fn heal_all(&mut self) {
@@ -210,9 +235,16 @@ impl FrameRules {
         self.classifier.closed(connection);
     }
 
-    fn judge(&mut self, place: &Place, frame: &[u8], rng: &mut impl RngCore) -> Option<FrameAction> {
+    fn judge(
+        &mut self,
+        place: &Place,
+        frame: &[u8],
+        rng: &mut impl RngCore,
+    ) -> Option<FrameAction> {
         // Classified even if no rule is set: the classifier must see each request to know its answer.
-        let info = self.classifier.classify(place.connection, place.direction, frame)?;
+        let info = self
+            .classifier
+            .classify(place.connection, place.direction, frame)?;
         for active in &mut self.active {
             let rule = &active.rule;
             if !rule.matches(&place.from, &place.to, place.direction, &info) {
@@ -269,21 +301,41 @@ pub struct FrameTap {
 impl FrameTap {
     /// On what `from` sends to `to`. Both directions of a connection share its number.
     pub fn new(connection: u64, from: &str, to: &str, direction: Direction) -> FrameTap {
-        let place = Place { connection, from: from.into(), to: to.into(), direction };
-        FrameTap { place, buffer: BytesMut::new(), opaque: false }
+        let place = Place {
+            connection,
+            from: from.into(),
+            to: to.into(),
+            direction,
+        };
+        FrameTap {
+            place,
+            buffer: BytesMut::new(),
+            opaque: false,
+        }
     }
 
     /// Takes written bytes; gives what may go on. An incomplete frame stays until its rest comes.
-    pub fn push(&mut self, bytes: &[u8], rules: &mut FrameRules, rng: &mut impl RngCore) -> Vec<Tapped> {
+    pub fn push(
+        &mut self,
+        bytes: &[u8],
+        rules: &mut FrameRules,
+        rng: &mut impl RngCore,
+    ) -> Vec<Tapped> {
         if self.opaque {
-            return vec![Tapped { bytes: Bytes::copy_from_slice(bytes), action: None }];
+            return vec![Tapped {
+                bytes: Bytes::copy_from_slice(bytes),
+                action: None,
+            }];
         }
         self.buffer.extend_from_slice(bytes);
         let mut out = Vec::new();
         while let Some(length) = self.frame_length() {
             if length > FRAME_LIMIT {
                 self.opaque = true;
-                out.push(Tapped { bytes: self.buffer.split().freeze(), action: None });
+                out.push(Tapped {
+                    bytes: self.buffer.split().freeze(),
+                    action: None,
+                });
                 break;
             }
             if self.buffer.len() < 4 + length {

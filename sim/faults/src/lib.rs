@@ -26,9 +26,13 @@ pub use budget::{Budget, BudgetSpec, Durability, Refusal};
 pub use chaos::{Aim, Chaos, Lasts};
 pub use clock::{ClockFault, ClockModel};
 pub use fault::{Fault, ProcessFault};
-pub use frames::{Direction, FrameAction, FrameClassifier, FrameInfo, FrameRule, FrameRules, FrameTap};
+pub use frames::{
+    Direction, FrameAction, FrameClassifier, FrameInfo, FrameRule, FrameRules, FrameTap,
+};
 pub use link::{Latency, LinkSelector};
-pub use network::{ConnectVerdict, Effect, HostId, NetworkFault, NetworkOptions, NetworkRules, Verdict};
+pub use network::{
+    ConnectVerdict, Effect, HostId, NetworkFault, NetworkOptions, NetworkRules, Verdict,
+};
 pub use plan::{Action, FaultSpec, Planned};
 pub use schedule::{Event, Quiet, Schedule};
 pub use sim_disk::{Chance, DiskFault, Strikes};

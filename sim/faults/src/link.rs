@@ -26,7 +26,11 @@ impl Latency {
     /// Nanoseconds for one segment.
     pub fn draw(self, rng: &mut impl RngCore) -> u64 {
         let (min, mean) = (nanos(self.min), nanos(self.mean));
-        if mean <= min { min } else { min.saturating_add(exponential(mean - min, rng)) }
+        if mean <= min {
+            min
+        } else {
+            min.saturating_add(exponential(mean - min, rng))
+        }
     }
 }
 
@@ -97,20 +101,36 @@ fn yes() -> bool {
 impl LinkSelector {
     /// Every link.
     pub fn all() -> LinkSelector {
-        LinkSelector { from: any(), to: any(), both: true }
+        LinkSelector {
+            from: any(),
+            to: any(),
+            both: true,
+        }
     }
 
     /// Everything a host sends and receives.
     pub fn of(host: &str) -> LinkSelector {
-        LinkSelector { from: host.into(), to: any(), both: true }
+        LinkSelector {
+            from: host.into(),
+            to: any(),
+            both: true,
+        }
     }
 
     pub fn between(one: &str, other: &str) -> LinkSelector {
-        LinkSelector { from: one.into(), to: other.into(), both: true }
+        LinkSelector {
+            from: one.into(),
+            to: other.into(),
+            both: true,
+        }
     }
 
     pub fn one_way(from: &str, to: &str) -> LinkSelector {
-        LinkSelector { from: from.into(), to: to.into(), both: false }
+        LinkSelector {
+            from: from.into(),
+            to: to.into(),
+            both: false,
+        }
     }
 
     /// Never the loopback of a host.

@@ -41,9 +41,15 @@ pub enum NetworkFault {
     /// Segments queue up and all arrive on release: a stuck router, a frozen hypervisor.
     Hold { link: LinkSelector },
     /// Another latency: a congested or re-routed path.
-    Slow { link: LinkSelector, latency: Latency },
+    Slow {
+        link: LinkSelector,
+        latency: Latency,
+    },
     /// A bandwidth limit: a saturated or throttled link.
-    Bandwidth { link: LinkSelector, bytes_per_second: u64 },
+    Bandwidth {
+        link: LinkSelector,
+        bytes_per_second: u64,
+    },
     /// Packets get lost; TCP retransmits after a timeout that doubles: a bad cable, a full queue.
     Loss {
         link: LinkSelector,
@@ -89,7 +95,10 @@ impl NetworkFault {
 
     /// Whether it strikes when set and leaves nothing to heal.
     pub fn is_instant(&self) -> bool {
-        matches!(self, NetworkFault::Reset { .. } | NetworkFault::HalfOpen { .. })
+        matches!(
+            self,
+            NetworkFault::Reset { .. } | NetworkFault::HalfOpen { .. }
+        )
     }
 
     /// Each host reaches its neighbours on the ring, a majority of all with itself, and nobody else.
@@ -110,14 +119,21 @@ impl NetworkFault {
 
     fn cuts(&self, from: &str, to: &str) -> bool {
         match self {
-            NetworkFault::OneWay { from: source, to: target } => source == from && target == to,
+            NetworkFault::OneWay {
+                from: source,
+                to: target,
+            } => source == from && target == to,
             NetworkFault::Partition { sides } => {
-                let side = |host: &str| sides.iter().position(|side| side.iter().any(|name| name == host));
+                let side = |host: &str| {
+                    sides
+                        .iter()
+                        .position(|side| side.iter().any(|name| name == host))
+                };
                 matches!((side(from), side(to)), (Some(one), Some(other)) if one != other)
             }
-            NetworkFault::Grudge { pairs } => {
-                pairs.iter().any(|(one, other)| (one == from && other == to) || (one == to && other == from))
-            }
+            NetworkFault::Grudge { pairs } => pairs
+                .iter()
+                .any(|(one, other)| (one == from && other == to) || (one == to && other == from)),
             _ => false,
         }
     }
@@ -139,14 +155,21 @@ impl NetworkFault {
 
     fn shape(&self, from: &str, to: &str, link: &mut Link) {
         link.blocked |= self.cuts(from, to);
-        if !self.link().is_some_and(|selector| selector.matches(from, to)) {
+        if !self
+            .link()
+            .is_some_and(|selector| selector.matches(from, to))
+        {
             return;
         }
         match self {
             NetworkFault::Hold { .. } => link.held = true,
             NetworkFault::Slow { latency, .. } => link.latency = *latency,
-            NetworkFault::Bandwidth { bytes_per_second, .. } => link.bandwidth = (*bytes_per_second).max(1),
-            NetworkFault::Loss { chance, retransmit, .. } => {
+            NetworkFault::Bandwidth {
+                bytes_per_second, ..
+            } => link.bandwidth = (*bytes_per_second).max(1),
+            NetworkFault::Loss {
+                chance, retransmit, ..
+            } => {
                 link.loss = *chance;
                 link.retransmit = nanos(*retransmit);
             }
@@ -167,21 +190,34 @@ impl fmt::Display for NetworkFault {
                 write!(formatter, "partition {}", sides.join(" | "))
             }
             NetworkFault::Grudge { pairs } => {
-                let pairs: Vec<String> = pairs.iter().map(|(one, other)| format!("{one} x {other}")).collect();
+                let pairs: Vec<String> = pairs
+                    .iter()
+                    .map(|(one, other)| format!("{one} x {other}"))
+                    .collect();
                 write!(formatter, "cut {}", pairs.join(", "))
             }
             NetworkFault::Hold { link } => write!(formatter, "hold {link}"),
             NetworkFault::Slow { link, latency } => {
-                write!(formatter, "latency {}..{} on {link}", show(latency.min), show(latency.mean))
+                write!(
+                    formatter,
+                    "latency {}..{} on {link}",
+                    show(latency.min),
+                    show(latency.mean)
+                )
             }
-            NetworkFault::Bandwidth { link, bytes_per_second } => {
+            NetworkFault::Bandwidth {
+                link,
+                bytes_per_second,
+            } => {
                 write!(formatter, "{bytes_per_second} B/s on {link}")
             }
             NetworkFault::Loss { link, chance, .. } => write!(formatter, "{chance} loss on {link}"),
             NetworkFault::Resets { link, chance } => write!(formatter, "{chance} resets on {link}"),
             NetworkFault::Reset { link } => write!(formatter, "reset {link}"),
             NetworkFault::HalfOpen { link } => write!(formatter, "half-open {link}"),
-            NetworkFault::Fragment { link, max } => write!(formatter, "pieces of {max} B on {link}"),
+            NetworkFault::Fragment { link, max } => {
+                write!(formatter, "pieces of {max} B on {link}")
+            }
             NetworkFault::Refuse { link } => write!(formatter, "refuse connections on {link}"),
         }
     }
@@ -338,7 +374,13 @@ impl NetworkRules {
     }
 
     /// The fate of a connection attempt that leaves at true time `now` (ns).
-    pub fn connect(&mut self, now: u64, from: HostId, to: HostId, rng: &mut impl RngCore) -> ConnectVerdict {
+    pub fn connect(
+        &mut self,
+        now: u64,
+        from: HostId,
+        to: HostId,
+        rng: &mut impl RngCore,
+    ) -> ConnectVerdict {
         let back = &self.links[to.index()][from.index()];
         let returns = !back.blocked && !back.held;
         let cut_refuses = self.options.refuse_when_cut;
@@ -351,12 +393,23 @@ impl NetworkRules {
         if !link.blocked && !link.held && returns {
             return ConnectVerdict::AnsweredAt(at);
         }
-        if cut_refuses { ConnectVerdict::RefusedAt(at) } else { ConnectVerdict::HoldUntilReleased }
+        if cut_refuses {
+            ConnectVerdict::RefusedAt(at)
+        } else {
+            ConnectVerdict::HoldUntilReleased
+        }
     }
 
     /// How many of the bytes at hand one read or write passes: at least 1 if there are any.
-    pub fn piece(&mut self, from: HostId, to: HostId, bytes: usize, rng: &mut impl RngCore) -> usize {
-        let limit = usize::try_from(self.links[from.index()][to.index()].fragment).expect("32 bits fit");
+    pub fn piece(
+        &mut self,
+        from: HostId,
+        to: HostId,
+        bytes: usize,
+        rng: &mut impl RngCore,
+    ) -> usize {
+        let limit =
+            usize::try_from(self.links[from.index()][to.index()].fragment).expect("32 bits fit");
         if limit == 0 || bytes <= 1 {
             return bytes;
         }
@@ -379,8 +432,14 @@ impl NetworkRules {
             return Vec::new();
         }
         let mut effects = Vec::new();
-        let Some(selector) = fault.link() else { return effects };
-        for (&from, &to) in self.ids.values().flat_map(|from| self.ids.values().map(move |to| (from, to))) {
+        let Some(selector) = fault.link() else {
+            return effects;
+        };
+        for (&from, &to) in self
+            .ids
+            .values()
+            .flat_map(|from| self.ids.values().map(move |to| (from, to)))
+        {
             if selector.matches(self.name(from), self.name(to)) {
                 effects.push(match fault {
                     NetworkFault::Reset { .. } => Effect::ResetConnections { from, to },
@@ -393,7 +452,9 @@ impl NetworkRules {
 
     /// Takes back one fault of this very value; false if none is set.
     pub fn heal(&mut self, fault: &NetworkFault) -> bool {
-        let Some(position) = self.active.iter().position(|active| active == fault) else { return false };
+        let Some(position) = self.active.iter().position(|active| active == fault) else {
+            return false;
+        };
         self.active.remove(position);
         self.rebuild();
         true
@@ -421,13 +482,19 @@ impl NetworkRules {
 
     fn rebuild(&mut self) {
         let busy = std::mem::take(&mut self.links);
-        let busy_until = |from: usize, to: usize| busy.get(from).and_then(|row| row.get(to)).map_or(0, |link| link.busy_until);
+        let busy_until = |from: usize, to: usize| {
+            busy.get(from)
+                .and_then(|row| row.get(to))
+                .map_or(0, |link| link.busy_until)
+        };
         let mut links = Vec::with_capacity(self.names.len());
         for (source, from) in self.names.iter().enumerate() {
             let mut row = Vec::with_capacity(self.names.len());
             for (target, to) in self.names.iter().enumerate() {
                 let mut link = self.healthy(source == target, busy_until(source, target));
-                self.active.iter().for_each(|fault| fault.shape(from, to, &mut link));
+                self.active
+                    .iter()
+                    .for_each(|fault| fault.shape(from, to, &mut link));
                 row.push(link);
             }
             links.push(row);
@@ -441,7 +508,11 @@ impl NetworkRules {
             blocked: false,
             held: false,
             refuses: false,
-            latency: if loopback { self.options.loopback } else { self.options.latency },
+            latency: if loopback {
+                self.options.loopback
+            } else {
+                self.options.latency
+            },
             bandwidth: if loopback { 0 } else { self.options.bandwidth },
             busy_until,
             loss: Chance::NEVER,

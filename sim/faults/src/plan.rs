@@ -28,15 +28,27 @@ pub struct FaultSpec {
 
 impl FaultSpec {
     pub fn once(at: Duration, planned: Planned) -> FaultSpec {
-        FaultSpec { at, every: None, times: None, lasts: None, planned }
+        FaultSpec {
+            at,
+            every: None,
+            times: None,
+            lasts: None,
+            planned,
+        }
     }
 
     pub fn lasting(self, lasts: Duration) -> FaultSpec {
-        FaultSpec { lasts: Some(lasts), ..self }
+        FaultSpec {
+            lasts: Some(lasts),
+            ..self
+        }
     }
 
     pub fn every(self, every: Duration) -> FaultSpec {
-        FaultSpec { every: Some(every), ..self }
+        FaultSpec {
+            every: Some(every),
+            ..self
+        }
     }
 }
 
@@ -103,19 +115,41 @@ impl Action {
     pub fn on(&self, struck: &[String], all: &[String]) -> Vec<Fault> {
         let others = || all.iter().filter(|node| !struck.contains(node));
         let network = |fault: &dyn Fn(LinkSelector) -> NetworkFault| {
-            struck.iter().map(|node| Fault::Network(fault(LinkSelector::of(node)))).collect()
+            struck
+                .iter()
+                .map(|node| Fault::Network(fault(LinkSelector::of(node))))
+                .collect()
         };
         let pairs = |outbound: bool| {
             let pair = |node: &String, other: &String| {
-                let (from, to) = if outbound { (node, other) } else { (other, node) };
-                Fault::Network(NetworkFault::OneWay { from: from.clone(), to: to.clone() })
+                let (from, to) = if outbound {
+                    (node, other)
+                } else {
+                    (other, node)
+                };
+                Fault::Network(NetworkFault::OneWay {
+                    from: from.clone(),
+                    to: to.clone(),
+                })
             };
-            struck.iter().flat_map(|node| others().map(move |other| pair(node, other))).collect()
+            struck
+                .iter()
+                .flat_map(|node| others().map(move |other| pair(node, other)))
+                .collect()
         };
         match self {
-            Action::Process(fault) => struck.iter().map(|node| Fault::process(node, *fault)).collect(),
-            Action::Disk(fault) => struck.iter().flat_map(|node| on_disk(node, fault)).collect(),
-            Action::Clock(fault) => struck.iter().map(|node| Fault::clock(node, *fault)).collect(),
+            Action::Process(fault) => struck
+                .iter()
+                .map(|node| Fault::process(node, *fault))
+                .collect(),
+            Action::Disk(fault) => struck
+                .iter()
+                .flat_map(|node| on_disk(node, fault))
+                .collect(),
+            Action::Clock(fault) => struck
+                .iter()
+                .map(|node| Fault::clock(node, *fault))
+                .collect(),
             Action::Isolate => {
                 let sides = vec![struck.to_vec(), others().cloned().collect()];
                 vec![Fault::Network(NetworkFault::Partition { sides })]
@@ -123,7 +157,10 @@ impl Action {
             Action::IsolateInbound => pairs(false),
             Action::IsolateOutbound => pairs(true),
             Action::Hold => network(&|link| NetworkFault::Hold { link }),
-            Action::Slow(latency) => network(&|link| NetworkFault::Slow { link, latency: *latency }),
+            Action::Slow(latency) => network(&|link| NetworkFault::Slow {
+                link,
+                latency: *latency,
+            }),
             Action::Loss(chance) => network(&|link| NetworkFault::Loss {
                 link,
                 chance: *chance,

@@ -60,7 +60,12 @@ const REDRAWS: u32 = 4;
 
 impl Schedule {
     /// `seed` is that of the faults stream.
-    pub fn new(seed: [u8; 32], specs: Vec<FaultSpec>, chaos: Option<Chaos>, budget: Budget) -> Schedule {
+    pub fn new(
+        seed: [u8; 32],
+        specs: Vec<FaultSpec>,
+        chaos: Option<Chaos>,
+        budget: Budget,
+    ) -> Schedule {
         let mut schedule = Schedule {
             rng: ChaCha8Rng::from_seed(seed),
             specs,
@@ -71,7 +76,10 @@ impl Schedule {
             refused: 0,
         };
         for index in 0..schedule.specs.len() {
-            schedule.push(nanos(schedule.specs[index].at), Entry::Planned { index, done: 0 });
+            schedule.push(
+                nanos(schedule.specs[index].at),
+                Entry::Planned { index, done: 0 },
+            );
         }
         schedule.push_chaos(0);
         schedule
@@ -85,10 +93,16 @@ impl Schedule {
     /// Everything up to true time `now`, in order.
     pub fn due(&mut self, now: u64, resolver: &dyn TargetResolver) -> Vec<Event> {
         let mut events = Vec::new();
-        while let Some(first) = self.queue.first_entry().filter(|first| first.key().0 <= now) {
+        while let Some(first) = self
+            .queue
+            .first_entry()
+            .filter(|first| first.key().0 <= now)
+        {
             let ((at, _), entry) = first.remove_entry();
             match entry {
-                Entry::Planned { index, done } => self.planned(at, index, done, resolver, &mut events),
+                Entry::Planned { index, done } => {
+                    self.planned(at, index, done, resolver, &mut events)
+                }
                 Entry::Step { fault, planned } => self.step(fault, planned, &mut events),
                 Entry::Chaos => {
                     self.random(at, resolver);
@@ -105,7 +119,9 @@ impl Schedule {
         self.chaos = None;
         let permanent = match quiet {
             Quiet::HealAll => BTreeSet::new(),
-            Quiet::HealCore { replication_factor } => self.draw_permanent(replication_factor, resolver),
+            Quiet::HealCore { replication_factor } => {
+                self.draw_permanent(replication_factor, resolver)
+            }
         };
         let faults = self.budget.heal_all(&permanent);
         faults.iter().for_each(|fault| self.budget.record(fault));
@@ -132,12 +148,21 @@ impl Schedule {
     }
 
     fn push_chaos(&mut self, now: u64) {
-        let Some(mean) = self.chaos.as_ref().map(|chaos| nanos(chaos.mean_interval)) else { return };
+        let Some(mean) = self.chaos.as_ref().map(|chaos| nanos(chaos.mean_interval)) else {
+            return;
+        };
         let interval = exponential(mean, &mut self.rng).max(1);
         self.push(now.saturating_add(interval), Entry::Chaos);
     }
 
-    fn planned(&mut self, at: u64, index: usize, done: u32, resolver: &dyn TargetResolver, events: &mut Vec<Event>) {
+    fn planned(
+        &mut self,
+        at: u64,
+        index: usize,
+        done: u32,
+        resolver: &dyn TargetResolver,
+        events: &mut Vec<Event>,
+    ) {
         let spec = self.specs[index].clone();
         let faults = match &spec.planned {
             Planned::Fault(fault) => vec![fault.clone()],
@@ -147,20 +172,39 @@ impl Schedule {
                     events.push(Event::NoTarget(spec.planned.to_string()));
                 }
                 let all = resolver.nodes();
-                if struck.is_empty() { Vec::new() } else { action.on(&struck, &all) }
+                if struck.is_empty() {
+                    Vec::new()
+                } else {
+                    action.on(&struck, &all)
+                }
             }
         };
         if let Some(lasts) = spec.lasts {
             for fault in faults.iter().flat_map(healing) {
-                self.push(at.saturating_add(nanos(lasts)), Entry::Step { fault, planned: true });
+                self.push(
+                    at.saturating_add(nanos(lasts)),
+                    Entry::Step {
+                        fault,
+                        planned: true,
+                    },
+                );
             }
         }
         for fault in faults {
             self.step(fault, true, events);
         }
-        if let Some(every) = spec.every.filter(|_| spec.times.is_none_or(|times| done + 1 < times)) {
+        if let Some(every) = spec
+            .every
+            .filter(|_| spec.times.is_none_or(|times| done + 1 < times))
+        {
             let next = at.saturating_add(nanos(every).max(1));
-            self.push(next, Entry::Planned { index, done: done.saturating_add(1) });
+            self.push(
+                next,
+                Entry::Planned {
+                    index,
+                    done: done.saturating_add(1),
+                },
+            );
         }
     }
 
@@ -178,10 +222,19 @@ impl Schedule {
     fn random(&mut self, at: u64, resolver: &dyn TargetResolver) {
         for _ in 0..REDRAWS {
             let steps = self.draw(resolver);
-            let now = steps.iter().filter(|step| step.after == 0).map(|step| &step.fault);
+            let now = steps
+                .iter()
+                .filter(|step| step.after == 0)
+                .map(|step| &step.fault);
             if self.budget.admits_all(now).is_ok() {
                 for Step { after, fault } in steps {
-                    self.push(at.saturating_add(after), Entry::Step { fault, planned: false });
+                    self.push(
+                        at.saturating_add(after),
+                        Entry::Step {
+                            fault,
+                            planned: false,
+                        },
+                    );
                 }
                 return;
             }
@@ -190,16 +243,31 @@ impl Schedule {
     }
 
     fn draw(&mut self, resolver: &dyn TargetResolver) -> Vec<Step> {
-        let Some(chaos) = &self.chaos else { return Vec::new() };
-        let weights = KINDS.iter().map(|(kind, _)| chaos.weights.get(*kind).copied().unwrap_or(0));
+        let Some(chaos) = &self.chaos else {
+            return Vec::new();
+        };
+        let weights = KINDS
+            .iter()
+            .map(|(kind, _)| chaos.weights.get(*kind).copied().unwrap_or(0));
         let weights: Vec<u32> = weights.collect();
-        let Some(index) = weighted(&weights, &mut self.rng) else { return Vec::new() };
+        let Some(index) = weighted(&weights, &mut self.rng) else {
+            return Vec::new();
+        };
         let (kind, draw) = KINDS[index];
-        draw(&mut Drawing { kind, chaos, resolver, rng: &mut self.rng })
+        draw(&mut Drawing {
+            kind,
+            chaos,
+            resolver,
+            rng: &mut self.rng,
+        })
     }
 
     /// Of those that are down already, as many as may stay; of the others, perhaps one.
-    fn draw_permanent(&mut self, replication_factor: u32, resolver: &dyn TargetResolver) -> BTreeSet<String> {
+    fn draw_permanent(
+        &mut self,
+        replication_factor: u32,
+        resolver: &dyn TargetResolver,
+    ) -> BTreeSet<String> {
         let mut permanent = BTreeSet::new();
         let down: Vec<String> = self.budget.down().iter().cloned().collect();
         let most = down.len();

@@ -11,15 +11,25 @@ use sim_disk::units::{below, between};
 #[serde(rename_all = "kebab-case")]
 pub enum Target {
     Node(String),
-    Leader { topic: String, partition: i32 },
+    Leader {
+        topic: String,
+        partition: i32,
+    },
     /// A random replica of the partition that does not lead it.
-    Follower { topic: String, partition: i32 },
+    Follower {
+        topic: String,
+        partition: i32,
+    },
     /// The leader of the metadata quorum.
     Controller,
     /// The coordinator of a group.
-    GroupCoordinator { group: String },
+    GroupCoordinator {
+        group: String,
+    },
     /// The coordinator of a transactional id.
-    TransactionCoordinator { transactional_id: String },
+    TransactionCoordinator {
+        transactional_id: String,
+    },
     /// Any one node.
     Random,
     /// A random set of fewer than half of the nodes, at least one.
@@ -33,12 +43,19 @@ impl fmt::Display for Target {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Target::Node(node) => write!(formatter, "{node}"),
-            Target::Leader { topic, partition } => write!(formatter, "leader of {topic}-{partition}"),
-            Target::Follower { topic, partition } => write!(formatter, "follower of {topic}-{partition}"),
+            Target::Leader { topic, partition } => {
+                write!(formatter, "leader of {topic}-{partition}")
+            }
+            Target::Follower { topic, partition } => {
+                write!(formatter, "follower of {topic}-{partition}")
+            }
             Target::Controller => write!(formatter, "controller"),
             Target::GroupCoordinator { group } => write!(formatter, "coordinator of group {group}"),
             Target::TransactionCoordinator { transactional_id } => {
-                write!(formatter, "coordinator of transactional id {transactional_id}")
+                write!(
+                    formatter,
+                    "coordinator of transactional id {transactional_id}"
+                )
             }
             Target::Random => write!(formatter, "random node"),
             Target::Minority => write!(formatter, "minority"),
@@ -63,18 +80,29 @@ pub trait TargetResolver {
 }
 
 /// The nodes meant now; none if nobody is.
-pub fn resolve(target: &Target, resolver: &dyn TargetResolver, rng: &mut ChaCha8Rng) -> Vec<String> {
+pub fn resolve(
+    target: &Target,
+    resolver: &dyn TargetResolver,
+    rng: &mut ChaCha8Rng,
+) -> Vec<String> {
     let nodes = resolver.nodes();
     let half = nodes.len() / 2;
     match target {
         Target::Node(node) => vec![node.clone()],
-        Target::Leader { topic, partition } => resolver.leader(topic, *partition).into_iter().collect(),
-        Target::Follower { topic, partition } => some_of(resolver.followers(topic, *partition), 1, 1, rng),
-        Target::Controller => resolver.controller().into_iter().collect(),
-        Target::GroupCoordinator { group } => resolver.group_coordinator(group).into_iter().collect(),
-        Target::TransactionCoordinator { transactional_id } => {
-            resolver.transaction_coordinator(transactional_id).into_iter().collect()
+        Target::Leader { topic, partition } => {
+            resolver.leader(topic, *partition).into_iter().collect()
         }
+        Target::Follower { topic, partition } => {
+            some_of(resolver.followers(topic, *partition), 1, 1, rng)
+        }
+        Target::Controller => resolver.controller().into_iter().collect(),
+        Target::GroupCoordinator { group } => {
+            resolver.group_coordinator(group).into_iter().collect()
+        }
+        Target::TransactionCoordinator { transactional_id } => resolver
+            .transaction_coordinator(transactional_id)
+            .into_iter()
+            .collect(),
         Target::Random => some_of(nodes, 1, 1, rng),
         Target::Minority => {
             let most = nodes.len().saturating_sub(1) / 2;
@@ -89,7 +117,12 @@ pub fn resolve(target: &Target, resolver: &dyn TargetResolver, rng: &mut ChaCha8
 }
 
 /// Between `least` and `most` of the names, in their order.
-pub fn some_of(mut names: Vec<String>, least: usize, most: usize, rng: &mut ChaCha8Rng) -> Vec<String> {
+pub fn some_of(
+    mut names: Vec<String>,
+    least: usize,
+    most: usize,
+    rng: &mut ChaCha8Rng,
+) -> Vec<String> {
     let wide = |value: usize| u64::try_from(value).expect("fits");
     let wanted = between(rng, wide(least), wide(most));
     while wide(names.len()) > wanted {

@@ -18,7 +18,11 @@ pub struct Unsupported {
 
 impl Unsupported {
     pub fn new(engine: &'static str, fault: &Fault, reason: impl Into<String>) -> Unsupported {
-        Unsupported { engine, fault: fault.to_string(), reason: reason.into() }
+        Unsupported {
+            engine,
+            fault: fault.to_string(),
+            reason: reason.into(),
+        }
     }
 }
 

@@ -1,0 +1,9 @@
+//! Faults, their schedule and their budget, used as a runner and an engine use them.
+
+mod budget;
+mod clock;
+mod data;
+mod frames;
+mod network;
+mod schedule;
+mod support;
