@@ -8,6 +8,7 @@
 //! [`select!`]) · [`conformance`] (one suite every implementation runs) · `production/` (tokio).
 
 pub mod clock;
+pub mod conformance;
 pub mod disk;
 pub mod network;
 pub mod random;
