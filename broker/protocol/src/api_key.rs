@@ -20,10 +20,12 @@ macro_rules! api_keys {
                 match self { $(ApiKey::$name => $key,)* }
             }
 
+            /// `None` for a number that Kafka 4.1 does not have.
             pub const fn from_code(code: i16) -> Option<ApiKey> {
                 match code { $($key => Some(ApiKey::$name),)* _ => None }
             }
 
+            /// Kafka's name.
             pub const fn name(self) -> &'static str {
                 match self { $(ApiKey::$name => stringify!($name),)* }
             }

@@ -191,6 +191,7 @@ impl ErrorCode {
         ErrorCode::from_code(code).unwrap_or(ErrorCode::UnknownServerError)
     }
 
+    /// Anything but `NONE`.
     pub const fn is_error(self) -> bool {
         !matches!(self, ErrorCode::None)
     }

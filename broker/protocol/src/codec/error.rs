@@ -66,6 +66,7 @@ impl DecodeError {
         self
     }
 
+    /// What was wrong.
     pub fn kind(&self) -> DecodeErrorKind {
         self.0.kind
     }
@@ -128,6 +129,7 @@ struct EncodePlace {
 }
 
 impl EncodeError {
+    /// An error without a place yet.
     #[cold]
     pub fn new(kind: EncodeErrorKind) -> EncodeError {
         EncodeError(Box::new(EncodePlace {
@@ -137,6 +139,7 @@ impl EncodeError {
         }))
     }
 
+    /// A field has a value, and the version has no field for it.
     #[cold]
     pub fn not_in_version(
         structure: &'static str,
@@ -146,11 +149,13 @@ impl EncodeError {
         EncodeError::new(EncodeErrorKind::NotInVersion(version)).in_field(structure, field)
     }
 
+    /// The structure does not exist in the version.
     #[cold]
     pub fn unsupported_version(structure: &'static str, version: i16) -> EncodeError {
         EncodeError::new(EncodeErrorKind::UnsupportedVersion(version)).in_field(structure, "")
     }
 
+    /// Null in a version that does not have it.
     #[cold]
     pub fn null(version: i16) -> EncodeError {
         EncodeError::new(EncodeErrorKind::UnexpectedNull(version))
@@ -166,6 +171,7 @@ impl EncodeError {
         self
     }
 
+    /// What was wrong.
     pub fn kind(&self) -> EncodeErrorKind {
         self.0.kind
     }

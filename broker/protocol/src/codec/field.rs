@@ -10,18 +10,22 @@ const RESERVE_FACTOR: usize = 8;
 
 /// A value of a schema type.
 pub trait Field: Sized {
+    /// Appends the value; `flexible` chooses the compact form.
     fn write(&self, writer: &mut Writer, version: i16, flexible: bool) -> Result<(), EncodeError>;
+    /// Reads a value that may not be null.
     fn read(reader: &mut Reader, version: i16, flexible: bool) -> Result<Self, DecodeError>;
 }
 
 /// A schema type that has a null.
 pub trait Nullable: Field {
+    /// Appends the value, or the type's null.
     fn write_nullable(
         value: Option<&Self>,
         writer: &mut Writer,
         version: i16,
         flexible: bool,
     ) -> Result<(), EncodeError>;
+    /// Reads a value or null.
     fn read_nullable(
         reader: &mut Reader,
         version: i16,

@@ -16,8 +16,8 @@ pub struct Reader {
 }
 
 macro_rules! fixed_width {
-    ($($(#[$doc:meta])* $name:ident -> $ty:ty = $get:ident, $width:expr;)*) => {
-        $($(#[$doc])*
+    ($($name:ident -> $ty:ty = $get:ident, $width:expr;)*) => {
+        $(#[doc = concat!("Big-endian, ", stringify!($width), " bytes.")]
         #[inline]
         pub fn $name(&mut self) -> Result<$ty, DecodeError> {
             self.require($width)?;
@@ -27,6 +27,7 @@ macro_rules! fixed_width {
 }
 
 impl Reader {
+    /// Reads from the first byte of `bytes`.
     pub fn new(bytes: Bytes) -> Reader {
         Reader {
             total: bytes.len(),
@@ -102,6 +103,7 @@ impl Reader {
         Ok(self.u8()? != 0)
     }
 
+    /// 16 bytes.
     pub fn uuid(&mut self) -> Result<Uuid, DecodeError> {
         self.require(16)?;
         let mut value = [0; 16];
@@ -183,12 +185,14 @@ impl Reader {
         &self.bytes
     }
 
+    /// Passes over `length` bytes.
     pub fn skip(&mut self, length: usize) -> Result<(), DecodeError> {
         self.require(length)?;
         self.bytes.advance(length);
         Ok(())
     }
 
+    /// A string of up to 32767 bytes; `None` is null.
     #[inline]
     pub fn string(&mut self, flexible: bool) -> Result<Option<String>, DecodeError> {
         let length = if flexible {
@@ -212,7 +216,7 @@ impl Reader {
         Ok(text)
     }
 
-    /// Bytes or records: a slice of the same memory.
+    /// Bytes or records, as a slice of the same memory; `None` is null.
     #[inline]
     pub fn bytes(&mut self, flexible: bool) -> Result<Option<Bytes>, DecodeError> {
         let length = if flexible {

@@ -22,11 +22,13 @@ struct NonEmpty {
 }
 
 impl TaggedFields {
+    /// Whether there are none, which is the rule.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.0.is_none()
     }
 
+    /// The fields, in tag order.
     pub fn as_slice(&self) -> &[TaggedField] {
         self.0.as_ref().map_or(&[], |some| &some.fields)
     }
@@ -72,6 +74,7 @@ impl TaggedFieldsWriter<'_> {
         self.advance_to(tag)
     }
 
+    /// Writes the unknown fields behind the last known one.
     #[inline]
     pub fn write_rest(&mut self, writer: &mut Writer) -> Result<(), EncodeError> {
         if self.rest.is_empty() {

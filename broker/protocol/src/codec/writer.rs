@@ -20,7 +20,8 @@ pub struct Writer {
 
 macro_rules! fixed_width {
     ($($name:ident($ty:ty) = $put:ident;)*) => {
-        $(#[inline]
+        $(#[doc = concat!("Big-endian `", stringify!($ty), "`.")]
+        #[inline]
         pub fn $name(&mut self, value: $ty) {
             self.buffer.$put(value);
         })*
@@ -28,6 +29,7 @@ macro_rules! fixed_width {
 }
 
 impl Writer {
+    /// Allocates nothing yet.
     pub fn new() -> Writer {
         Writer::default()
     }
@@ -90,11 +92,13 @@ impl Writer {
         f64(f64) = put_f64;
     }
 
+    /// One byte, 0 or 1.
     #[inline]
     pub fn bool(&mut self, value: bool) {
         self.buffer.put_u8(u8::from(value));
     }
 
+    /// 16 bytes.
     pub fn uuid(&mut self, value: Uuid) {
         self.buffer.put_slice(&value.0);
     }
@@ -105,11 +109,13 @@ impl Writer {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// Seven bits a byte, lowest first.
     #[inline]
     pub fn unsigned_varint(&mut self, value: u32) {
         self.unsigned_varlong(u64::from(value));
     }
 
+    /// Seven bits a byte, lowest first.
     #[inline]
     pub fn unsigned_varlong(&mut self, mut value: u64) {
         while value >= 0x80 {
@@ -131,6 +137,8 @@ impl Writer {
         self.unsigned_varlong(((value << 1) ^ (value >> 63)).cast_unsigned());
     }
 
+    /// A string; `None` is null.
+    ///
     /// # Errors
     /// `TooLong` above 32767 bytes.
     #[inline]
@@ -157,7 +165,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Bytes or records.
+    /// Bytes or records; `None` is null.
     ///
     /// # Errors
     /// `TooLong` above 2 GiB.
