@@ -62,16 +62,26 @@ pub fn decide(hard: &MetadataImage, soft: &mut Soft, input: Input, out: &mut Vec
             features::bootstrap(hard, soft, bootstrap, out);
             heartbeat::begin_sessions(hard, soft, out);
         }
-        Input::RegisterBroker(ticket, request) => cluster::register_broker(hard, soft, ticket, request, out),
-        Input::BrokerHeartbeat(ticket, request) => heartbeat::heartbeat(hard, soft, ticket, request, out),
+        Input::RegisterBroker(ticket, request) => {
+            cluster::register_broker(hard, soft, ticket, request, out)
+        }
+        Input::BrokerHeartbeat(ticket, request) => {
+            heartbeat::heartbeat(hard, soft, ticket, request, out)
+        }
         Input::SessionsExpired(brokers) => heartbeat::expire_sessions(hard, soft, brokers, out),
         Input::UnregisterBroker(ticket, broker) => {
             cluster::unregister_broker(hard, soft, ticket, broker, out);
         }
-        Input::RegisterController(ticket, record) => cluster::register_controller(ticket, record, out),
-        Input::CreateTopics(ticket, request) => create_topics::create_topics(hard, soft, ticket, request, out),
+        Input::RegisterController(ticket, record) => {
+            cluster::register_controller(ticket, record, out)
+        }
+        Input::CreateTopics(ticket, request) => {
+            create_topics::create_topics(hard, soft, ticket, request, out)
+        }
         Input::DeleteTopics(ticket, topics) => topics::delete_topics(hard, ticket, topics, out),
-        Input::CreatePartitions(ticket, request) => topics::create_partitions(hard, ticket, request, out),
+        Input::CreatePartitions(ticket, request) => {
+            topics::create_partitions(hard, ticket, request, out)
+        }
         Input::AlterPartition(ticket, request) => {
             alter_partition::alter_partition(hard, soft, ticket, request, out);
         }
@@ -81,8 +91,12 @@ pub fn decide(hard: &MetadataImage, soft: &mut Soft, input: Input, out: &mut Vec
         Input::IncrementalAlterConfigs(ticket, request) => {
             configs::incremental_alter_configs(hard, soft, ticket, request, out);
         }
-        Input::UpdateFeatures(ticket, request) => features::update_features(hard, soft, ticket, request, out),
-        Input::ElectLeaders(ticket, request) => elections::elect_leaders(hard, soft, ticket, request, out),
+        Input::UpdateFeatures(ticket, request) => {
+            features::update_features(hard, soft, ticket, request, out)
+        }
+        Input::ElectLeaders(ticket, request) => {
+            elections::elect_leaders(hard, soft, ticket, request, out)
+        }
         Input::NoOpTimer => out.push(Output::Records(vec![Record::NoOp])),
         Input::LeaderBalanceTimer => elections::balance_leaders(hard, soft, out),
     }

@@ -30,8 +30,16 @@ pub(super) fn alter_partition(
     let mut results = Vec::new();
     for change in &request.partitions {
         let result = alter(&mut draft, request.broker, change);
-        let AlterPartition { topic_id, partition, .. } = *change;
-        results.push(AlterPartitionResult { topic_id, partition, result });
+        let AlterPartition {
+            topic_id,
+            partition,
+            ..
+        } = *change;
+        results.push(AlterPartitionResult {
+            topic_id,
+            partition,
+            result,
+        });
     }
     draft.emit_in_batches(out);
     out.push(Output::Reply(ticket, Reply::AlterPartition(Ok(results))));
@@ -42,7 +50,10 @@ fn alter(
     broker: NodeId,
     change: &AlterPartition,
 ) -> Result<AlteredPartition, ErrorCode> {
-    let id = TopicIdPartition { topic_id: change.topic_id, partition: change.partition };
+    let id = TopicIdPartition {
+        topic_id: change.topic_id,
+        partition: change.partition,
+    };
     if draft.image.topic_by_id(id.topic_id).is_none() {
         return Err(ErrorCode::UnknownTopicId);
     }
@@ -90,7 +101,8 @@ fn check(
     broker: NodeId,
     change: &AlterPartition,
 ) -> Result<Verdict, ErrorCode> {
-    let newer = change.leader_epoch > current.leader_epoch || change.partition_epoch > current.partition_epoch;
+    let newer = change.leader_epoch > current.leader_epoch
+        || change.partition_epoch > current.partition_epoch;
     if newer {
         // The leader has seen more than this controller: it is most likely no longer the active one.
         probe!("metadata: AlterPartition from the future");
@@ -143,7 +155,8 @@ fn check_isr(
             return Err(ErrorCode::InvalidRequest);
         }
     }
-    let is_eligible = |&(member, epoch): &(NodeId, BrokerEpoch)| is_eligible(draft.image, member, epoch);
+    let is_eligible =
+        |&(member, epoch): &(NodeId, BrokerEpoch)| is_eligible(draft.image, member, epoch);
     if change.new_isr.iter().all(is_eligible) || mutant!(R_19) {
         return Ok(());
     }

@@ -24,10 +24,13 @@ pub(super) fn check_broker_epoch(
 ) -> Result<(), ApiError> {
     let refuse = |message| Err(ApiError::new(ErrorCode::StaleBrokerEpoch, message));
     match hard.broker(broker) {
-        None => refuse(format!("No broker registration found for broker id {broker}")),
-        Some(registration) if registration.epoch != epoch => {
-            refuse(format!("Expected broker epoch {}, but got broker epoch {epoch}", registration.epoch))
-        }
+        None => refuse(format!(
+            "No broker registration found for broker id {broker}"
+        )),
+        Some(registration) if registration.epoch != epoch => refuse(format!(
+            "Expected broker epoch {}, but got broker epoch {epoch}",
+            registration.epoch
+        )),
         Some(_) => Ok(()),
     }
 }
@@ -54,12 +57,15 @@ pub(super) fn register_broker(
     let record = registration_record(request, amended);
     let (epoch, fenced) = (record.epoch, record.fenced);
     draft.records.push(Record::RegisterBroker(record));
-    draft.emit(out);
+    draft.emit_in_batches(out);
     if fenced {
         soft.forget(broker);
         out.push(Output::DisarmSession { broker });
     } else {
-        out.push(Output::ArmSession { broker, after_ms: soft.config.broker_session_timeout_ms });
+        out.push(Output::ArmSession {
+            broker,
+            after_ms: soft.config.broker_session_timeout_ms,
+        });
     }
     out.push(Output::Reply(ticket, Reply::RegisterBroker(Ok(epoch))));
 }
@@ -84,7 +90,9 @@ fn registration_record(
     amended: Option<&BrokerRegistration>,
 ) -> RegisterBrokerRecord {
     let mut features = request.features;
-    features.entry(METADATA_VERSION.to_owned()).or_insert(VersionRange { min: 1, max: 1 });
+    features
+        .entry(METADATA_VERSION.to_owned())
+        .or_insert(VersionRange { min: 1, max: 1 });
     RegisterBrokerRecord {
         broker: request.broker,
         incarnation_id: request.incarnation_id,
@@ -98,19 +106,28 @@ fn registration_record(
     }
 }
 
-fn check_registration(hard: &MetadataImage, request: &BrokerRegistrationRequest) -> Result<(), ApiError> {
+fn check_registration(
+    hard: &MetadataImage,
+    request: &BrokerRegistrationRequest,
+) -> Result<(), ApiError> {
     let existing = hard.broker(request.broker);
     // An unfenced broker has a session that has not run out.
     if existing.is_some_and(|it| !it.fenced && it.incarnation_id != request.incarnation_id) {
         probe!("metadata: duplicate registration");
         let message = "Another broker is registered with that broker id.";
-        return Err(ApiError::new(ErrorCode::DuplicateBrokerRegistration, message));
+        return Err(ApiError::new(
+            ErrorCode::DuplicateBrokerRegistration,
+            message,
+        ));
     }
     check_log_directories(hard, request)?;
     check_features(hard, request)
 }
 
-fn check_log_directories(hard: &MetadataImage, request: &BrokerRegistrationRequest) -> Result<(), ApiError> {
+fn check_log_directories(
+    hard: &MetadataImage,
+    request: &BrokerRegistrationRequest,
+) -> Result<(), ApiError> {
     let refuse = |message: String| Err(ApiError::new(ErrorCode::InvalidRegistration, message));
     let directories = &request.log_directories;
     if directories.is_empty() {
@@ -126,22 +143,34 @@ fn check_log_directories(hard: &MetadataImage, request: &BrokerRegistrationReque
     }
     match owner_of_any(hard, request.broker, directories) {
         None => Ok(()),
-        Some((owner, id)) => refuse(format!("Broker {owner} is already registered with directory {id}")),
+        Some((owner, id)) => refuse(format!(
+            "Broker {owner} is already registered with directory {id}"
+        )),
     }
 }
 
-fn owner_of_any(hard: &MetadataImage, except: NodeId, directories: &[Uuid]) -> Option<(NodeId, Uuid)> {
+fn owner_of_any(
+    hard: &MetadataImage,
+    except: NodeId,
+    directories: &[Uuid],
+) -> Option<(NodeId, Uuid)> {
     let others = hard.brokers().values().filter(|it| it.id != except);
     let mut owned = others.flat_map(|it| it.log_directories.iter().map(|&id| (it.id, id)));
     owned.find(|(_, id)| directories.contains(id))
 }
 
 /// Every finalized feature must be in the range that the broker supports (KIP-584).
-fn check_features(hard: &MetadataImage, request: &BrokerRegistrationRequest) -> Result<(), ApiError> {
+fn check_features(
+    hard: &MetadataImage,
+    request: &BrokerRegistrationRequest,
+) -> Result<(), ApiError> {
     for (name, &level) in hard.features() {
         let unsaid = if name == METADATA_VERSION { 1 } else { 0 };
         let range = request.features.get(name).copied();
-        let range = range.unwrap_or(VersionRange { min: unsaid, max: unsaid });
+        let range = range.unwrap_or(VersionRange {
+            min: unsaid,
+            max: unsaid,
+        });
         if !range.contains(level) {
             let VersionRange { min, max } = range;
             let message = format!(
@@ -177,7 +206,11 @@ pub(super) fn unregister_broker(
 }
 
 /// ControllerRegistration (KIP-919).
-pub(super) fn register_controller(ticket: Ticket, record: RegisterControllerRecord, out: &mut Vec<Output>) {
+pub(super) fn register_controller(
+    ticket: Ticket,
+    record: RegisterControllerRecord,
+    out: &mut Vec<Output>,
+) {
     out.push(Output::Records(vec![Record::RegisterController(record)]));
     out.push(Output::Reply(ticket, Reply::RegisterController(Ok(()))));
 }

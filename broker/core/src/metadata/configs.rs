@@ -75,7 +75,10 @@ fn value_kind(name: &str) -> ValueKind {
         }
         "message.timestamp.type" => ValueKind::OneOf(&["CreateTime", "LogAppendTime"]),
         "min.cleanable.dirty.ratio" => ValueKind::Ratio,
-        "preallocate" | "remote.log.copy.disable" | "remote.log.delete.on.disable" | "remote.storage.enable"
+        "preallocate"
+        | "remote.log.copy.disable"
+        | "remote.log.delete.on.disable"
+        | "remote.storage.enable"
         | UNCLEAN_LEADER_ELECTION => ValueKind::OneOf(&["true", "false"]),
         "follower.replication.throttled.replicas" | "leader.replication.throttled.replicas" => {
             ValueKind::AnyList
@@ -98,7 +101,9 @@ fn value_kind(name: &str) -> ValueKind {
 impl ValueKind {
     fn fits(&self, value: &str) -> bool {
         match self {
-            ValueKind::Number(low, high) => value.parse().is_ok_and(|it: i64| (*low..=*high).contains(&it)),
+            ValueKind::Number(low, high) => value
+                .parse()
+                .is_ok_and(|it: i64| (*low..=*high).contains(&it)),
             ValueKind::Ratio => value.parse().is_ok_and(|it: f64| (0.0..=1.0).contains(&it)),
             ValueKind::OneOf(values) => values.contains(&value),
             ValueKind::ListOf(values) => list(value).all(|part| values.contains(&part)),
@@ -112,7 +117,10 @@ impl ValueKind {
 }
 
 fn list(value: &str) -> impl Iterator<Item = &str> {
-    value.split(',').map(str::trim).filter(|part| !part.is_empty())
+    value
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
 }
 
 /// Refuses unknown names and values that make no sense.
@@ -150,7 +158,10 @@ pub(super) fn incremental_alter_configs(
     if !request.validate_only && !records.is_empty() {
         out.push(Output::Records(records));
     }
-    out.push(Output::Reply(ticket, Reply::IncrementalAlterConfigs(results)));
+    out.push(Output::Reply(
+        ticket,
+        Reply::IncrementalAlterConfigs(results),
+    ));
 }
 
 fn alter_resource(
@@ -171,21 +182,31 @@ fn alter_resource(
         }
     }
     if resource.kind == ConfigResourceType::Topic {
-        check_topic_configs(config, changes.iter().filter_map(|(name, it)| Some((*name, it.as_deref()?))))?;
+        check_topic_configs(
+            config,
+            changes
+                .iter()
+                .filter_map(|(name, it)| Some((*name, it.as_deref()?))),
+        )?;
     } else {
         check_broker_value(&changes)?;
     }
     check_batch_size(records.len() + changes.len() + 1)?;
     // First clear, then change: in between nobody is eligible by the wrong measure.
     if clears_elr(hard, resource, &changes) && !mutant!(R_23) {
-        let topic_name = (resource.kind == ConfigResourceType::Topic).then(|| resource.name.clone());
+        let topic_name =
+            (resource.kind == ConfigResourceType::Topic).then(|| resource.name.clone());
         records.push(Record::ClearElr { topic_name });
     }
     for (name, value) in changes {
         // A broker reloads on each record, also when the value stays the same (KAFKA-14136).
         let changed = hard.config(resource, name) != value.as_deref();
         if changed || resource.kind == ConfigResourceType::Broker {
-            records.push(Record::Config { resource: resource.clone(), name: name.to_owned(), value });
+            records.push(Record::Config {
+                resource: resource.clone(),
+                name: name.to_owned(),
+                value,
+            });
         }
     }
     Ok(())
@@ -203,7 +224,8 @@ fn clears_elr(
         _ => false,
     };
     let change = changes.get(MIN_INSYNC_REPLICAS);
-    let changed = change.is_some_and(|value| hard.config(resource, MIN_INSYNC_REPLICAS) != value.as_deref());
+    let changed =
+        change.is_some_and(|value| hard.config(resource, MIN_INSYNC_REPLICAS) != value.as_deref());
     counts && changed && hard.elr_enabled()
 }
 
@@ -212,8 +234,13 @@ fn check_resource(hard: &MetadataImage, resource: &ConfigResource) -> Result<(),
         ConfigResourceType::Topic if hard.topic_id(&resource.name).is_none() => {
             Err(ErrorCode::UnknownTopicOrPartition.into())
         }
-        ConfigResourceType::Broker if !resource.name.is_empty() && resource.name.parse::<i32>().is_err() => {
-            let message = format!("Unexpected broker id, expected an integer, but received {}", resource.name);
+        ConfigResourceType::Broker
+            if !resource.name.is_empty() && resource.name.parse::<i32>().is_err() =>
+        {
+            let message = format!(
+                "Unexpected broker id, expected an integer, but received {}",
+                resource.name
+            );
             Err(ApiError::new(ErrorCode::InvalidRequest, message))
         }
         _ => Ok(()),
@@ -244,7 +271,9 @@ impl ConfigOperationType {
             ConfigOperationType::Subtract(parts) => (parts, false),
         };
         if !value_kind(name).is_list() {
-            let message = format!("Can't append to or subtract from key {name} because its type is not LIST.");
+            let message = format!(
+                "Can't append to or subtract from key {name} because its type is not LIST."
+            );
             return Err(ApiError::new(ErrorCode::InvalidConfig, message));
         }
         let mut values: Vec<&str> = list(current.unwrap_or("")).collect();

@@ -24,11 +24,19 @@ pub(super) fn create_topics(
     request: CreateTopicsRequest,
     out: &mut Vec<Output>,
 ) {
-    let mut batch = Batch { hard, config: &soft.config, records: Vec::new(), names: BTreeSet::new() };
+    let mut batch = Batch {
+        hard,
+        config: &soft.config,
+        records: Vec::new(),
+        names: BTreeSet::new(),
+    };
     let mut results = Vec::new();
     for (index, topic) in (0u64..).zip(&request.topics) {
         let result = batch.add(topic, request.random.wrapping_add(index));
-        results.push(CreateTopicResult { name: topic.name.clone(), result });
+        results.push(CreateTopicResult {
+            name: topic.name.clone(),
+            result,
+        });
     }
     if !request.validate_only && !batch.records.is_empty() {
         out.push(Output::Records(batch.records));
@@ -52,7 +60,10 @@ impl Batch<'_> {
             return Err(ApiError::new(ErrorCode::InvalidRequest, message));
         }
         let configs = topic_configs(topic)?;
-        check_topic_configs(self.config, configs.iter().map(|(name, value)| (*name, *value)))?;
+        check_topic_configs(
+            self.config,
+            configs.iter().map(|(name, value)| (*name, *value)),
+        )?;
         let assignments = match topic.assignments.as_slice() {
             [] => automatic_assignment(self.hard, self.config, topic, seed)?,
             manual => manual_assignment(self.hard, topic, manual)?,
@@ -69,22 +80,37 @@ impl Batch<'_> {
         assignments: &[Vec<NodeId>],
     ) -> Result<CreatedTopic, ApiError> {
         let topic_id = topic.topic_id;
-        assert!(self.hard.topic_by_id(topic_id).is_none() && !topic_id.is_zero(), "topic id {topic_id} reused");
-        self.records.push(Record::Topic { name: topic.name.clone(), topic_id });
-        self.records.extend(configs.iter().map(|(name, value)| Record::Config {
-            resource: ConfigResource::topic(&topic.name),
-            name: (*name).to_owned(),
-            value: Some((*value).to_owned()),
-        }));
+        assert!(
+            self.hard.topic_by_id(topic_id).is_none() && !topic_id.is_zero(),
+            "topic id {topic_id} reused"
+        );
+        self.records.push(Record::Topic {
+            name: topic.name.clone(),
+            topic_id,
+        });
+        self.records
+            .extend(configs.iter().map(|(name, value)| Record::Config {
+                resource: ConfigResource::topic(&topic.name),
+                name: (*name).to_owned(),
+                value: Some((*value).to_owned()),
+            }));
         for (partition, replicas) in (0..).zip(assignments) {
-            let id = TopicIdPartition { topic_id, partition };
-            self.records.push(Record::Partition(new_partition(self.hard, id, replicas)));
+            let id = TopicIdPartition {
+                topic_id,
+                partition,
+            };
+            self.records
+                .push(Record::Partition(new_partition(self.hard, id, replicas)));
         }
-        let count = |length: usize| ApiError::new(ErrorCode::InvalidRequest, format!("{length} is too many"));
+        let count = |length: usize| {
+            ApiError::new(ErrorCode::InvalidRequest, format!("{length} is too many"))
+        };
         Ok(CreatedTopic {
             topic_id,
-            num_partitions: i32::try_from(assignments.len()).map_err(|_| count(assignments.len()))?,
-            replication_factor: i16::try_from(assignments[0].len()).map_err(|_| count(assignments[0].len()))?,
+            num_partitions: i32::try_from(assignments.len())
+                .map_err(|_| count(assignments.len()))?,
+            replication_factor: i16::try_from(assignments[0].len())
+                .map_err(|_| count(assignments[0].len()))?,
         })
     }
 }
@@ -99,13 +125,24 @@ pub(super) fn check_batch_size(records: usize) -> Result<(), ApiError> {
 }
 
 fn topic_configs(topic: &CreatableTopic) -> Result<Vec<(&str, &str)>, ApiError> {
-    let missing: Vec<&str> =
-        topic.configs.iter().filter(|(_, value)| value.is_none()).map(|(name, _)| name.as_str()).collect();
+    let missing: Vec<&str> = topic
+        .configs
+        .iter()
+        .filter(|(_, value)| value.is_none())
+        .map(|(name, _)| name.as_str())
+        .collect();
     if !missing.is_empty() {
-        let message = format!("Null value not supported for topic configs: {}", missing.join(","));
+        let message = format!(
+            "Null value not supported for topic configs: {}",
+            missing.join(",")
+        );
         return Err(ApiError::new(ErrorCode::InvalidConfig, message));
     }
-    Ok(topic.configs.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_deref()?))).collect())
+    Ok(topic
+        .configs
+        .iter()
+        .filter_map(|(name, value)| Some((name.as_str(), value.as_deref()?)))
+        .collect())
 }
 
 fn automatic_assignment(
@@ -118,8 +155,15 @@ fn automatic_assignment(
         -1 => config.default_replication_factor,
         given => given,
     };
-    let partitions = if topic.num_partitions == -1 { config.num_partitions } else { topic.num_partitions };
-    let Some(replicas) = usize::try_from(replication_factor).ok().filter(|&count| count > 0) else {
+    let partitions = if topic.num_partitions == -1 {
+        config.num_partitions
+    } else {
+        topic.num_partitions
+    };
+    let Some(replicas) = usize::try_from(replication_factor)
+        .ok()
+        .filter(|&count| count > 0)
+    else {
         let message = "Replication factor must be larger than 0, or -1 to use the default value.";
         return Err(ApiError::new(ErrorCode::InvalidReplicationFactor, message));
     };
@@ -139,7 +183,8 @@ pub(super) fn place_or_refuse(
     seed: u64,
 ) -> Result<Vec<Vec<NodeId>>, ApiError> {
     place(hard, partitions, replication_factor, seed).map_err(|reason| {
-        let message = format!("Unable to replicate the partition {replication_factor} time(s): {reason}");
+        let message =
+            format!("Unable to replicate the partition {replication_factor} time(s): {reason}");
         ApiError::new(ErrorCode::InvalidReplicationFactor, message)
     })
 }
@@ -150,7 +195,10 @@ fn manual_assignment(
     assignments: &[PartitionAssignment],
 ) -> Result<Vec<Vec<NodeId>>, ApiError> {
     for (given, what) in [
-        (i32::from(topic.replication_factor), "replication factor was not set to -1."),
+        (
+            i32::from(topic.replication_factor),
+            "replication factor was not set to -1.",
+        ),
         (topic.num_partitions, "numPartitions was not set to -1."),
     ] {
         if given != -1 {
@@ -165,7 +213,12 @@ fn manual_assignment(
     for (expected, assignment) in (0..).zip(ordered) {
         check_partition_number(assignment.partition, expected)?;
         let replication_factor = lists.first().map(Vec::len);
-        check_manual_replicas(hard, assignment.partition, &assignment.replicas, replication_factor)?;
+        check_manual_replicas(
+            hard,
+            assignment.partition,
+            &assignment.replicas,
+            replication_factor,
+        )?;
         lists.push(assignment.replicas.clone());
     }
     Ok(lists)
@@ -191,7 +244,9 @@ pub(super) fn check_manual_replicas(
 ) -> Result<(), ApiError> {
     let refuse = |message: String| Err(ApiError::new(ErrorCode::InvalidReplicaAssignment, message));
     if replicas.is_empty() {
-        return refuse("The manual partition assignment includes an empty replica list.".to_owned());
+        return refuse(
+            "The manual partition assignment includes an empty replica list.".to_owned(),
+        );
     }
     let mut seen = BTreeSet::new();
     for &broker in replicas {
@@ -232,7 +287,9 @@ pub(super) fn new_partition(
 ) -> PartitionRecord {
     let fits = |broker: &NodeId| hard.is_active(*broker) || broker_probe::mutant!(M_05);
     let isr: Vec<NodeId> = replicas.iter().copied().filter(fits).collect();
-    let leader = *isr.first().unwrap_or_else(|| panic!("no active replica for {partition}: {replicas:?}"));
+    let leader = *isr
+        .first()
+        .unwrap_or_else(|| panic!("no active replica for {partition}: {replicas:?}"));
     let directory = |broker: &NodeId| hard.broker(*broker).map(|it| it.default_directory());
     PartitionRecord {
         partition,
@@ -244,7 +301,10 @@ pub(super) fn new_partition(
         leader_recovery_state: LeaderRecoveryState::Recovered,
         leader_epoch: LeaderEpoch(0),
         partition_epoch: PartitionEpoch(0),
-        directories: replicas.iter().map(|it| directory(it).unwrap_or(directory::UNASSIGNED)).collect(),
+        directories: replicas
+            .iter()
+            .map(|it| directory(it).unwrap_or(directory::UNASSIGNED))
+            .collect(),
         eligible_leader_replicas: Vec::new(),
         last_known_elr: Vec::new(),
     }

@@ -67,7 +67,10 @@ impl<'a> Draft<'a> {
             return false;
         }
         // A controlled shutdown is over only with the next registration, not with unfencing.
-        let registration = self.image.broker(broker).filter(|it| !it.in_controlled_shutdown);
+        let registration = self
+            .image
+            .broker(broker)
+            .filter(|it| !it.in_controlled_shutdown);
         registration.is_some_and(|it| !it.fenced || self.joining == Some(broker))
     }
 
@@ -80,7 +83,10 @@ impl<'a> Draft<'a> {
     /// Partitions whose ISR or ELR holds `broker`, or did before this decision.
     pub fn partitions_of_member(&self, broker: NodeId) -> BTreeSet<TopicIdPartition> {
         let image = self.image;
-        let drafted = self.partitions.iter().filter(|(_, partition)| partition.isr.contains(&broker));
+        let drafted = self
+            .partitions
+            .iter()
+            .filter(|(_, partition)| partition.isr.contains(&broker));
         let mut ids: BTreeSet<_> = drafted.map(|(&id, _)| id).collect();
         ids.extend(image.partitions_with_isr_member(broker));
         ids.extend(image.partitions_with_elr_member(broker));
@@ -110,8 +116,13 @@ impl<'a> Draft<'a> {
         let current = self.partition(id);
         let is_acceptable = |broker: NodeId| self.can_lead(current, broker);
         let mut builder = PartitionChangeBuilder::new(id, current, &is_acceptable);
-        let topic = self.image.topic_name(id.topic_id).expect("a partition's topic is there");
-        let min_isr = self.image.min_insync_replicas(topic, self.config.min_insync_replicas);
+        let topic = self
+            .image
+            .topic_name(id.topic_id)
+            .expect("a partition's topic is there");
+        let min_isr = self
+            .image
+            .min_insync_replicas(topic, self.config.min_insync_replicas);
         builder.min_insync_replicas = usize::try_from(min_isr).expect("at least one");
         builder.elr_enabled = self.image.elr_enabled();
         builder.election = election;
@@ -130,7 +141,9 @@ impl<'a> Draft<'a> {
     }
 
     fn unclean_election_enabled(&self, topic: &str) -> bool {
-        self.image.topic_config(topic, super::configs::UNCLEAN_LEADER_ELECTION) == Some("true")
+        self.image
+            .topic_config(topic, super::configs::UNCLEAN_LEADER_ELECTION)
+            == Some("true")
     }
 
     /// Ends the decision with one batch.
@@ -142,6 +155,10 @@ impl<'a> Draft<'a> {
 
     /// Ends the decision with as many batches as it takes; only for changes whose every prefix is valid.
     pub fn emit_in_batches(self, out: &mut Vec<Output>) {
-        out.extend(self.records.chunks(MAX_RECORDS_PER_BATCH).map(|batch| Output::Records(batch.to_vec())));
+        out.extend(
+            self.records
+                .chunks(MAX_RECORDS_PER_BATCH)
+                .map(|batch| Output::Records(batch.to_vec())),
+        );
     }
 }

@@ -43,7 +43,8 @@ impl Draft<'_> {
         self.leave(broker);
         self.remove_member(broker, true);
         let epoch = self.registration_epoch(broker);
-        self.records.push(Record::UnregisterBroker { broker, epoch });
+        self.records
+            .push(Record::UnregisterBroker { broker, epoch });
     }
 
     /// Takes the broker out of the ISRs that have others, and elects leaders elsewhere.
@@ -61,9 +62,14 @@ impl Draft<'_> {
 
     /// Takes the replicas in a failed directory out, and notes the directories that are left (KIP-858).
     pub fn fail_directories(&mut self, broker: NodeId, offline: &[Uuid]) {
-        let registration = self.image.broker(broker).expect("its heartbeat was accepted");
-        let (failed, online): (Vec<Uuid>, Vec<Uuid>) =
-            registration.log_directories.iter().partition(|id| offline.contains(id));
+        let registration = self
+            .image
+            .broker(broker)
+            .expect("its heartbeat was accepted");
+        let (failed, online): (Vec<Uuid>, Vec<Uuid>) = registration
+            .log_directories
+            .iter()
+            .partition(|id| offline.contains(id));
         if failed.is_empty() {
             return;
         }
@@ -97,13 +103,17 @@ impl Draft<'_> {
         broker: NodeId,
         adjust: impl FnOnce(&mut BrokerRegistrationChangeRecord),
     ) {
-        let mut change = BrokerRegistrationChangeRecord::new(broker, self.registration_epoch(broker));
+        let mut change =
+            BrokerRegistrationChangeRecord::new(broker, self.registration_epoch(broker));
         adjust(&mut change);
         self.records.push(Record::BrokerRegistrationChange(change));
     }
 
     fn registration_epoch(&self, broker: NodeId) -> broker_protocol::ids::BrokerEpoch {
-        self.image.broker(broker).unwrap_or_else(|| panic!("broker {broker} is not registered")).epoch
+        self.image
+            .broker(broker)
+            .unwrap_or_else(|| panic!("broker {broker} is not registered"))
+            .epoch
     }
 }
 
@@ -133,7 +143,9 @@ pub(super) fn elect_leaders(
     let mut results = Vec::new();
     for (topic, partition) in partitions {
         let result = elect_leader(&mut draft, &topic, partition, request.kind);
-        let needless = result.as_ref().is_err_and(|error| error.code == ErrorCode::ElectionNotNeeded);
+        let needless = result
+            .as_ref()
+            .is_err_and(|error| error.code == ErrorCode::ElectionNotNeeded);
         if !(all && needless) {
             results.push(((topic, partition), result));
         }
@@ -145,7 +157,9 @@ pub(super) fn elect_leaders(
 fn every_partition(hard: &MetadataImage) -> Vec<(String, i32)> {
     let names = hard.topic_ids().keys();
     let topics = names.filter_map(|name| hard.topic(name));
-    topics.flat_map(|topic| topic.partitions.keys().map(|&id| (topic.name.clone(), id))).collect()
+    topics
+        .flat_map(|topic| topic.partitions.keys().map(|&id| (topic.name.clone(), id)))
+        .collect()
 }
 
 fn elect_leader(
@@ -158,19 +172,34 @@ fn elect_leader(
         let message = format!("No such partition as {topic}-{partition}");
         return Err(ApiError::new(ErrorCode::UnknownTopicOrPartition, message));
     };
-    let topic_id = draft.image.topic_id(topic).expect("its partition was found");
+    let topic_id = draft
+        .image
+        .topic_id(topic)
+        .expect("its partition was found");
     let (election, needless, failed) = match kind {
         ElectionType::Preferred => {
             let needless = current.leader == current.preferred_leader();
-            (Election::Preferred, needless, ErrorCode::PreferredLeaderNotAvailable)
+            (
+                Election::Preferred,
+                needless,
+                ErrorCode::PreferredLeaderNotAvailable,
+            )
         }
-        ElectionType::Unclean => {
-            (Election::Unclean, current.leader.is_some(), ErrorCode::EligibleLeadersNotAvailable)
-        }
+        ElectionType::Unclean => (
+            Election::Unclean,
+            current.leader.is_some(),
+            ErrorCode::EligibleLeadersNotAvailable,
+        ),
     };
     if needless {
         return Err(ErrorCode::ElectionNotNeeded.into());
     }
-    let id = TopicIdPartition { topic_id, partition };
-    draft.change(id, election, |_| {}).map(|_| ()).ok_or(ApiError::from(failed))
+    let id = TopicIdPartition {
+        topic_id,
+        partition,
+    };
+    draft
+        .change(id, election, |_| {})
+        .map(|_| ())
+        .ok_or(ApiError::from(failed))
 }

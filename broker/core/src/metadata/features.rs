@@ -21,7 +21,12 @@ pub(super) const SUPPORTED: [(&str, i16); 5] = [
 ];
 
 /// Writes the first records of an empty log.
-pub(super) fn bootstrap(hard: &MetadataImage, soft: &Soft, records: Vec<Record>, out: &mut Vec<Output>) {
+pub(super) fn bootstrap(
+    hard: &MetadataImage,
+    soft: &Soft,
+    records: Vec<Record>,
+    out: &mut Vec<Output>,
+) {
     if *hard != MetadataImage::default() || records.is_empty() {
         return;
     }
@@ -36,13 +41,18 @@ pub(super) fn bootstrap(hard: &MetadataImage, soft: &Soft, records: Vec<Record>,
 
 /// With eligible replicas, all nodes must agree on the cluster's `min.insync.replicas`, so it is taken
 /// from the static configuration once and then from the log.
-fn replicated_min_insync_replicas(hard: &MetadataImage, config: &ControllerConfig) -> Option<Record> {
+fn replicated_min_insync_replicas(
+    hard: &MetadataImage,
+    config: &ControllerConfig,
+) -> Option<Record> {
     let resource = ConfigResource::cluster();
-    hard.config(&resource, MIN_INSYNC_REPLICAS).is_none().then(|| Record::Config {
-        resource,
-        name: MIN_INSYNC_REPLICAS.to_owned(),
-        value: Some(config.min_insync_replicas.to_string()),
-    })
+    hard.config(&resource, MIN_INSYNC_REPLICAS)
+        .is_none()
+        .then(|| Record::Config {
+            resource,
+            name: MIN_INSYNC_REPLICAS.to_owned(),
+            value: Some(config.min_insync_replicas.to_string()),
+        })
 }
 
 /// All updates or none.
@@ -61,7 +71,10 @@ pub(super) fn update_features(
             if name == ELR_FEATURE {
                 records.extend(elr_switch_records(hard, &soft.config, level));
             }
-            records.push(Record::FeatureLevel { name: name.clone(), level });
+            records.push(Record::FeatureLevel {
+                name: name.clone(),
+                level,
+            });
         }
         results.push((name, result));
     }
@@ -72,7 +85,11 @@ pub(super) fn update_features(
     out.push(Output::Reply(ticket, Reply::UpdateFeatures(results)));
 }
 
-fn elr_switch_records(hard: &MetadataImage, config: &ControllerConfig, level: i16) -> Option<Record> {
+fn elr_switch_records(
+    hard: &MetadataImage,
+    config: &ControllerConfig,
+    level: i16,
+) -> Option<Record> {
     match level {
         0 => Some(Record::ClearElr { topic_name: None }),
         _ => replicated_min_insync_replicas(hard, config),
@@ -91,7 +108,9 @@ fn check_level(
         return refuse(ErrorCode::FeatureUpdateFailed, message);
     };
     if !(0..=highest).contains(&level) {
-        let message = format!("Level {level} of {name} is not supported: it must be between 0 and {highest}.");
+        let message = format!(
+            "Level {level} of {name} is not supported: it must be between 0 and {highest}."
+        );
         return refuse(ErrorCode::FeatureUpdateFailed, message);
     }
     match broker_without(hard, name, level) {
@@ -108,5 +127,8 @@ fn broker_without(hard: &MetadataImage, name: &str, level: i16) -> Option<NodeId
     let supports = |ranges: &std::collections::BTreeMap<String, VersionRange>| {
         ranges.get(name).copied().unwrap_or(unsaid).contains(level)
     };
-    hard.brokers().values().find(|broker| !supports(&broker.features)).map(|broker| broker.id)
+    hard.brokers()
+        .values()
+        .find(|broker| !supports(&broker.features))
+        .map(|broker| broker.id)
 }

@@ -63,7 +63,11 @@ pub(super) fn heartbeat(
 /// The registration is what must have arrived, not the end of the log: an idle broker always learns the
 /// high watermark a little late and would stay fenced (KAFKA-13959).
 fn is_caught_up(registration: &BrokerRegistration, request: &BrokerHeartbeatRequest) -> bool {
-    let target = if mutant!(K_23) { request.next_offset - 1 } else { registration.epoch.0 };
+    let target = if mutant!(K_23) {
+        request.next_offset - 1
+    } else {
+        registration.epoch.0
+    };
     request.current_metadata_offset >= target
 }
 
@@ -96,7 +100,9 @@ fn next_state(
         ControlState::Unfenced if request.want_shut_down => ControlState::ControlledShutdown,
         ControlState::Unfenced if request.want_fence => ControlState::Fenced,
         ControlState::Unfenced => ControlState::Unfenced,
-        ControlState::ControlledShutdown if !leads && others_have_moved_on(soft, request.broker) => {
+        ControlState::ControlledShutdown
+            if !leads && others_have_moved_on(soft, request.broker) =>
+        {
             ControlState::ShutdownNow
         }
         ControlState::ControlledShutdown => ControlState::ControlledShutdown,
@@ -107,8 +113,11 @@ fn next_state(
 /// Every active broker has applied the change that moved the leaders away, so nobody still looks for one
 /// on the broker that stops.
 fn others_have_moved_on(soft: &Soft, broker: NodeId) -> bool {
-    let moved_at = soft.controlled_shutdown_offset(broker).expect("it is in controlled shutdown");
-    soft.lowest_active_offset().is_none_or(|lowest| moved_at <= lowest)
+    let moved_at = soft
+        .controlled_shutdown_offset(broker)
+        .expect("it is in controlled shutdown");
+    soft.lowest_active_offset()
+        .is_none_or(|lowest| moved_at <= lowest)
 }
 
 fn transition(draft: &mut Draft<'_>, broker: NodeId, current: ControlState, next: ControlState) {
@@ -143,7 +152,10 @@ fn note(
     if next == ControlState::ControlledShutdown {
         soft.begin_controlled_shutdown(broker, last_offset);
     }
-    out.push(Output::ArmSession { broker, after_ms: soft.config.broker_session_timeout_ms });
+    out.push(Output::ArmSession {
+        broker,
+        after_ms: soft.config.broker_session_timeout_ms,
+    });
 }
 
 /// Fences every broker whose session ran out.
@@ -155,7 +167,8 @@ pub(super) fn expire_sessions(
 ) {
     let mut draft = Draft::new(hard, &soft.config);
     let unfenced = |broker: &NodeId| hard.broker(*broker).is_some_and(|it| !it.fenced);
-    let expired: std::collections::BTreeSet<NodeId> = brokers.into_iter().filter(unfenced).collect();
+    let expired: std::collections::BTreeSet<NodeId> =
+        brokers.into_iter().filter(unfenced).collect();
     if expired.len() > 1 {
         probe!("metadata: several sessions expired together");
     }
@@ -174,6 +187,9 @@ pub(super) fn begin_sessions(hard: &MetadataImage, soft: &mut Soft, out: &mut Ve
     for registration in hard.unfenced_brokers() {
         let broker = registration.id;
         soft.touch(broker, -1);
-        out.push(Output::ArmSession { broker, after_ms: soft.config.broker_session_timeout_ms });
+        out.push(Output::ArmSession {
+            broker,
+            after_ms: soft.config.broker_session_timeout_ms,
+        });
     }
 }

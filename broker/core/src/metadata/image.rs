@@ -1,16 +1,17 @@
 //! The metadata image: what replay of `__cluster_metadata` yields, on controllers and brokers alike.
 //!
 //! Written only by [`MetadataImage::apply`] (in `apply`); `index` keeps the lookups by broker, `hash`
-//! the fingerprint, `snapshot` the way back to records. Topics and partitions are shared by `Arc`, so
+//! the fingerprint, `snapshot` the way back to records. Topics and partitions are [`Shared`], so
 //! that a copy to publish costs little.
 
 mod apply;
 mod hash;
 mod index;
+mod shared;
 mod snapshot;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::ops::Deref;
 
 use broker_protocol::ids::{BrokerEpoch, NodeId, TopicIdPartition, Uuid};
 
@@ -19,6 +20,8 @@ use super::record::{
     ConfigResource, Endpoint, Record, RegisterBrokerRecord, RegisterControllerRecord, VersionRange,
 };
 use index::Index;
+
+pub use shared::Shared;
 
 /// Feature that turns on eligible leader replicas (KIP-966); level 1 is on.
 pub const ELR_FEATURE: &str = "eligible.leader.replicas.version";
@@ -30,7 +33,7 @@ pub const MIN_INSYNC_REPLICAS: &str = "min.insync.replicas";
 pub struct MetadataImage {
     brokers: BTreeMap<NodeId, BrokerRegistration>,
     controllers: BTreeMap<NodeId, RegisterControllerRecord>,
-    topics: BTreeMap<Uuid, Arc<TopicImage>>,
+    topics: BTreeMap<Uuid, Shared<TopicImage>>,
     topic_ids: BTreeMap<String, Uuid>,
     configs: BTreeMap<ConfigResource, BTreeMap<String, String>>,
     features: BTreeMap<String, i16>,
@@ -76,7 +79,9 @@ impl BrokerRegistration {
     }
 
     pub fn endpoint(&self, listener: &str) -> Option<&Endpoint> {
-        self.endpoints.iter().find(|endpoint| endpoint.name == listener)
+        self.endpoints
+            .iter()
+            .find(|endpoint| endpoint.name == listener)
     }
 
     /// Whether a replica in `directory` can be served (KIP-858).
@@ -98,7 +103,7 @@ impl BrokerRegistration {
 pub struct TopicImage {
     pub name: String,
     pub id: Uuid,
-    pub partitions: BTreeMap<i32, Arc<PartitionRegistration>>,
+    pub partitions: BTreeMap<i32, Shared<PartitionRegistration>>,
 }
 
 /// The next block of producer ids to give out.
@@ -161,7 +166,7 @@ impl MetadataImage {
     }
 
     pub fn topic_by_id(&self, id: Uuid) -> Option<&TopicImage> {
-        self.topics.get(&id).map(Arc::as_ref)
+        self.topics.get(&id).map(Deref::deref)
     }
 
     pub fn topic_id(&self, name: &str) -> Option<Uuid> {
@@ -174,7 +179,7 @@ impl MetadataImage {
 
     /// Every topic, in the order of ids.
     pub fn topics(&self) -> impl Iterator<Item = &TopicImage> {
-        self.topics.values().map(Arc::as_ref)
+        self.topics.values().map(Deref::deref)
     }
 
     /// Every topic name with its id, in the order of names.
@@ -184,18 +189,27 @@ impl MetadataImage {
 
     pub fn partition(&self, partition: TopicIdPartition) -> Option<&PartitionRegistration> {
         let topic = self.topics.get(&partition.topic_id)?;
-        topic.partitions.get(&partition.partition).map(Arc::as_ref)
+        topic.partitions.get(&partition.partition).map(Deref::deref)
     }
 
     pub fn partition_by_name(&self, topic: &str, partition: i32) -> Option<&PartitionRegistration> {
-        self.topic(topic)?.partitions.get(&partition).map(Arc::as_ref)
+        self.topic(topic)?
+            .partitions
+            .get(&partition)
+            .map(Deref::deref)
     }
 
     /// Every partition, in the order of topic ids.
     pub fn partitions(&self) -> impl Iterator<Item = (TopicIdPartition, &PartitionRegistration)> {
         self.topics.values().flat_map(|topic| {
             topic.partitions.iter().map(|(&partition, registration)| {
-                (TopicIdPartition { topic_id: topic.id, partition }, registration.as_ref())
+                (
+                    TopicIdPartition {
+                        topic_id: topic.id,
+                        partition,
+                    },
+                    registration.deref(),
+                )
             })
         })
     }
@@ -206,12 +220,18 @@ impl MetadataImage {
     }
 
     /// Partitions whose ISR contains `broker`.
-    pub fn partitions_with_isr_member(&self, broker: NodeId) -> impl Iterator<Item = TopicIdPartition> {
+    pub fn partitions_with_isr_member(
+        &self,
+        broker: NodeId,
+    ) -> impl Iterator<Item = TopicIdPartition> {
         self.index.isr.of(broker)
     }
 
     /// Partitions whose ELR contains `broker`.
-    pub fn partitions_with_elr_member(&self, broker: NodeId) -> impl Iterator<Item = TopicIdPartition> {
+    pub fn partitions_with_elr_member(
+        &self,
+        broker: NodeId,
+    ) -> impl Iterator<Item = TopicIdPartition> {
         self.index.elr.of(broker)
     }
 
@@ -240,17 +260,28 @@ impl MetadataImage {
             Record::Partition(record) => vec![record.partition],
             Record::PartitionChange(record) => vec![record.partition],
             Record::RemoveTopic { topic_id } => self.partitions_of_topic(*topic_id).collect(),
-            Record::ClearElr { topic_name: Some(name) } => {
-                self.topic_id(name).into_iter().flat_map(|id| self.partitions_of_topic(id)).collect()
-            }
+            Record::ClearElr {
+                topic_name: Some(name),
+            } => self
+                .topic_id(name)
+                .into_iter()
+                .flat_map(|id| self.partitions_of_topic(id))
+                .collect(),
             Record::ClearElr { topic_name: None } => self.partitions().map(|(id, _)| id).collect(),
             _ => Vec::new(),
         }
     }
 
     pub fn partitions_of_topic(&self, topic_id: Uuid) -> impl Iterator<Item = TopicIdPartition> {
-        let numbers = self.topics.get(&topic_id).into_iter().flat_map(|topic| topic.partitions.keys());
-        numbers.map(move |&partition| TopicIdPartition { topic_id, partition })
+        let numbers = self
+            .topics
+            .get(&topic_id)
+            .into_iter()
+            .flat_map(|topic| topic.partitions.keys());
+        numbers.map(move |&partition| TopicIdPartition {
+            topic_id,
+            partition,
+        })
     }
 
     /// An existing topic whose name differs from `name` at most in `.` against `_`: their metrics would
@@ -285,7 +316,9 @@ impl MetadataImage {
         let set = self
             .topic_config(topic, MIN_INSYNC_REPLICAS)
             .or_else(|| self.config(&ConfigResource::cluster(), MIN_INSYNC_REPLICAS));
-        set.and_then(|value| value.parse().ok()).unwrap_or(static_default).max(1)
+        set.and_then(|value| value.parse().ok())
+            .unwrap_or(static_default)
+            .max(1)
     }
 }
 

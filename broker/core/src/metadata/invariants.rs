@@ -31,7 +31,14 @@ fn demand(
     invariant: &'static str,
     detail: impl FnOnce() -> String,
 ) -> Result<(), Violation> {
-    if holds { Ok(()) } else { Err(Violation { invariant, detail: detail() }) }
+    if holds {
+        Ok(())
+    } else {
+        Err(Violation {
+            invariant,
+            detail: detail(),
+        })
+    }
 }
 
 /// META-2 and META-3 over everything. `min_insync_default` is the static `min.insync.replicas`.
@@ -46,11 +53,19 @@ pub fn check_image(image: &MetadataImage, min_insync_default: i32) -> Result<(),
 fn check_determinism(image: &MetadataImage) -> Result<(), Violation> {
     let recomputed = image.recomputed_hash();
     demand(image.hash() == recomputed, "META-2", || {
-        format!("kept hash {:016x}, recomputed {recomputed:016x}", image.hash())
+        format!(
+            "kept hash {:016x}, recomputed {recomputed:016x}",
+            image.hash()
+        )
     })?;
     let mut reloaded = MetadataImage::default();
-    image.to_records().iter().for_each(|record| reloaded.apply(record));
-    demand(reloaded == *image, "META-2", || "a snapshot of the image loads as another image".to_owned())
+    image
+        .to_records()
+        .iter()
+        .for_each(|record| reloaded.apply(record));
+    demand(reloaded == *image, "META-2", || {
+        "a snapshot of the image loads as another image".to_owned()
+    })
 }
 
 /// META-3 for one partition.
@@ -60,22 +75,40 @@ pub fn check_partition(
     partition: &PartitionRegistration,
     min_insync_default: i32,
 ) -> Result<(), Violation> {
-    let demand = |holds, what: &str| demand(holds, "META-3", || format!("{id}: {what}: {partition:?}"));
-    let PartitionRegistration { replicas, isr, eligible_leader_replicas: elr, .. } = partition;
+    let demand =
+        |holds, what: &str| demand(holds, "META-3", || format!("{id}: {what}: {partition:?}"));
+    let PartitionRegistration {
+        replicas,
+        isr,
+        eligible_leader_replicas: elr,
+        ..
+    } = partition;
     demand(is_subset(isr, replicas), "ISR is no subset of the replicas")?;
     demand(is_subset(elr, replicas), "ELR is no subset of the replicas")?;
-    demand(!elr.iter().any(|member| isr.contains(member)), "ISR and ELR overlap")?;
-    demand(partition.directories.len() == replicas.len(), "directories do not match the replicas")?;
+    demand(
+        !elr.iter().any(|member| isr.contains(member)),
+        "ISR and ELR overlap",
+    )?;
+    demand(
+        partition.directories.len() == replicas.len(),
+        "directories do not match the replicas",
+    )?;
     match partition.leader {
         Some(leader) => {
             demand(isr.contains(&leader), "leader is not in the ISR")?;
-            demand(isr.iter().all(|&id| image.is_active(id)), "inactive broker in the ISR")?;
+            demand(
+                isr.iter().all(|&id| image.is_active(id)),
+                "inactive broker in the ISR",
+            )?;
         }
         // The last member keeps its place while it is away: only it has everything.
         None => demand(isr.len() <= 1, "leaderless with several in the ISR")?,
     }
     let min_isr = min_insync_replicas(image, id, min_insync_default);
-    demand(isr.len() < min_isr || elr.is_empty(), "ELR beside a sufficient ISR")
+    demand(
+        isr.len() < min_isr || elr.is_empty(),
+        "ELR beside a sufficient ISR",
+    )
 }
 
 fn is_subset(members: &[NodeId], replicas: &[NodeId]) -> bool {
@@ -83,7 +116,11 @@ fn is_subset(members: &[NodeId], replicas: &[NodeId]) -> bool {
     distinct && members.iter().all(|member| replicas.contains(member))
 }
 
-fn min_insync_replicas(image: &MetadataImage, id: TopicIdPartition, min_insync_default: i32) -> usize {
+fn min_insync_replicas(
+    image: &MetadataImage,
+    id: TopicIdPartition,
+    min_insync_default: i32,
+) -> usize {
     let topic = image.topic_name(id.topic_id).unwrap_or_default();
     usize::try_from(image.min_insync_replicas(topic, min_insync_default)).unwrap_or(1)
 }
@@ -100,7 +137,9 @@ impl Transition {
     /// To be called before `record` is applied.
     pub fn before(image: &MetadataImage, record: &Record) -> Transition {
         let ids = image.partitions_changed_by(record).into_iter();
-        let partitions = ids.filter_map(|id| Some((id, image.partition(id)?.clone()))).collect();
+        let partitions = ids
+            .filter_map(|id| Some((id, image.partition(id)?.clone())))
+            .collect();
         let registered = match record {
             Record::RegisterBroker(record) => image.broker(record.broker),
             _ => None,
@@ -128,7 +167,10 @@ impl Transition {
             && let Some(after) = image.broker(broker)
         {
             demand(after.epoch >= before, "META-1", || {
-                format!("epoch of broker {broker} fell from {before} to {}", after.epoch)
+                format!(
+                    "epoch of broker {broker} fell from {before} to {}",
+                    after.epoch
+                )
             })?;
         }
         self.check_producer_ids(image, record)?;
@@ -143,9 +185,11 @@ impl Transition {
     fn check_producer_ids(&self, image: &MetadataImage, record: &Record) -> Result<(), Violation> {
         let next = image.producer_ids().next_producer_id;
         let grows = next > self.next_producer_id;
-        demand(grows || !matches!(record, Record::ProducerIds { .. }), "TXN-2", || {
-            format!("block at producer id {next} is given out twice")
-        })
+        demand(
+            grows || !matches!(record, Record::ProducerIds { .. }),
+            "TXN-2",
+            || format!("block at producer id {next} is given out twice"),
+        )
     }
 }
 
@@ -156,15 +200,26 @@ fn check_epochs(
     after: &PartitionRegistration,
 ) -> Result<(), Violation> {
     let demand = |holds, what: &str| {
-        demand(holds, "META-1", || format!("{id}: {what}: {before:?} -> {after:?}"))
+        demand(holds, "META-1", || {
+            format!("{id}: {what}: {before:?} -> {after:?}")
+        })
     };
-    demand(after.leader_epoch >= before.leader_epoch, "leader epoch fell")?;
-    demand(after.partition_epoch >= before.partition_epoch, "partition epoch fell")?;
+    demand(
+        after.leader_epoch >= before.leader_epoch,
+        "leader epoch fell",
+    )?;
+    demand(
+        after.partition_epoch >= before.partition_epoch,
+        "partition epoch fell",
+    )?;
     demand(
         after.leader == before.leader || after.leader_epoch > before.leader_epoch,
         "leader changed within an epoch",
     )?;
-    demand(after == before || after.partition_epoch > before.partition_epoch, "changed within an epoch")
+    demand(
+        after == before || after.partition_epoch > before.partition_epoch,
+        "changed within an epoch",
+    )
 }
 
 /// Partitions whose validity may depend on the record.
@@ -176,11 +231,16 @@ fn partitions_at_risk(image: &MetadataImage, record: &Record) -> Vec<TopicIdPart
         }
         Record::UnregisterBroker { broker, .. }
         | Record::FenceBroker { broker, .. }
-        | Record::UnfenceBroker { broker, .. } => image.partitions_with_isr_member(*broker).collect(),
-        Record::Config { resource, name, .. } if name == MIN_INSYNC_REPLICAS => match resource.kind {
+        | Record::UnfenceBroker { broker, .. } => {
+            image.partitions_with_isr_member(*broker).collect()
+        }
+        Record::Config { resource, name, .. } if name == MIN_INSYNC_REPLICAS => match resource.kind
+        {
             ConfigResourceType::Topic => {
                 let id = image.topic_id(&resource.name);
-                id.into_iter().flat_map(|id| image.partitions_of_topic(id)).collect()
+                id.into_iter()
+                    .flat_map(|id| image.partitions_of_topic(id))
+                    .collect()
             }
             _ => image.partitions().map(|(id, _)| id).collect(),
         },

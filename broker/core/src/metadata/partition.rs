@@ -82,9 +82,15 @@ impl PartitionRegistration {
         assign(&mut next.directories, &change.directories);
         assign(&mut next.removing_replicas, &change.removing_replicas);
         assign(&mut next.adding_replicas, &change.adding_replicas);
-        assign(&mut next.eligible_leader_replicas, &change.eligible_leader_replicas);
+        assign(
+            &mut next.eligible_leader_replicas,
+            &change.eligible_leader_replicas,
+        );
         assign(&mut next.last_known_elr, &change.last_known_elr);
-        assign(&mut next.leader_recovery_state, &change.leader_recovery_state);
+        assign(
+            &mut next.leader_recovery_state,
+            &change.leader_recovery_state,
+        );
         if let Some(leader) = change.leader {
             next.leader = node_or_none(leader);
             next.leader_epoch = LeaderEpoch(self.leader_epoch.0 + 1);
@@ -96,7 +102,9 @@ impl PartitionRegistration {
     /// The directory of `replica`, [`directory::LOST`] if it is not a replica.
     pub fn directory(&self, replica: NodeId) -> Uuid {
         let position = self.replicas.iter().position(|&id| id == replica);
-        position.and_then(|index| self.directories.get(index).copied()).unwrap_or(directory::LOST)
+        position
+            .and_then(|index| self.directories.get(index).copied())
+            .unwrap_or(directory::LOST)
     }
 
     pub fn preferred_leader(&self) -> Option<NodeId> {

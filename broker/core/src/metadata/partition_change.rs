@@ -81,7 +81,12 @@ impl<'a> PartitionChangeBuilder<'a> {
             return;
         }
         let mut eligible = std::mem::take(&mut self.target_elr);
-        let leavers = self.current.isr.iter().filter(|id| !eligible.contains(id)).copied();
+        let leavers = self
+            .current
+            .isr
+            .iter()
+            .filter(|id| !eligible.contains(id))
+            .copied();
         eligible.extend(leavers.collect::<Vec<_>>());
         eligible.retain(|id| !self.target_isr.contains(id));
         if !mutant!(R_20b) {
@@ -122,15 +127,26 @@ impl<'a> PartitionChangeBuilder<'a> {
 
     /// The leader, and whether it may lack committed data.
     fn choose_leader(&self) -> (Option<NodeId>, bool) {
-        let preferred = self.current.preferred_leader().filter(|_| self.election == Election::Preferred);
-        let candidates = preferred.into_iter().chain(self.current.leader).chain(self.current.replicas.clone());
+        let preferred = self
+            .current
+            .preferred_leader()
+            .filter(|_| self.election == Election::Preferred);
+        let candidates = preferred
+            .into_iter()
+            .chain(self.current.leader)
+            .chain(self.current.replicas.clone());
         if let Some(leader) = candidates.into_iter().find(|&id| self.is_valid_leader(id)) {
             return (Some(leader), false);
         }
         if let Some(leader) = self.last_known_leader() {
             return (Some(leader), true);
         }
-        let mut live = self.current.replicas.iter().copied().filter(|&id| (self.is_acceptable_leader)(id));
+        let mut live = self
+            .current
+            .replicas
+            .iter()
+            .copied()
+            .filter(|&id| (self.is_acceptable_leader)(id));
         match live.next() {
             Some(leader) if self.election == Election::Unclean => (Some(leader), true),
             _ => (None, false),
@@ -149,7 +165,9 @@ impl<'a> PartitionChangeBuilder<'a> {
         if !self.elr_enabled || !self.target_elr.is_empty() || !self.target_isr.is_empty() {
             return None;
         }
-        let [last] = *self.current.last_known_elr.as_slice() else { return None };
+        let [last] = *self.current.last_known_elr.as_slice() else {
+            return None;
+        };
         (mutant!(R_22) || (self.is_acceptable_leader)(last)).then_some(last)
     }
 

@@ -29,7 +29,9 @@ pub(super) fn place(
             racks.brokers
         ));
     }
-    Ok((0..partitions).map(|_| racks.place(replication_factor)).collect())
+    Ok((0..partitions)
+        .map(|_| racks.place(replication_factor))
+        .collect())
 }
 
 /// SplitMix64: spreads one seed over the few draws that a placement takes.
@@ -46,7 +48,9 @@ impl Sequence {
 
     /// A draw from `0..bound`, 0 for an empty range.
     fn below(&mut self, bound: usize) -> usize {
-        let bound = u64::try_from(bound).expect("usize is at most 64 bits").max(1);
+        let bound = u64::try_from(bound)
+            .expect("usize is at most 64 bits")
+            .max(1);
         usize::try_from(self.next() % bound).expect("below a usize")
     }
 
@@ -92,7 +96,9 @@ struct Rack {
 
 impl Rack {
     fn next(&mut self, round: usize) -> Option<NodeId> {
-        self.unfenced.next(round).or_else(|| self.fenced.next(round))
+        self.unfenced
+            .next(round)
+            .or_else(|| self.fenced.next(round))
     }
 }
 
@@ -112,7 +118,11 @@ impl Racks {
     fn new(image: &MetadataImage, mut sequence: Sequence) -> Racks {
         let mut by_name: BTreeMap<Option<&str>, Rack> = BTreeMap::new();
         let (mut brokers, mut unfenced_brokers) = (0, 0);
-        for broker in image.brokers().values().filter(|it| !it.in_controlled_shutdown) {
+        for broker in image
+            .brokers()
+            .values()
+            .filter(|it| !it.in_controlled_shutdown)
+        {
             let rack = by_name.entry(broker.rack.as_deref()).or_default();
             brokers += 1;
             if broker.fenced {
@@ -129,7 +139,15 @@ impl Racks {
         }
         let offset = sequence.below(racks.len());
         let rounds_until_shuffle = unfenced_brokers;
-        Racks { racks, brokers, unfenced_brokers, round: 0, rounds_until_shuffle, offset, sequence }
+        Racks {
+            racks,
+            brokers,
+            unfenced_brokers,
+            round: 0,
+            rounds_until_shuffle,
+            offset,
+            sequence,
+        }
     }
 
     fn place(&mut self, replication_factor: usize) -> Vec<NodeId> {

@@ -39,6 +39,13 @@ fn allocate(
         return Err(ApiError::new(ErrorCode::UnknownServerError, message));
     };
     let next_producer_id = if mutant!(M_07) { first } else { next };
-    out.push(Output::Records(vec![Record::ProducerIds { broker, broker_epoch, next_producer_id }]));
-    Ok(ProducerIdsBlock { first, length: PRODUCER_ID_BLOCK_SIZE })
+    out.push(Output::Records(vec![Record::ProducerIds {
+        broker,
+        broker_epoch,
+        next_producer_id,
+    }]));
+    Ok(ProducerIdsBlock {
+        first,
+        length: PRODUCER_ID_BLOCK_SIZE,
+    })
 }

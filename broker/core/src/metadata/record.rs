@@ -4,29 +4,58 @@
 
 use std::collections::BTreeMap;
 
-use broker_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch, TopicIdPartition, Uuid};
+use broker_protocol::ids::{
+    BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch, TopicIdPartition, Uuid,
+};
 
 /// One record of `__cluster_metadata`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Record {
     RegisterBroker(RegisterBrokerRecord),
-    UnregisterBroker { broker: NodeId, epoch: BrokerEpoch },
-    FenceBroker { broker: NodeId, epoch: BrokerEpoch },
-    UnfenceBroker { broker: NodeId, epoch: BrokerEpoch },
+    UnregisterBroker {
+        broker: NodeId,
+        epoch: BrokerEpoch,
+    },
+    FenceBroker {
+        broker: NodeId,
+        epoch: BrokerEpoch,
+    },
+    UnfenceBroker {
+        broker: NodeId,
+        epoch: BrokerEpoch,
+    },
     BrokerRegistrationChange(BrokerRegistrationChangeRecord),
-    Topic { name: String, topic_id: Uuid },
+    Topic {
+        name: String,
+        topic_id: Uuid,
+    },
     Partition(PartitionRecord),
     PartitionChange(PartitionChangeRecord),
-    RemoveTopic { topic_id: Uuid },
+    RemoveTopic {
+        topic_id: Uuid,
+    },
     /// `value` is none to remove the configuration.
-    Config { resource: ConfigResource, name: String, value: Option<String> },
+    Config {
+        resource: ConfigResource,
+        name: String,
+        value: Option<String>,
+    },
     /// Level 0 removes the feature.
-    FeatureLevel { name: String, level: i16 },
+    FeatureLevel {
+        name: String,
+        level: i16,
+    },
     /// `next_producer_id` is the first id of the next block.
-    ProducerIds { broker: NodeId, broker_epoch: BrokerEpoch, next_producer_id: i64 },
+    ProducerIds {
+        broker: NodeId,
+        broker_epoch: BrokerEpoch,
+        next_producer_id: i64,
+    },
     RegisterController(RegisterControllerRecord),
     /// Empties all ELRs, or those of one topic: `min.insync.replicas` changed (KAFKA-16540).
-    ClearElr { topic_name: Option<String> },
+    ClearElr {
+        topic_name: Option<String>,
+    },
     NoOp,
 }
 
@@ -192,16 +221,25 @@ pub struct ConfigResource {
 
 impl ConfigResource {
     pub fn topic(name: impl Into<String>) -> ConfigResource {
-        ConfigResource { kind: ConfigResourceType::Topic, name: name.into() }
+        ConfigResource {
+            kind: ConfigResourceType::Topic,
+            name: name.into(),
+        }
     }
 
     pub fn broker(broker: NodeId) -> ConfigResource {
-        ConfigResource { kind: ConfigResourceType::Broker, name: broker.to_string() }
+        ConfigResource {
+            kind: ConfigResourceType::Broker,
+            name: broker.to_string(),
+        }
     }
 
     /// The dynamic defaults of all brokers.
     pub fn cluster() -> ConfigResource {
-        ConfigResource { kind: ConfigResourceType::Broker, name: String::new() }
+        ConfigResource {
+            kind: ConfigResourceType::Broker,
+            name: String::new(),
+        }
     }
 }
 

@@ -19,8 +19,13 @@ pub enum Output {
     Reply(Ticket, Reply),
     /// Feed [`Input::SessionsExpired`](super::Input) after this time unless armed again; replaces an
     /// earlier timer of the same broker.
-    ArmSession { broker: NodeId, after_ms: u64 },
-    DisarmSession { broker: NodeId },
+    ArmSession {
+        broker: NodeId,
+        after_ms: u64,
+    },
+    DisarmSession {
+        broker: NodeId,
+    },
 }
 
 /// An error code with its message for the client.
@@ -33,13 +38,19 @@ pub struct ApiError {
 
 impl ApiError {
     pub fn new(code: ErrorCode, message: impl Into<String>) -> ApiError {
-        ApiError { code, message: Some(message.into()) }
+        ApiError {
+            code,
+            message: Some(message.into()),
+        }
     }
 }
 
 impl From<ErrorCode> for ApiError {
     fn from(code: ErrorCode) -> ApiError {
-        ApiError { code, message: None }
+        ApiError {
+            code,
+            message: None,
+        }
     }
 }
 

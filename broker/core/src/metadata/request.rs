@@ -14,7 +14,9 @@ use crate::Ticket;
 pub enum Input {
     /// This node became the active controller and has applied everything before its epoch (META-2).
     /// `bootstrap` is written if the log holds no metadata yet, e.g. feature levels.
-    Activated { bootstrap: Vec<Record> },
+    Activated {
+        bootstrap: Vec<Record>,
+    },
     RegisterBroker(Ticket, BrokerRegistrationRequest),
     BrokerHeartbeat(Ticket, BrokerHeartbeatRequest),
     /// The session timers that ran out, all at once or one by one.

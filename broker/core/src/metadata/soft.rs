@@ -55,13 +55,22 @@ struct Session {
 
 impl Soft {
     pub fn new(config: ControllerConfig) -> Soft {
-        Soft { config, ..Soft::default() }
+        Soft {
+            config,
+            ..Soft::default()
+        }
     }
 
     /// Notes a heartbeat of an unfenced broker.
     pub(super) fn touch(&mut self, broker: NodeId, metadata_offset: Offset) {
         let controlled_shutdown_offset = self.controlled_shutdown_offset(broker);
-        self.replace_session(broker, Some(Session { metadata_offset, controlled_shutdown_offset }));
+        self.replace_session(
+            broker,
+            Some(Session {
+                metadata_offset,
+                controlled_shutdown_offset,
+            }),
+        );
     }
 
     /// Forgets a broker that is fenced or gone.
@@ -71,9 +80,18 @@ impl Soft {
 
     /// The offset is that of the first call; later ones do not move it.
     pub(super) fn begin_controlled_shutdown(&mut self, broker: NodeId, offset: Offset) {
-        let session = *self.sessions.get(&broker).expect("only an unfenced broker shuts down under control");
+        let session = *self
+            .sessions
+            .get(&broker)
+            .expect("only an unfenced broker shuts down under control");
         let controlled_shutdown_offset = session.controlled_shutdown_offset.or(Some(offset));
-        self.replace_session(broker, Some(Session { controlled_shutdown_offset, ..session }));
+        self.replace_session(
+            broker,
+            Some(Session {
+                controlled_shutdown_offset,
+                ..session
+            }),
+        );
     }
 
     pub(super) fn controlled_shutdown_offset(&self, broker: NodeId) -> Option<Offset> {
@@ -91,7 +109,8 @@ impl Soft {
             None => self.sessions.remove(&broker),
         };
         if let Some(previous) = previous {
-            self.active_offsets.remove(&(previous.metadata_offset, broker));
+            self.active_offsets
+                .remove(&(previous.metadata_offset, broker));
         }
         if let Some(next) = next
             && next.controlled_shutdown_offset.is_none()

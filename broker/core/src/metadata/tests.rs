@@ -8,7 +8,9 @@ mod random;
 mod replies;
 mod script;
 
-use broker_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch, TopicIdPartition, Uuid};
+use broker_protocol::ids::{
+    BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch, TopicIdPartition, Uuid,
+};
 
 use super::invariants::{Transition, Violation, check_image};
 use super::*;
@@ -25,13 +27,23 @@ pub(super) struct World {
 impl World {
     pub fn new(config: ControllerConfig) -> World {
         let soft = Soft::new(config.clone());
-        World { image: MetadataImage::default(), soft, log: Vec::new(), config }
+        World {
+            image: MetadataImage::default(),
+            soft,
+            log: Vec::new(),
+            config,
+        }
     }
 
     /// One controller, brokers 1 to `brokers`, all unfenced.
     pub fn with_brokers(brokers: i32, elr: bool, min_insync_replicas: i32) -> World {
-        let mut world = World::new(ControllerConfig { min_insync_replicas, ..ControllerConfig::default() });
-        world.feed(Input::Activated { bootstrap: bootstrap(elr) });
+        let mut world = World::new(ControllerConfig {
+            min_insync_replicas,
+            ..ControllerConfig::default()
+        });
+        world.feed(Input::Activated {
+            bootstrap: bootstrap(elr),
+        });
         for broker in 1..=brokers {
             let request = world.registration(broker, u64::from(broker.unsigned_abs()));
             world.feed(Input::RegisterBroker(Ticket(0), request));
@@ -65,7 +77,8 @@ impl World {
     }
 
     pub fn feed(&mut self, input: Input) -> Vec<Output> {
-        self.try_feed(input).unwrap_or_else(|violation| panic!("{violation}"))
+        self.try_feed(input)
+            .unwrap_or_else(|violation| panic!("{violation}"))
     }
 
     /// The only reply to `input`.
@@ -82,10 +95,13 @@ impl World {
         let mut replayed = MetadataImage::default();
         self.log.iter().for_each(|record| replayed.apply(record));
         assert_eq!(replayed, self.image, "replay and live state differ");
-        check_image(&self.image, self.config.min_insync_replicas).unwrap_or_else(|it| panic!("{it}"));
+        check_image(&self.image, self.config.min_insync_replicas)
+            .unwrap_or_else(|it| panic!("{it}"));
         self.image = replayed;
         self.soft = Soft::new(self.config.clone());
-        self.feed(Input::Activated { bootstrap: Vec::new() })
+        self.feed(Input::Activated {
+            bootstrap: Vec::new(),
+        })
     }
 
     pub fn registration(&self, broker: i32, incarnation: u64) -> BrokerRegistrationRequest {
@@ -108,7 +124,9 @@ impl World {
 
     fn all_features(&self) -> std::collections::BTreeMap<String, VersionRange> {
         let supported = self.config.supported_features.iter();
-        supported.map(|(name, &max)| (name.clone(), VersionRange { min: 0, max })).collect()
+        supported
+            .map(|(name, &max)| (name.clone(), VersionRange { min: 0, max }))
+            .collect()
     }
 
     /// A heartbeat of a broker that has applied everything and wants nothing special.
@@ -130,7 +148,9 @@ impl World {
     }
 
     pub fn broker_epoch(&self, broker: i32) -> BrokerEpoch {
-        self.image.broker(NodeId(broker)).map_or(BrokerEpoch(-1), |it| it.epoch)
+        self.image
+            .broker(NodeId(broker))
+            .map_or(BrokerEpoch(-1), |it| it.epoch)
     }
 
     /// A topic with one partition on these replicas.
@@ -138,14 +158,25 @@ impl World {
         let topic = CreatableTopic {
             num_partitions: -1,
             replication_factor: -1,
-            assignments: vec![PartitionAssignment { partition: 0, replicas: nodes(replicas) }],
+            assignments: vec![PartitionAssignment {
+                partition: 0,
+                replicas: nodes(replicas),
+            }],
             ..self.topic(name, 0, 0)
         };
         self.create(topic).unwrap_or_else(|error| panic!("{error}"));
-        TopicIdPartition { topic_id: self.image.topic_id(name).expect("just created"), partition: 0 }
+        TopicIdPartition {
+            topic_id: self.image.topic_id(name).expect("just created"),
+            partition: 0,
+        }
     }
 
-    pub fn topic(&self, name: &str, num_partitions: i32, replication_factor: i16) -> CreatableTopic {
+    pub fn topic(
+        &self,
+        name: &str,
+        num_partitions: i32,
+        replication_factor: i16,
+    ) -> CreatableTopic {
         CreatableTopic {
             name: name.to_owned(),
             topic_id: uuid(2, self.next_offset().unsigned_abs()),
@@ -157,15 +188,23 @@ impl World {
     }
 
     pub fn create(&mut self, topic: CreatableTopic) -> Result<CreatedTopic, ApiError> {
-        let request = CreateTopicsRequest { topics: vec![topic], validate_only: false, random: 0 };
+        let request = CreateTopicsRequest {
+            topics: vec![topic],
+            validate_only: false,
+            random: 0,
+        };
         match self.ask(Input::CreateTopics(Ticket(0), request)) {
-            Reply::CreateTopics(mut results) => results.pop().expect("one topic, one result").result,
+            Reply::CreateTopics(mut results) => {
+                results.pop().expect("one topic, one result").result
+            }
             other => panic!("{other:?}"),
         }
     }
 
     pub fn partition(&self, id: TopicIdPartition) -> &PartitionRegistration {
-        self.image.partition(id).unwrap_or_else(|| panic!("no partition {id}"))
+        self.image
+            .partition(id)
+            .unwrap_or_else(|| panic!("no partition {id}"))
     }
 
     /// What the leader of `id` would ask to get this ISR.
@@ -176,12 +215,19 @@ impl World {
             partition: id.partition,
             leader_epoch: partition.leader_epoch,
             partition_epoch: partition.partition_epoch,
-            new_isr: isr.iter().map(|&member| (NodeId(member), self.broker_epoch(member))).collect(),
+            new_isr: isr
+                .iter()
+                .map(|&member| (NodeId(member), self.broker_epoch(member)))
+                .collect(),
             leader_recovery_state: LeaderRecoveryState::Recovered,
         }
     }
 
-    pub fn alter(&mut self, broker: i32, change: AlterPartition) -> Result<AlteredPartition, ErrorCode> {
+    pub fn alter(
+        &mut self,
+        broker: i32,
+        change: AlterPartition,
+    ) -> Result<AlteredPartition, ErrorCode> {
         let input = self.alter_input(broker, change);
         match self.ask(input) {
             Reply::AlterPartition(Ok(mut results)) => results.pop().expect("one partition").result,
@@ -192,24 +238,39 @@ impl World {
 
     pub fn alter_input(&self, broker: i32, change: AlterPartition) -> Input {
         let broker_epoch = self.broker_epoch(broker);
-        let request =
-            AlterPartitionRequest { broker: NodeId(broker), broker_epoch, partitions: vec![change] };
+        let request = AlterPartitionRequest {
+            broker: NodeId(broker),
+            broker_epoch,
+            partitions: vec![change],
+        };
         Input::AlterPartition(Ticket(0), request)
     }
 
     pub fn set_config(&mut self, resource: ConfigResource, name: &str, value: &str) -> Input {
         let operation = ConfigOperationType::Set(Some(value.to_owned()));
-        let operations = vec![ConfigOperation { name: name.to_owned(), operation }];
+        let operations = vec![ConfigOperation {
+            name: name.to_owned(),
+            operation,
+        }];
         let resources = vec![(resource, operations)];
-        let request = IncrementalAlterConfigsRequest { resources, validate_only: false };
+        let request = IncrementalAlterConfigsRequest {
+            resources,
+            validate_only: false,
+        };
         Input::IncrementalAlterConfigs(Ticket(0), request)
     }
 }
 
 pub(super) fn bootstrap(elr: bool) -> Vec<Record> {
-    let mut records = vec![Record::FeatureLevel { name: "metadata.version".to_owned(), level: 27 }];
+    let mut records = vec![Record::FeatureLevel {
+        name: "metadata.version".to_owned(),
+        level: 27,
+    }];
     if elr {
-        records.push(Record::FeatureLevel { name: ELR_FEATURE.to_owned(), level: 1 });
+        records.push(Record::FeatureLevel {
+            name: ELR_FEATURE.to_owned(),
+            level: 1,
+        });
     }
     records
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use broker_protocol::ids::{NodeId, TopicIdPartition, Uuid};
 
-use super::create_topics::{check_batch_size, check_manual_replicas, new_partition, place_or_refuse};
+use super::create_topics::{
+    check_batch_size, check_manual_replicas, new_partition, place_or_refuse,
+};
 use super::error::ErrorCode;
 use super::image::{MetadataImage, TopicImage};
 use super::record::Record;
@@ -25,13 +27,20 @@ pub(super) fn delete_topics(
         let result = found.and_then(|id| {
             check_batch_size(removed.len() + 1)?;
             let first = removed.insert(id);
-            let twice = || ApiError::new(ErrorCode::InvalidRequest, "Duplicate topic in the request.");
+            let twice =
+                || ApiError::new(ErrorCode::InvalidRequest, "Duplicate topic in the request.");
             first.then_some(()).ok_or_else(twice)
         });
-        results.push(DeleteTopicResult { name, topic_id, result });
+        results.push(DeleteTopicResult {
+            name,
+            topic_id,
+            result,
+        });
     }
     if !removed.is_empty() {
-        let records = removed.into_iter().map(|topic_id| Record::RemoveTopic { topic_id });
+        let records = removed
+            .into_iter()
+            .map(|topic_id| Record::RemoveTopic { topic_id });
         out.push(Output::Records(records.collect()));
     }
     out.push(Output::Reply(ticket, Reply::DeleteTopics(results)));
@@ -50,7 +59,11 @@ fn find_topic(
         }
         TopicSelector::Id(id) => {
             let name = hard.topic_name(*id).map(str::to_owned);
-            let found = if name.is_some() { Ok(*id) } else { Err(ErrorCode::UnknownTopicId.into()) };
+            let found = if name.is_some() {
+                Ok(*id)
+            } else {
+                Err(ErrorCode::UnknownTopicId.into())
+            };
             (name, *id, found)
         }
     }
@@ -67,9 +80,17 @@ pub(super) fn create_partitions(
     let mut results = Vec::new();
     for (index, topic) in (0u64..).zip(request.topics) {
         let result = if names.insert(topic.name.clone()) {
-            add_partitions(hard, &topic, request.random.wrapping_add(index), &mut records)
+            add_partitions(
+                hard,
+                &topic,
+                request.random.wrapping_add(index),
+                &mut records,
+            )
         } else {
-            Err(ApiError::new(ErrorCode::InvalidRequest, "Duplicate topic name."))
+            Err(ApiError::new(
+                ErrorCode::InvalidRequest,
+                "Duplicate topic name.",
+            ))
         };
         results.push((topic.name, result));
     }
@@ -85,11 +106,19 @@ fn add_partitions(
     seed: u64,
     records: &mut Vec<Record>,
 ) -> Result<(), ApiError> {
-    let topic = hard.topic(&request.name).ok_or(ApiError::from(ErrorCode::UnknownTopicOrPartition))?;
+    let topic = hard
+        .topic(&request.name)
+        .ok_or(ApiError::from(ErrorCode::UnknownTopicOrPartition))?;
     let additional = additional_partitions(topic, request)?;
     check_batch_size(records.len().saturating_add(additional))?;
     let first = i32::try_from(topic.partitions.len()).expect("partitions are numbered by i32");
-    let replication_factor = topic.partitions.values().next().expect("a topic has partitions").replicas.len();
+    let replication_factor = topic
+        .partitions
+        .values()
+        .next()
+        .expect("a topic has partitions")
+        .replicas
+        .len();
     let lists = match &request.assignments {
         Some(lists) => {
             check_assignments(hard, lists, first, additional, replication_factor)?;
@@ -98,13 +127,19 @@ fn add_partitions(
         None => place_or_refuse(hard, additional, replication_factor, seed)?,
     };
     for (partition, replicas) in (first..).zip(&lists) {
-        let id = TopicIdPartition { topic_id: topic.id, partition };
+        let id = TopicIdPartition {
+            topic_id: topic.id,
+            partition,
+        };
         records.push(Record::Partition(new_partition(hard, id, replicas)));
     }
     Ok(())
 }
 
-fn additional_partitions(topic: &TopicImage, request: &CreatePartitionsTopic) -> Result<usize, ApiError> {
+fn additional_partitions(
+    topic: &TopicImage,
+    request: &CreatePartitionsTopic,
+) -> Result<usize, ApiError> {
     let current = topic.partitions.len();
     let wanted = usize::try_from(request.count).unwrap_or(0);
     if wanted == current {

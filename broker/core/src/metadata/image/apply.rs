@@ -4,7 +4,6 @@
 //! nodes diverge, so it is an assertion.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use broker_probe::mutant;
 use broker_protocol::ids::{BrokerEpoch, NodeId, PartitionEpoch, TopicIdPartition, Uuid};
@@ -15,7 +14,7 @@ use super::super::record::{
     RegisterBrokerRecord, RegisterControllerRecord,
 };
 use super::hash::{Kind, toggle};
-use super::{BrokerRegistration, MetadataImage, ProducerIds, TopicImage};
+use super::{BrokerRegistration, MetadataImage, ProducerIds, Shared, TopicImage};
 
 impl MetadataImage {
     /// Replays one record.
@@ -25,7 +24,9 @@ impl MetadataImage {
     pub fn apply(&mut self, record: &Record) {
         match record {
             Record::RegisterBroker(record) => self.apply_register_broker(record),
-            Record::UnregisterBroker { broker, epoch } => self.apply_unregister_broker(*broker, *epoch),
+            Record::UnregisterBroker { broker, epoch } => {
+                self.apply_unregister_broker(*broker, *epoch)
+            }
             Record::FenceBroker { broker, epoch } => self.apply_fencing(*broker, *epoch, true),
             Record::UnfenceBroker { broker, epoch } => self.apply_fencing(*broker, *epoch, false),
             Record::BrokerRegistrationChange(record) => self.apply_registration_change(record),
@@ -33,9 +34,17 @@ impl MetadataImage {
             Record::Partition(record) => self.apply_partition(record),
             Record::PartitionChange(record) => self.apply_partition_change(record),
             Record::RemoveTopic { topic_id } => self.apply_remove_topic(*topic_id),
-            Record::Config { resource, name, value } => self.apply_config(resource, name, value.as_deref()),
+            Record::Config {
+                resource,
+                name,
+                value,
+            } => self.apply_config(resource, name, value.as_deref()),
             Record::FeatureLevel { name, level } => self.apply_feature(name, *level),
-            Record::ProducerIds { broker, broker_epoch, next_producer_id } => {
+            Record::ProducerIds {
+                broker,
+                broker_epoch,
+                next_producer_id,
+            } => {
                 self.apply_producer_ids(*broker, *broker_epoch, *next_producer_id);
             }
             Record::RegisterController(record) => self.apply_register_controller(record),
@@ -54,21 +63,32 @@ impl MetadataImage {
 
     fn apply_unregister_broker(&mut self, broker: NodeId, epoch: BrokerEpoch) {
         let registration = self.brokers.remove(&broker);
-        let registration = registration.unwrap_or_else(|| panic!("broker {broker} is not registered"));
-        assert_eq!(registration.epoch, epoch, "unregistration of another incarnation of broker {broker}");
+        let registration =
+            registration.unwrap_or_else(|| panic!("broker {broker} is not registered"));
+        assert_eq!(
+            registration.epoch, epoch,
+            "unregistration of another incarnation of broker {broker}"
+        );
         toggle(&mut self.hash, Kind::Broker, &registration);
     }
 
     fn apply_fencing(&mut self, broker: NodeId, epoch: BrokerEpoch, fenced: bool) {
         let change = BrokerRegistrationChangeRecord::new(broker, epoch);
-        self.apply_registration_change(&BrokerRegistrationChangeRecord { fenced: Some(fenced), ..change });
+        self.apply_registration_change(&BrokerRegistrationChangeRecord {
+            fenced: Some(fenced),
+            ..change
+        });
     }
 
     fn apply_registration_change(&mut self, record: &BrokerRegistrationChangeRecord) {
         let broker = record.broker;
         let registration = self.brokers.get_mut(&broker);
-        let registration = registration.unwrap_or_else(|| panic!("broker {broker} is not registered"));
-        assert_eq!(registration.epoch, record.epoch, "change of another incarnation of broker {broker}");
+        let registration =
+            registration.unwrap_or_else(|| panic!("broker {broker} is not registered"));
+        assert_eq!(
+            registration.epoch, record.epoch,
+            "change of another incarnation of broker {broker}"
+        );
         toggle(&mut self.hash, Kind::Broker, &*registration);
         if let Some(fenced) = record.fenced {
             registration.fenced = fenced;
@@ -81,8 +101,12 @@ impl MetadataImage {
     }
 
     fn apply_topic(&mut self, name: &str, id: Uuid) {
-        let topic = TopicImage { name: name.to_owned(), id, partitions: BTreeMap::new() };
-        let previous = self.topics.insert(id, Arc::new(topic));
+        let topic = TopicImage {
+            name: name.to_owned(),
+            id,
+            partitions: BTreeMap::new(),
+        };
+        let previous = self.topics.insert(id, Shared::new(topic));
         assert!(previous.is_none(), "topic id {id} of {name} is taken");
         let previous = self.topic_ids.insert(name.to_owned(), id);
         assert!(previous.is_none(), "topic {name} exists");
@@ -91,31 +115,49 @@ impl MetadataImage {
     }
 
     fn apply_partition(&mut self, record: &PartitionRecord) {
-        let registration = Arc::new(PartitionRegistration::from_record(record));
+        let registration = Shared::new(PartitionRegistration::from_record(record));
         let previous = self.replace_partition(record.partition, Some(registration));
         assert!(previous.is_none(), "partition {} exists", record.partition);
     }
 
     fn apply_partition_change(&mut self, record: &PartitionChangeRecord) {
         let id = record.partition;
-        let current = self.partition(id).unwrap_or_else(|| panic!("partition {id} is not there"));
+        let current = self
+            .partition(id)
+            .unwrap_or_else(|| panic!("partition {id} is not there"));
         let next = current.merge(record);
-        self.replace_partition(id, Some(Arc::new(next)));
+        self.replace_partition(id, Some(Shared::new(next)));
     }
 
     fn apply_remove_topic(&mut self, id: Uuid) {
-        let topic = self.topics.get(&id).unwrap_or_else(|| panic!("topic {id} is not there"));
-        let topic = Arc::clone(topic);
+        let topic = self
+            .topics
+            .get(&id)
+            .unwrap_or_else(|| panic!("topic {id} is not there"));
+        let topic = topic.clone();
         for &partition in topic.partitions.keys() {
-            self.replace_partition(TopicIdPartition { topic_id: id, partition }, None);
+            self.replace_partition(
+                TopicIdPartition {
+                    topic_id: id,
+                    partition,
+                },
+                None,
+            );
         }
         self.topics.remove(&id);
         self.topic_ids.remove(&topic.name);
         self.index.remove_topic_name(&topic.name);
         toggle(&mut self.hash, Kind::Topic, (&topic.name, id));
-        let configs = self.configs.remove(&ConfigResource::topic(&topic.name)).unwrap_or_default();
+        let configs = self
+            .configs
+            .remove(&ConfigResource::topic(&topic.name))
+            .unwrap_or_default();
         for value in &configs {
-            toggle(&mut self.hash, Kind::Config, (ConfigResource::topic(&topic.name), value));
+            toggle(
+                &mut self.hash,
+                Kind::Config,
+                (ConfigResource::topic(&topic.name), value),
+            );
         }
     }
 
@@ -123,21 +165,23 @@ impl MetadataImage {
     fn replace_partition(
         &mut self,
         id: TopicIdPartition,
-        next: Option<Arc<PartitionRegistration>>,
-    ) -> Option<Arc<PartitionRegistration>> {
+        next: Option<Shared<PartitionRegistration>>,
+    ) -> Option<Shared<PartitionRegistration>> {
         let topic = self.topics.get_mut(&id.topic_id);
-        let topic = Arc::make_mut(topic.unwrap_or_else(|| panic!("topic of {id} is not there")));
+        let topic = topic
+            .unwrap_or_else(|| panic!("topic of {id} is not there"))
+            .make_mut();
         let previous = match &next {
-            Some(next) => topic.partitions.insert(id.partition, Arc::clone(next)),
+            Some(next) => topic.partitions.insert(id.partition, next.clone()),
             None => topic.partitions.remove(&id.partition),
         };
         if let Some(previous) = &previous {
             self.index.remove(id, previous);
-            toggle(&mut self.hash, Kind::Partition, (id, previous.as_ref()));
+            toggle(&mut self.hash, Kind::Partition, (id, &**previous));
         }
         if let Some(next) = &next {
             self.index.add(id, next);
-            toggle(&mut self.hash, Kind::Partition, (id, next.as_ref()));
+            toggle(&mut self.hash, Kind::Partition, (id, &**next));
         }
         previous
     }
@@ -172,7 +216,12 @@ impl MetadataImage {
         }
     }
 
-    fn apply_producer_ids(&mut self, broker: NodeId, broker_epoch: BrokerEpoch, next_producer_id: i64) {
+    fn apply_producer_ids(
+        &mut self,
+        broker: NodeId,
+        broker_epoch: BrokerEpoch,
+        next_producer_id: i64,
+    ) {
         let current = self.producer_ids;
         let grows = next_producer_id > current.next_producer_id;
         // KAFKA-20031: an equal one would give the same block to two brokers.
@@ -184,7 +233,11 @@ impl MetadataImage {
         if current != ProducerIds::default() {
             toggle(&mut self.hash, Kind::ProducerIds, current);
         }
-        self.producer_ids = ProducerIds { broker, broker_epoch, next_producer_id };
+        self.producer_ids = ProducerIds {
+            broker,
+            broker_epoch,
+            next_producer_id,
+        };
         if self.producer_ids != ProducerIds::default() {
             toggle(&mut self.hash, Kind::ProducerIds, self.producer_ids);
         }
@@ -199,22 +252,31 @@ impl MetadataImage {
 
     /// The partition epoch grows too, as with every change of a partition.
     fn apply_clear_elr(&mut self, topic_name: Option<&str>) {
-        let topics: Vec<Arc<TopicImage>> = match topic_name {
+        let topics: Vec<Shared<TopicImage>> = match topic_name {
             Some(name) => {
-                let id = self.topic_id(name).unwrap_or_else(|| panic!("topic {name} is not there"));
-                vec![Arc::clone(&self.topics[&id])]
+                let id = self
+                    .topic_id(name)
+                    .unwrap_or_else(|| panic!("topic {name} is not there"));
+                vec![self.topics[&id].clone()]
             }
             None => self.topics.values().cloned().collect(),
         };
         for topic in topics {
             for (&partition, registration) in &topic.partitions {
-                self.clear_elr(TopicIdPartition { topic_id: topic.id, partition }, registration);
+                self.clear_elr(
+                    TopicIdPartition {
+                        topic_id: topic.id,
+                        partition,
+                    },
+                    registration,
+                );
             }
         }
     }
 
     fn clear_elr(&mut self, id: TopicIdPartition, registration: &PartitionRegistration) {
-        let nothing = registration.eligible_leader_replicas.is_empty() && registration.last_known_elr.is_empty();
+        let nothing = registration.eligible_leader_replicas.is_empty()
+            && registration.last_known_elr.is_empty();
         // Without an ISR there is no leader that could commit under the new value: the ELR stays complete,
         // and is all there is to elect from.
         if nothing || registration.isr.is_empty() {
@@ -224,6 +286,6 @@ impl MetadataImage {
         next.eligible_leader_replicas.clear();
         next.last_known_elr.clear();
         next.partition_epoch = PartitionEpoch(registration.partition_epoch.0 + 1);
-        self.replace_partition(id, Some(Arc::new(next)));
+        self.replace_partition(id, Some(Shared::new(next)));
     }
 }

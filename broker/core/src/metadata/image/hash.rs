@@ -33,8 +33,12 @@ impl MetadataImage {
     /// The fingerprint computed from scratch: what the kept one must equal.
     pub fn recomputed_hash(&self) -> u64 {
         let mut hash = 0;
-        self.brokers.values().for_each(|broker| toggle(&mut hash, Kind::Broker, broker));
-        self.controllers.values().for_each(|controller| toggle(&mut hash, Kind::Controller, controller));
+        self.brokers
+            .values()
+            .for_each(|broker| toggle(&mut hash, Kind::Broker, broker));
+        self.controllers
+            .values()
+            .for_each(|controller| toggle(&mut hash, Kind::Controller, controller));
         for topic in self.topics() {
             toggle(&mut hash, Kind::Topic, (&topic.name, topic.id));
         }
@@ -42,9 +46,13 @@ impl MetadataImage {
             toggle(&mut hash, Kind::Partition, (partition, registration));
         }
         for (resource, values) in &self.configs {
-            values.iter().for_each(|value| toggle(&mut hash, Kind::Config, (resource, value)));
+            values
+                .iter()
+                .for_each(|value| toggle(&mut hash, Kind::Config, (resource, value)));
         }
-        self.features.iter().for_each(|feature| toggle(&mut hash, Kind::Feature, feature));
+        self.features
+            .iter()
+            .for_each(|feature| toggle(&mut hash, Kind::Feature, feature));
         if self.producer_ids != Default::default() {
             toggle(&mut hash, Kind::ProducerIds, self.producer_ids);
         }

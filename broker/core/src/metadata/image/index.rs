@@ -1,19 +1,19 @@
 //! Lookups derived from the partitions: who is where, what is leaderless, which names collide.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use broker_protocol::ids::{NodeId, TopicIdPartition};
 
 use super::super::partition::PartitionRegistration;
+use super::Shared;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Index {
     pub replicas: ByBroker,
     pub isr: ByBroker,
     pub elr: ByBroker,
-    pub leaderless: Arc<BTreeSet<TopicIdPartition>>,
-    pub imbalanced: Arc<BTreeSet<TopicIdPartition>>,
+    pub leaderless: Shared<BTreeSet<TopicIdPartition>>,
+    pub imbalanced: Shared<BTreeSet<TopicIdPartition>>,
     pub partition_count: usize,
     leader_counts: BTreeMap<NodeId, usize>,
     /// Topics by their name with `.` as `_`, only those that have one of the two.
@@ -28,10 +28,10 @@ impl Index {
         self.elr.add(id, &partition.eligible_leader_replicas);
         match partition.leader {
             Some(leader) => *self.leader_counts.entry(leader).or_insert(0) += 1,
-            None => _ = Arc::make_mut(&mut self.leaderless).insert(id),
+            None => _ = self.leaderless.make_mut().insert(id),
         }
         if is_imbalanced(partition) {
-            Arc::make_mut(&mut self.imbalanced).insert(id);
+            self.imbalanced.make_mut().insert(id);
         }
     }
 
@@ -42,15 +42,18 @@ impl Index {
         self.elr.remove(id, &partition.eligible_leader_replicas);
         match partition.leader {
             Some(leader) => self.remove_leader(leader),
-            None => _ = Arc::make_mut(&mut self.leaderless).remove(&id),
+            None => _ = self.leaderless.make_mut().remove(&id),
         }
         if is_imbalanced(partition) {
-            Arc::make_mut(&mut self.imbalanced).remove(&id);
+            self.imbalanced.make_mut().remove(&id);
         }
     }
 
     fn remove_leader(&mut self, leader: NodeId) {
-        let count = self.leader_counts.get_mut(&leader).expect("counted when the leader was added");
+        let count = self
+            .leader_counts
+            .get_mut(&leader)
+            .expect("counted when the leader was added");
         *count -= 1;
         if *count == 0 {
             self.leader_counts.remove(&leader);
@@ -63,7 +66,10 @@ impl Index {
 
     pub fn add_topic_name(&mut self, name: &str) {
         if has_collision_characters(name) {
-            self.collisions.entry(unify(name)).or_default().insert(name.to_owned());
+            self.collisions
+                .entry(unify(name))
+                .or_default()
+                .insert(name.to_owned());
         }
     }
 
@@ -98,24 +104,34 @@ fn unify(name: &str) -> String {
 /// The partitions of each broker, in one role.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct ByBroker {
-    partitions: BTreeMap<NodeId, Arc<BTreeSet<TopicIdPartition>>>,
+    partitions: BTreeMap<NodeId, Shared<BTreeSet<TopicIdPartition>>>,
 }
 
 impl ByBroker {
     pub fn of(&self, broker: NodeId) -> impl Iterator<Item = TopicIdPartition> {
-        self.partitions.get(&broker).into_iter().flat_map(|set| set.iter().copied())
+        self.partitions
+            .get(&broker)
+            .into_iter()
+            .flat_map(|set| set.iter().copied())
     }
 
     fn add(&mut self, id: TopicIdPartition, brokers: &[NodeId]) {
         for &broker in brokers {
-            Arc::make_mut(self.partitions.entry(broker).or_default()).insert(id);
+            self.partitions
+                .entry(broker)
+                .or_default()
+                .make_mut()
+                .insert(id);
         }
     }
 
     fn remove(&mut self, id: TopicIdPartition, brokers: &[NodeId]) {
         for broker in brokers {
-            let set = self.partitions.get_mut(broker).expect("indexed when the partition was added");
-            Arc::make_mut(set).remove(&id);
+            let set = self
+                .partitions
+                .get_mut(broker)
+                .expect("indexed when the partition was added");
+            set.make_mut().remove(&id);
             if set.is_empty() {
                 self.partitions.remove(broker);
             }

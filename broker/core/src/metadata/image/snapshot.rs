@@ -9,10 +9,18 @@ impl MetadataImage {
     pub fn to_records(&self) -> Vec<Record> {
         let mut records = Vec::new();
         for (name, &level) in &self.features {
-            records.push(Record::FeatureLevel { name: name.clone(), level });
+            records.push(Record::FeatureLevel {
+                name: name.clone(),
+                level,
+            });
         }
         records.extend(self.brokers.values().map(register_broker));
-        records.extend(self.controllers.values().cloned().map(Record::RegisterController));
+        records.extend(
+            self.controllers
+                .values()
+                .cloned()
+                .map(Record::RegisterController),
+        );
         for topic in self.topics() {
             topic_records(topic, &mut records);
         }
@@ -23,9 +31,17 @@ impl MetadataImage {
                 value: Some(value.clone()),
             }));
         }
-        let ProducerIds { broker, broker_epoch, next_producer_id } = self.producer_ids;
+        let ProducerIds {
+            broker,
+            broker_epoch,
+            next_producer_id,
+        } = self.producer_ids;
         if next_producer_id > 0 {
-            records.push(Record::ProducerIds { broker, broker_epoch, next_producer_id });
+            records.push(Record::ProducerIds {
+                broker,
+                broker_epoch,
+                next_producer_id,
+            });
         }
         records
     }
@@ -46,9 +62,15 @@ fn register_broker(broker: &BrokerRegistration) -> Record {
 }
 
 fn topic_records(topic: &TopicImage, records: &mut Vec<Record>) {
-    records.push(Record::Topic { name: topic.name.clone(), topic_id: topic.id });
+    records.push(Record::Topic {
+        name: topic.name.clone(),
+        topic_id: topic.id,
+    });
     for (&partition, registration) in &topic.partitions {
-        let id = TopicIdPartition { topic_id: topic.id, partition };
+        let id = TopicIdPartition {
+            topic_id: topic.id,
+            partition,
+        };
         records.push(Record::Partition(registration.to_record(id)));
     }
 }

@@ -9,7 +9,9 @@ pub fn output(world: &World, output: &Output) -> Vec<String> {
             std::iter::once("append".to_owned()).chain(lines).collect()
         }
         Output::Reply(_, reply) => self::reply(reply),
-        Output::ArmSession { broker, after_ms } => vec![format!("arm session {broker} {after_ms} ms")],
+        Output::ArmSession { broker, after_ms } => {
+            vec![format!("arm session {broker} {after_ms} ms")]
+        }
         Output::DisarmSession { broker } => vec![format!("disarm session {broker}")],
     }
 }
@@ -20,33 +22,59 @@ fn record(world: &World, record: &Record) -> String {
             let state = if it.fenced { "fenced" } else { "unfenced" };
             format!("RegisterBroker {} epoch {} {state}", it.broker, it.epoch)
         }
-        Record::UnregisterBroker { broker, epoch } => format!("UnregisterBroker {broker} epoch {epoch}"),
+        Record::UnregisterBroker { broker, epoch } => {
+            format!("UnregisterBroker {broker} epoch {epoch}")
+        }
         Record::FenceBroker { broker, epoch } => format!("FenceBroker {broker} epoch {epoch}"),
         Record::UnfenceBroker { broker, epoch } => format!("UnfenceBroker {broker} epoch {epoch}"),
         Record::BrokerRegistrationChange(it) => registration_change(it),
         Record::Topic { name, .. } => format!("Topic {name}"),
         Record::Partition(it) => {
             let registration = PartitionRegistration::from_record(it);
-            format!("Partition {}: {}", name(world, it.partition), partition(&registration))
+            format!(
+                "Partition {}: {}",
+                name(world, it.partition),
+                partition(&registration)
+            )
         }
-        Record::PartitionChange(it) => format!("PartitionChange {}:{}", name(world, it.partition), change(it)),
+        Record::PartitionChange(it) => format!(
+            "PartitionChange {}:{}",
+            name(world, it.partition),
+            change(it)
+        ),
         Record::RemoveTopic { .. } => "RemoveTopic".to_owned(),
-        Record::Config { resource, name, value } => {
+        Record::Config {
+            resource,
+            name,
+            value,
+        } => {
             let value = value.as_deref().unwrap_or("(removed)");
-            format!("Config {:?} '{}': {name} = {value}", resource.kind, resource.name)
+            format!(
+                "Config {:?} '{}': {name} = {value}",
+                resource.kind, resource.name
+            )
         }
         Record::FeatureLevel { name, level } => format!("FeatureLevel {name} {level}"),
-        Record::ProducerIds { broker, next_producer_id, .. } => {
+        Record::ProducerIds {
+            broker,
+            next_producer_id,
+            ..
+        } => {
             format!("ProducerIds broker {broker} next {next_producer_id}")
         }
         Record::RegisterController(it) => format!("RegisterController {}", it.controller),
-        Record::ClearElr { topic_name } => format!("ClearElr {}", topic_name.as_deref().unwrap_or("(all)")),
+        Record::ClearElr { topic_name } => {
+            format!("ClearElr {}", topic_name.as_deref().unwrap_or("(all)"))
+        }
         Record::NoOp => "NoOp".to_owned(),
     }
 }
 
 fn registration_change(record: &BrokerRegistrationChangeRecord) -> String {
-    let mut line = format!("BrokerRegistrationChange {} epoch {}:", record.broker, record.epoch);
+    let mut line = format!(
+        "BrokerRegistrationChange {} epoch {}:",
+        record.broker, record.epoch
+    );
     match record.fenced {
         Some(true) => line.push_str(" fenced"),
         Some(false) => line.push_str(" unfenced"),
@@ -63,9 +91,11 @@ fn registration_change(record: &BrokerRegistrationChangeRecord) -> String {
 
 fn change(record: &PartitionChangeRecord) -> String {
     let mut line = String::new();
-    for (what, list) in
-        [("isr", &record.isr), ("elr", &record.eligible_leader_replicas), ("lastKnown", &record.last_known_elr)]
-    {
+    for (what, list) in [
+        ("isr", &record.isr),
+        ("elr", &record.eligible_leader_replicas),
+        ("lastKnown", &record.last_known_elr),
+    ] {
         if let Some(list) = list {
             line.push_str(&format!(" {what} {}", ids(list)));
         }
@@ -99,7 +129,10 @@ fn partition(partition: &PartitionRegistration) -> String {
         partition.partition_epoch
     );
     if !partition.eligible_leader_replicas.is_empty() {
-        line.push_str(&format!(" elr {}", ids(&partition.eligible_leader_replicas)));
+        line.push_str(&format!(
+            " elr {}",
+            ids(&partition.eligible_leader_replicas)
+        ));
     }
     if !partition.last_known_elr.is_empty() {
         line.push_str(&format!(" lastKnown {}", ids(&partition.last_known_elr)));
@@ -112,29 +145,40 @@ fn partition(partition: &PartitionRegistration) -> String {
 
 fn reply(reply: &Reply) -> Vec<String> {
     match reply {
-        Reply::RegisterBroker(result) => vec![outcome(result.as_ref().map(|epoch| format!("epoch {epoch}")))],
+        Reply::RegisterBroker(result) => vec![outcome(
+            result.as_ref().map(|epoch| format!("epoch {epoch}")),
+        )],
         Reply::BrokerHeartbeat(result) => vec![outcome(result.as_ref().map(heartbeat))],
         Reply::UnregisterBroker(result) | Reply::RegisterController(result) => {
             vec![outcome(result.as_ref().map(|()| "ok".to_owned()))]
         }
         Reply::CreateTopics(results) => results.iter().map(created).collect(),
-        Reply::DeleteTopics(results) => {
-            results.iter().map(|it| outcome(it.result.as_ref().map(|()| "deleted".to_owned()))).collect()
+        Reply::DeleteTopics(results) => results
+            .iter()
+            .map(|it| outcome(it.result.as_ref().map(|()| "deleted".to_owned())))
+            .collect(),
+        Reply::CreatePartitions(results) => {
+            results.iter().map(|(name, it)| named(name, it)).collect()
         }
-        Reply::CreatePartitions(results) => results.iter().map(|(name, it)| named(name, it)).collect(),
         Reply::AlterPartition(Err(error)) => vec![format!("reply {error}")],
         Reply::AlterPartition(Ok(results)) => results.iter().map(altered).collect(),
         Reply::AllocateProducerIds(result) => {
-            let block = |it: &ProducerIdsBlock| format!("producer ids from {} length {}", it.first, it.length);
+            let block = |it: &ProducerIdsBlock| {
+                format!("producer ids from {} length {}", it.first, it.length)
+            };
             vec![outcome(result.as_ref().map(block))]
         }
-        Reply::IncrementalAlterConfigs(results) => {
-            results.iter().map(|(resource, it)| named(&resource.name, it)).collect()
+        Reply::IncrementalAlterConfigs(results) => results
+            .iter()
+            .map(|(resource, it)| named(&resource.name, it))
+            .collect(),
+        Reply::UpdateFeatures(results) => {
+            results.iter().map(|(name, it)| named(name, it)).collect()
         }
-        Reply::UpdateFeatures(results) => results.iter().map(|(name, it)| named(name, it)).collect(),
-        Reply::ElectLeaders(results) => {
-            results.iter().map(|((topic, id), it)| named(&format!("{topic}-{id}"), it)).collect()
-        }
+        Reply::ElectLeaders(results) => results
+            .iter()
+            .map(|((topic, id), it)| named(&format!("{topic}-{id}"), it))
+            .collect(),
     }
 }
 
@@ -151,8 +195,16 @@ fn named(name: &str, result: &Result<(), ApiError>) -> String {
 
 fn heartbeat(reply: &BrokerHeartbeatReply) -> String {
     let mut words = Vec::new();
-    words.push(if reply.is_caught_up { "caught up" } else { "behind" });
-    words.push(if reply.is_fenced { "fenced" } else { "unfenced" });
+    words.push(if reply.is_caught_up {
+        "caught up"
+    } else {
+        "behind"
+    });
+    words.push(if reply.is_fenced {
+        "fenced"
+    } else {
+        "unfenced"
+    });
     if reply.in_controlled_shutdown {
         words.push("in controlled shutdown");
     }
@@ -164,7 +216,10 @@ fn heartbeat(reply: &BrokerHeartbeatReply) -> String {
 
 fn created(result: &CreateTopicResult) -> String {
     let text = |it: &CreatedTopic| {
-        format!("{}: {} partitions, {} replicas", result.name, it.num_partitions, it.replication_factor)
+        format!(
+            "{}: {} partitions, {} replicas",
+            result.name, it.num_partitions, it.replication_factor
+        )
     };
     outcome(result.result.as_ref().map(text))
 }
@@ -172,8 +227,17 @@ fn created(result: &CreateTopicResult) -> String {
 fn altered(result: &AlterPartitionResult) -> String {
     match &result.result {
         Ok(it) => {
-            let AlteredPartition { leader, leader_epoch, isr, partition_epoch, .. } = it;
-            format!("reply isr {} leader {leader} epochs {leader_epoch}/{partition_epoch}", ids(isr))
+            let AlteredPartition {
+                leader,
+                leader_epoch,
+                isr,
+                partition_epoch,
+                ..
+            } = it;
+            format!(
+                "reply isr {} leader {leader} epochs {leader_epoch}/{partition_epoch}",
+                ids(isr)
+            )
         }
         Err(code) => format!("reply {code:?}"),
     }
@@ -189,7 +253,9 @@ pub fn image(world: &World) -> Vec<String> {
         };
         format!("broker {} epoch {} {state}", it.id, it.epoch)
     });
-    let partitions =
-        world.image.partitions().map(|(id, it)| format!("{}: {}", name(world, id), partition(it)));
+    let partitions = world
+        .image
+        .partitions()
+        .map(|(id, it)| format!("{}: {}", name(world, id), partition(it)));
     brokers.chain(partitions).collect()
 }

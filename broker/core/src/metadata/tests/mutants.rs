@@ -37,7 +37,9 @@ fn each_bug_is_found() {
 }
 
 fn feed(world: &mut World, input: Input) -> Result<Vec<Output>, String> {
-    world.try_feed(input).map_err(|violation| violation.to_string())
+    world
+        .try_feed(input)
+        .map_err(|violation| violation.to_string())
 }
 
 fn expire(world: &mut World, brokers: &[i32]) -> Result<(), String> {
@@ -52,15 +54,29 @@ fn two_brokers_expire_together() -> Result<(), String> {
     let mut world = World::with_brokers(3, false, 1);
     let id = world.create_topic_on("t", &[1, 2, 3]);
     expire(&mut world, &[1, 2])?;
-    expect(world.partition(id).isr == nodes(&[3]), "both must be out of the ISR")
+    expect(
+        world.partition(id).isr == nodes(&[3]),
+        "both must be out of the ISR",
+    )
 }
 
 fn new_partition_with_a_fenced_replica() -> Result<(), String> {
     let mut world = World::with_brokers(2, false, 1);
     expire(&mut world, &[2])?;
-    let assignments = vec![PartitionAssignment { partition: 0, replicas: nodes(&[2, 1]) }];
-    let topic = CreatableTopic { assignments, replication_factor: -1, ..world.topic("t", -1, -1) };
-    let request = CreateTopicsRequest { topics: vec![topic], validate_only: false, random: 0 };
+    let assignments = vec![PartitionAssignment {
+        partition: 0,
+        replicas: nodes(&[2, 1]),
+    }];
+    let topic = CreatableTopic {
+        assignments,
+        replication_factor: -1,
+        ..world.topic("t", -1, -1)
+    };
+    let request = CreateTopicsRequest {
+        topics: vec![topic],
+        validate_only: false,
+        random: 0,
+    };
     feed(&mut world, Input::CreateTopics(Ticket(0), request)).map(|_| ())
 }
 
@@ -68,9 +84,15 @@ fn producer_ids_are_given_once() -> Result<(), String> {
     let mut world = World::with_brokers(2, false, 1);
     for broker in [1, 2] {
         let epoch = world.broker_epoch(broker);
-        feed(&mut world, Input::AllocateProducerIds(Ticket(0), NodeId(broker), epoch))?;
+        feed(
+            &mut world,
+            Input::AllocateProducerIds(Ticket(0), NodeId(broker), epoch),
+        )?;
     }
-    expect(world.image.producer_ids().next_producer_id == 2000, "two blocks must be given out")
+    expect(
+        world.image.producer_ids().next_producer_id == 2000,
+        "two blocks must be given out",
+    )
 }
 
 fn fenced_replica_stays_out_of_the_isr() -> Result<(), String> {
@@ -79,7 +101,10 @@ fn fenced_replica_stays_out_of_the_isr() -> Result<(), String> {
     expire(&mut world, &[2])?;
     let input = world.alter_input(1, world.alteration(id, &[1, 2]));
     feed(&mut world, input)?;
-    expect(world.partition(id).isr == nodes(&[1]), "the fenced replica must stay out")
+    expect(
+        world.partition(id).isr == nodes(&[1]),
+        "the fenced replica must stay out",
+    )
 }
 
 /// ISR empty, ELR [2, 1] in the order of leaving.
@@ -100,9 +125,15 @@ fn unclean_restart_ends_eligibility() -> Result<(), String> {
     let (mut world, id) = all_replicas_away(2)?;
     restart_uncleanly(&mut world, 1)?;
     world.beat(1);
-    expect(world.partition(id).leader.is_none(), "a replica that lost its page cache must not lead")?;
+    expect(
+        world.partition(id).leader.is_none(),
+        "a replica that lost its page cache must not lead",
+    )?;
     world.beat(2);
-    expect(world.partition(id).leader == Some(NodeId(2)), "the eligible replica must lead")
+    expect(
+        world.partition(id).leader == Some(NodeId(2)),
+        "the eligible replica must lead",
+    )
 }
 
 fn last_member_leaves_the_isr() -> Result<(), String> {
@@ -113,21 +144,36 @@ fn last_member_leaves_the_isr() -> Result<(), String> {
 fn fenced_last_known_leader_is_not_elected() -> Result<(), String> {
     let (mut world, id) = all_replicas_away(1)?;
     restart_uncleanly(&mut world, 1)?;
-    expect(world.partition(id).leader.is_none(), "a fenced broker must not lead")?;
+    expect(
+        world.partition(id).leader.is_none(),
+        "a fenced broker must not lead",
+    )?;
     world.beat(1);
     let partition = world.partition(id);
-    expect(partition.leader == Some(NodeId(1)), "the last known leader must lead once it is back")?;
-    expect(partition.leader_recovery_state == LeaderRecoveryState::Recovering, "and must recover first")
+    expect(
+        partition.leader == Some(NodeId(1)),
+        "the last known leader must lead once it is back",
+    )?;
+    expect(
+        partition.leader_recovery_state == LeaderRecoveryState::Recovering,
+        "and must recover first",
+    )
 }
 
 fn changed_min_insync_replicas_clears_the_elr() -> Result<(), String> {
     let mut world = World::with_brokers(2, true, 2);
     let id = world.create_topic_on("t", &[1, 2]);
     expire(&mut world, &[2])?;
-    expect(world.partition(id).eligible_leader_replicas == nodes(&[2]), "2 must be eligible")?;
+    expect(
+        world.partition(id).eligible_leader_replicas == nodes(&[2]),
+        "2 must be eligible",
+    )?;
     let input = world.set_config(ConfigResource::topic("t"), MIN_INSYNC_REPLICAS, "1");
     feed(&mut world, input)?;
-    expect(world.partition(id).eligible_leader_replicas.is_empty(), "the ELR must be cleared")
+    expect(
+        world.partition(id).eligible_leader_replicas.is_empty(),
+        "the ELR must be cleared",
+    )
 }
 
 fn retried_alter_partition_succeeds() -> Result<(), String> {
@@ -137,7 +183,10 @@ fn retried_alter_partition_succeeds() -> Result<(), String> {
     let first = world.alter(1, change.clone());
     let length = world.log.len();
     let second = world.alter(1, change);
-    expect(first.is_ok() && first == second, "the retry must get the first answer")?;
+    expect(
+        first.is_ok() && first == second,
+        "the retry must get the first answer",
+    )?;
     expect(world.log.len() == length, "the retry must change nothing")
 }
 
@@ -147,8 +196,13 @@ fn registration_is_enough_to_be_caught_up() -> Result<(), String> {
     feed(&mut world, Input::RegisterBroker(Ticket(0), request))?;
     let registered = world.next_offset() - 1;
     feed(&mut world, Input::NoOpTimer)?;
-    let heartbeat =
-        BrokerHeartbeatRequest { current_metadata_offset: registered, ..world.heartbeat(2) };
+    let heartbeat = BrokerHeartbeatRequest {
+        current_metadata_offset: registered,
+        ..world.heartbeat(2)
+    };
     feed(&mut world, Input::BrokerHeartbeat(Ticket(0), heartbeat))?;
-    expect(world.image.is_active(NodeId(2)), "an idle broker must be unfenced")
+    expect(
+        world.image.is_active(NodeId(2)),
+        "an idle broker must be unfenced",
+    )
 }

@@ -9,20 +9,66 @@ const BROKERS: i32 = 4;
 
 #[derive(Clone, Debug)]
 enum Action {
-    Register { broker: i32, same_incarnation: bool, clean: bool },
-    Heartbeat { broker: i32, lag: i64, want_fence: bool, want_shut_down: bool, directory_failed: bool },
-    StaleHeartbeat { broker: i32 },
-    Expire { mask: u8 },
-    Unregister { broker: i32 },
-    CreateTopic { name: u8, partitions: i32, replicas: i16, random: u64 },
-    AssignTopic { name: u8, replicas: Vec<i32> },
-    DeleteTopic { name: u8 },
-    CreatePartitions { name: u8, count: i32, random: u64 },
-    Alter { pick: usize, mask: u8, epochs: i32, by_leader: bool, recovering: bool },
-    ProducerIds { broker: i32 },
-    MinInsyncReplicas { name: u8, value: i32 },
-    UncleanElection { name: u8, enabled: bool },
-    Elect { unclean: bool },
+    Register {
+        broker: i32,
+        same_incarnation: bool,
+        clean: bool,
+    },
+    Heartbeat {
+        broker: i32,
+        lag: i64,
+        want_fence: bool,
+        want_shut_down: bool,
+        directory_failed: bool,
+    },
+    StaleHeartbeat {
+        broker: i32,
+    },
+    Expire {
+        mask: u8,
+    },
+    Unregister {
+        broker: i32,
+    },
+    CreateTopic {
+        name: u8,
+        partitions: i32,
+        replicas: i16,
+        random: u64,
+    },
+    AssignTopic {
+        name: u8,
+        replicas: Vec<i32>,
+    },
+    DeleteTopic {
+        name: u8,
+    },
+    CreatePartitions {
+        name: u8,
+        count: i32,
+        random: u64,
+    },
+    Alter {
+        pick: usize,
+        mask: u8,
+        epochs: i32,
+        by_leader: bool,
+        recovering: bool,
+    },
+    ProducerIds {
+        broker: i32,
+    },
+    MinInsyncReplicas {
+        name: u8,
+        value: i32,
+    },
+    UncleanElection {
+        name: u8,
+        enabled: bool,
+    },
+    Elect {
+        unclean: bool,
+    },
     Balance,
     FailOver,
 }
@@ -108,10 +154,18 @@ impl Random {
         let world = &mut self.world;
         Some(match action {
             Action::FailOver => return None,
-            Action::Register { broker, same_incarnation, clean } => {
-                self.register(broker, same_incarnation, clean)
-            }
-            Action::Heartbeat { broker, lag, want_fence, want_shut_down, directory_failed } => {
+            Action::Register {
+                broker,
+                same_incarnation,
+                clean,
+            } => self.register(broker, same_incarnation, clean),
+            Action::Heartbeat {
+                broker,
+                lag,
+                want_fence,
+                want_shut_down,
+                directory_failed,
+            } => {
                 let mut request = world.heartbeat(broker);
                 request.current_metadata_offset -= lag;
                 (request.want_fence, request.want_shut_down) = (want_fence, want_shut_down);
@@ -122,62 +176,142 @@ impl Random {
             }
             Action::StaleHeartbeat { broker } => {
                 let broker_epoch = BrokerEpoch(world.broker_epoch(broker).0 - 1);
-                Input::BrokerHeartbeat(ticket, BrokerHeartbeatRequest { broker_epoch, ..world.heartbeat(broker) })
+                Input::BrokerHeartbeat(
+                    ticket,
+                    BrokerHeartbeatRequest {
+                        broker_epoch,
+                        ..world.heartbeat(broker)
+                    },
+                )
             }
             Action::Expire { mask } => Input::SessionsExpired(nodes(&by_mask(mask))),
             Action::Unregister { broker } => Input::UnregisterBroker(ticket, NodeId(broker)),
-            Action::CreateTopic { name, partitions, replicas, random } => {
+            Action::CreateTopic {
+                name,
+                partitions,
+                replicas,
+                random,
+            } => {
                 let topics = vec![world.topic(&topic_name(name), partitions, replicas)];
-                Input::CreateTopics(ticket, CreateTopicsRequest { topics, validate_only: false, random })
+                Input::CreateTopics(
+                    ticket,
+                    CreateTopicsRequest {
+                        topics,
+                        validate_only: false,
+                        random,
+                    },
+                )
             }
             Action::AssignTopic { name, replicas } => {
-                let assignments = vec![PartitionAssignment { partition: 0, replicas: nodes(&replicas) }];
-                let topics = vec![CreatableTopic { assignments, ..world.topic(&topic_name(name), -1, -1) }];
-                Input::CreateTopics(ticket, CreateTopicsRequest { topics, validate_only: false, random: 0 })
+                let assignments = vec![PartitionAssignment {
+                    partition: 0,
+                    replicas: nodes(&replicas),
+                }];
+                let topics = vec![CreatableTopic {
+                    assignments,
+                    ..world.topic(&topic_name(name), -1, -1)
+                }];
+                Input::CreateTopics(
+                    ticket,
+                    CreateTopicsRequest {
+                        topics,
+                        validate_only: false,
+                        random: 0,
+                    },
+                )
             }
             Action::DeleteTopic { name } => {
                 Input::DeleteTopics(ticket, vec![TopicSelector::Name(topic_name(name))])
             }
-            Action::CreatePartitions { name, count, random } => {
-                let topics = vec![CreatePartitionsTopic { name: topic_name(name), count, assignments: None }];
-                Input::CreatePartitions(ticket, CreatePartitionsRequest { topics, validate_only: false, random })
+            Action::CreatePartitions {
+                name,
+                count,
+                random,
+            } => {
+                let topics = vec![CreatePartitionsTopic {
+                    name: topic_name(name),
+                    count,
+                    assignments: None,
+                }];
+                Input::CreatePartitions(
+                    ticket,
+                    CreatePartitionsRequest {
+                        topics,
+                        validate_only: false,
+                        random,
+                    },
+                )
             }
             Action::Alter { .. } => return self.alter(action),
             Action::ProducerIds { broker } => {
                 Input::AllocateProducerIds(ticket, NodeId(broker), world.broker_epoch(broker))
             }
             Action::MinInsyncReplicas { name, value } => {
-                let resource =
-                    if name == 4 { ConfigResource::cluster() } else { ConfigResource::topic(topic_name(name)) };
+                let resource = if name == 4 {
+                    ConfigResource::cluster()
+                } else {
+                    ConfigResource::topic(topic_name(name))
+                };
                 world.set_config(resource, MIN_INSYNC_REPLICAS, &value.to_string())
             }
             Action::UncleanElection { name, enabled } => {
                 let resource = ConfigResource::topic(topic_name(name));
-                world.set_config(resource, "unclean.leader.election.enable", &enabled.to_string())
+                world.set_config(
+                    resource,
+                    "unclean.leader.election.enable",
+                    &enabled.to_string(),
+                )
             }
             Action::Elect { unclean } => {
-                let kind = if unclean { ElectionType::Unclean } else { ElectionType::Preferred };
-                Input::ElectLeaders(ticket, ElectLeadersRequest { kind, partitions: None })
+                let kind = if unclean {
+                    ElectionType::Unclean
+                } else {
+                    ElectionType::Preferred
+                };
+                Input::ElectLeaders(
+                    ticket,
+                    ElectLeadersRequest {
+                        kind,
+                        partitions: None,
+                    },
+                )
             }
             Action::Balance => Input::LeaderBalanceTimer,
         })
     }
 
     fn alter(&mut self, action: Action) -> Option<Input> {
-        let Action::Alter { pick, mask, epochs, by_leader, recovering } = action else { return None };
+        let Action::Alter {
+            pick,
+            mask,
+            epochs,
+            by_leader,
+            recovering,
+        } = action
+        else {
+            return None;
+        };
         let count = self.world.image.partition_count();
-        let (id, partition) = self.world.image.partitions().nth(pick.checked_rem(count)?)?;
+        let (id, partition) = self
+            .world
+            .image
+            .partitions()
+            .nth(pick.checked_rem(count)?)?;
         let leader = partition.leader.map_or(1, |it| it.0);
         let mut change = self.world.alteration(id, &by_mask(mask | 1 << leader));
         change.partition_epoch.0 += epochs;
         if recovering {
             change.leader_recovery_state = LeaderRecoveryState::Recovering;
         }
-        Some(self.world.alter_input(if by_leader { leader } else { 1 }, change))
+        Some(
+            self.world
+                .alter_input(if by_leader { leader } else { 1 }, change),
+        )
     }
 
     fn bring_all_back(&mut self) {
-        self.world.feed(Input::SessionsExpired(nodes(&by_mask(u8::MAX))));
+        self.world
+            .feed(Input::SessionsExpired(nodes(&by_mask(u8::MAX))));
         for broker in broker() {
             let input = self.register(broker, false, true);
             self.world.feed(input);

@@ -8,6 +8,10 @@ use std::path::PathBuf;
 use super::*;
 
 #[test]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "recording anew is the developer's doing, outside of any simulation"
+)]
 fn recorded_scripts_hold() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testdata/metadata");
     let mut paths: Vec<PathBuf> = std::fs::read_dir(&folder)
@@ -29,7 +33,9 @@ fn recorded_scripts_hold() {
 
 /// The script with the output of each command as it is now.
 fn play(text: &str) -> String {
-    let mut script = Script { world: World::new(ControllerConfig::default()) };
+    let mut script = Script {
+        world: World::new(ControllerConfig::default()),
+    };
     let mut played = String::new();
     let mut in_output = false;
     for line in text.lines() {
@@ -64,9 +70,14 @@ struct Arguments<'a> {
 
 impl<'a> Arguments<'a> {
     fn parse(command: &'a str) -> Arguments<'a> {
-        let (options, words): (Vec<&str>, Vec<&str>) =
-            command.split_whitespace().skip(1).partition(|word| word.contains('='));
-        Arguments { words, options: options.iter().filter_map(|it| it.split_once('=')).collect() }
+        let (options, words): (Vec<&str>, Vec<&str>) = command
+            .split_whitespace()
+            .skip(1)
+            .partition(|word| word.contains('='));
+        Arguments {
+            words,
+            options: options.iter().filter_map(|it| it.split_once('=')).collect(),
+        }
     }
 
     fn has(&self, word: &str) -> bool {
@@ -75,16 +86,25 @@ impl<'a> Arguments<'a> {
 
     fn number<T: std::str::FromStr>(&self, key: &str) -> Option<T> {
         let text = self.options.get(key)?;
-        Some(text.parse().ok().unwrap_or_else(|| panic!("{key}={text} is no number")))
+        Some(
+            text.parse()
+                .ok()
+                .unwrap_or_else(|| panic!("{key}={text} is no number")),
+        )
     }
 
     fn broker(&self) -> i32 {
-        self.words[0].parse().unwrap_or_else(|_| panic!("{} is no broker", self.words[0]))
+        self.words[0]
+            .parse()
+            .unwrap_or_else(|_| panic!("{} is no broker", self.words[0]))
     }
 }
 
 fn id_list(text: &str) -> Vec<i32> {
-    text.split(',').filter(|it| !it.is_empty()).map(|it| it.parse().expect("a broker id")).collect()
+    text.split(',')
+        .filter(|it| !it.is_empty())
+        .map(|it| it.parse().expect("a broker id"))
+        .collect()
 }
 
 impl Script {
@@ -97,7 +117,9 @@ impl Script {
                     self.world.config.min_insync_replicas = min;
                     self.world.soft = Soft::new(self.world.config.clone());
                 }
-                self.world.feed(Input::Activated { bootstrap: bootstrap(arguments.has("elr")) })
+                self.world.feed(Input::Activated {
+                    bootstrap: bootstrap(arguments.has("elr")),
+                })
             }
             "fail-over" => self.world.fail_over(),
             "show" => return describe::image(&self.world),
@@ -106,7 +128,10 @@ impl Script {
                 self.world.feed(input)
             }
         };
-        outputs.iter().flat_map(|it| describe::output(&self.world, it)).collect()
+        outputs
+            .iter()
+            .flat_map(|it| describe::output(&self.world, it))
+            .collect()
     }
 
     fn input(&mut self, verb: &str, arguments: &Arguments<'_>) -> Input {
@@ -120,9 +145,10 @@ impl Script {
             }
             "unregister" => Input::UnregisterBroker(ticket, NodeId(arguments.broker())),
             "create-topic" => Input::CreateTopics(ticket, self.create_topic(arguments)),
-            "delete-topic" => {
-                Input::DeleteTopics(ticket, vec![TopicSelector::Name(arguments.words[0].to_owned())])
-            }
+            "delete-topic" => Input::DeleteTopics(
+                ticket,
+                vec![TopicSelector::Name(arguments.words[0].to_owned())],
+            ),
             "create-partitions" => Input::CreatePartitions(ticket, create_partitions(arguments)),
             "alter-partition" => self.alter_partition(arguments),
             "set" => {
@@ -146,7 +172,9 @@ impl Script {
 
     fn register(&self, arguments: &Arguments<'_>) -> BrokerRegistrationRequest {
         let broker = arguments.broker();
-        let incarnation = arguments.number("incarnation").unwrap_or(u64::from(broker.unsigned_abs()));
+        let incarnation = arguments
+            .number("incarnation")
+            .unwrap_or(u64::from(broker.unsigned_abs()));
         let mut request = self.world.registration(broker, incarnation);
         request.rack = arguments.options.get("rack").map(|&rack| rack.to_owned());
         if arguments.has("clean") {
@@ -164,7 +192,9 @@ impl Script {
             request.broker_epoch = BrokerEpoch(epoch);
         }
         if arguments.has("directory-failed") {
-            request.offline_log_directories.push(directory_of(arguments.broker()));
+            request
+                .offline_log_directories
+                .push(directory_of(arguments.broker()));
         }
         request.want_fence = arguments.has("want-fence");
         request.want_shut_down = arguments.has("want-shutdown");
@@ -178,12 +208,20 @@ impl Script {
         if let Some(lists) = arguments.options.get("assign") {
             let lists = (0..).zip(lists.split(';'));
             topic.assignments = lists
-                .map(|(partition, list)| PartitionAssignment { partition, replicas: nodes(&id_list(list)) })
+                .map(|(partition, list)| PartitionAssignment {
+                    partition,
+                    replicas: nodes(&id_list(list)),
+                })
                 .collect();
         }
         let reserved = ["partitions", "replicas", "assign", "random"];
-        let configs = arguments.options.iter().filter(|(name, _)| !reserved.contains(name));
-        topic.configs = configs.map(|(name, value)| (String::from(*name), Some(String::from(*value)))).collect();
+        let configs = arguments
+            .options
+            .iter()
+            .filter(|(name, _)| !reserved.contains(name));
+        topic.configs = configs
+            .map(|(name, value)| (String::from(*name), Some(String::from(*value))))
+            .collect();
         CreateTopicsRequest {
             topics: vec![topic],
             validate_only: arguments.has("validate-only"),
@@ -194,7 +232,10 @@ impl Script {
     fn alter_partition(&self, arguments: &Arguments<'_>) -> Input {
         let (topic, partition) = topic_partition(arguments.words[1]);
         let topic_id = self.world.image.topic_id(&topic).unwrap_or(Uuid::ZERO);
-        let id = TopicIdPartition { topic_id, partition };
+        let id = TopicIdPartition {
+            topic_id,
+            partition,
+        };
         let isr = id_list(arguments.options["isr"]);
         let mut change = match self.world.image.partition(id) {
             Some(_) => self.world.alteration(id, &isr),
@@ -227,7 +268,11 @@ fn create_partitions(arguments: &Arguments<'_>) -> CreatePartitionsRequest {
         count: arguments.number("count").expect("count=N"),
         assignments: lists.map(|it| it.split(';').map(|list| nodes(&id_list(list))).collect()),
     };
-    CreatePartitionsRequest { topics: vec![topic], validate_only: false, random: 0 }
+    CreatePartitionsRequest {
+        topics: vec![topic],
+        validate_only: false,
+        random: 0,
+    }
 }
 
 fn elect(arguments: &Arguments<'_>) -> ElectLeadersRequest {
@@ -242,5 +287,8 @@ fn elect(arguments: &Arguments<'_>) -> ElectLeadersRequest {
 
 fn topic_partition(text: &str) -> (String, i32) {
     let (topic, partition) = text.rsplit_once('-').expect("topic-partition");
-    (topic.to_owned(), partition.parse().expect("a partition number"))
+    (
+        topic.to_owned(),
+        partition.parse().expect("a partition number"),
+    )
 }
