@@ -1,1 +1,8 @@
+//! Scripts (`testdata/replica/*.txt`) and a random driver over three replicas and a small controller.
 
+mod controller;
+mod network;
+mod node;
+mod random;
+mod script;
+mod world;
