@@ -59,6 +59,10 @@ impl<'a> PartitionChangeBuilder<'a> {
     /// None if nothing changes.
     pub fn build(mut self) -> Option<PartitionChangeRecord> {
         let mut record = PartitionChangeRecord::new(self.id);
+        if self.target_isr.is_empty() && mutant!(R_20c) {
+            // The last member would lead again, whatever it lost meanwhile.
+            self.target_isr.clone_from(&self.current.isr);
+        }
         self.populate_elr();
         self.elect(&mut record);
         self.set_elr(&mut record);
@@ -183,7 +187,7 @@ impl<'a> PartitionChangeBuilder<'a> {
 
     /// Without ELR the last member stays, because only it has all the data.
     fn set_isr(&self, record: &mut PartitionChangeRecord) {
-        let may_set = !self.target_isr.is_empty() || (self.elr_enabled && !mutant!(R_20c));
+        let may_set = !self.target_isr.is_empty() || self.elr_enabled;
         if record.isr.is_none() && may_set && self.target_isr != self.current.isr {
             record.isr = Some(self.target_isr.clone());
         }
