@@ -102,6 +102,10 @@ impl SimDisk {
     }
 
     /// Writes the live files below a real directory, for other tools to read.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "leaves the simulation on purpose, after it"
+    )]
     pub fn dump_to(&self, directory: &Path) -> std::io::Result<()> {
         for (path, bytes) in self.snapshot() {
             let target = directory.join(path);

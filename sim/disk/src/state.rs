@@ -1,26 +1,24 @@
 //! The file system with its faults, behind one lock.
+//!
+//! Map: `call` a call and its errors · `faults` what is set and what it does; here the calls themselves.
+
+mod call;
+mod faults;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::task::Waker;
 use std::time::Duration;
 
 use broker_env::{DiskError, DiskErrorKind, OpenMode};
 use rand_chacha::ChaCha8Rng;
 
+pub use call::Call;
+use faults::{Active, as_strikes};
+
 use crate::disk::DiskOptions;
-use crate::fault::{DiskFault, Strikes, matches};
 use crate::file::SyncTicket;
 use crate::tree::{FileInode, InodeId, Tree, TreeError};
-use crate::units::{below, between, nanos};
-use crate::{SECTOR, fault};
-
-/// A fault that is set.
-struct Active {
-    fault: DiskFault,
-    /// Strikes left; none is no limit.
-    left: Option<u32>,
-}
+use crate::units::{between, nanos};
 
 /// What a sync was promised when it was called.
 pub enum SyncScope {
@@ -41,51 +39,6 @@ pub struct State {
     pub stalled: Vec<Waker>,
     faults: Vec<Active>,
     counts: BTreeMap<&'static str, u64>,
-}
-
-/// The call a failure belongs to.
-#[derive(Clone, Copy)]
-pub struct Call<'a> {
-    pub operation: &'static str,
-    pub path: &'a Path,
-    pub incarnation: u64,
-}
-
-impl Call<'_> {
-    pub fn error(&self, kind: DiskErrorKind, errno: i32, detail: &str) -> DiskError {
-        DiskError {
-            operation: self.operation,
-            path: self.path.to_owned(),
-            kind,
-            errno,
-            detail: detail.to_owned(),
-        }
-    }
-
-    fn input_output(&self, detail: &str) -> DiskError {
-        self.error(DiskErrorKind::Io, 5, detail)
-    }
-
-    pub fn tree(&self, error: TreeError) -> DiskError {
-        match error {
-            TreeError::NotFound => {
-                self.error(DiskErrorKind::NotFound, 2, "no such file or directory")
-            }
-            TreeError::AlreadyExists => self.error(DiskErrorKind::AlreadyExists, 17, "file exists"),
-            TreeError::NotADirectory => self.error(DiskErrorKind::Other, 20, "not a directory"),
-            TreeError::IsADirectory => self.error(DiskErrorKind::Other, 21, "is a directory"),
-            TreeError::NotEmpty => self.error(DiskErrorKind::Other, 39, "directory not empty"),
-            TreeError::Invalid => self.error(DiskErrorKind::Other, 22, "invalid path"),
-        }
-    }
-
-    fn dead(&self) -> DiskError {
-        self.error(
-            DiskErrorKind::Other,
-            116,
-            "the process that mounted this disk is dead",
-        )
-    }
 }
 
 impl State {
@@ -220,9 +173,11 @@ impl State {
             && !drops
             && self.strikes(call.path, |fault| as_strikes(fault, "disk-lying-sync"));
         match *scope {
+            // Closed and removed since the sync was called: nothing is left to lose.
+            SyncScope::File(inode, _) if self.tree.file(inode).is_none() => {}
             SyncScope::File(inode, _) if drops => self.drop_cache(inode),
             SyncScope::File(inode, ticket) if fails || lies => {
-                self.file(inode).data.abandon_sync(ticket)
+                self.file(inode).data.abandon_sync(ticket);
             }
             SyncScope::File(inode, ticket) => self.file(inode).data.complete_sync(ticket),
             SyncScope::Directory(..) if fails || drops || lies => {}
@@ -235,57 +190,9 @@ impl State {
         }
     }
 
-    pub fn is_stalled(&self) -> bool {
-        self.faults
-            .iter()
-            .any(|active| active.fault == DiskFault::Stalled)
-    }
-
     /// The time a call takes on top of none, which blocks the caller's thread.
     pub fn operation_latency(&self) -> Duration {
         self.options.operation + self.slowness(|operation, _| operation)
-    }
-
-    pub fn inject(&mut self, fault: &DiskFault) {
-        match fault {
-            DiskFault::BitRot { files, bits } => self.rot(files, *bits),
-            DiskFault::Wiped => self.wipe(),
-            DiskFault::Stalled | DiskFault::Slow { .. } | DiskFault::Full { .. } => {
-                self.count(fault.kind())
-            }
-            _ => {}
-        }
-        if !fault.is_instant() {
-            let left = strikes_of(fault).and_then(|strikes| strikes.times);
-            self.faults.push(Active {
-                fault: fault.clone(),
-                left,
-            });
-        }
-    }
-
-    /// Whether the fault was set.
-    pub fn heal(&mut self, fault: &DiskFault) -> bool {
-        let position = self.faults.iter().position(|active| active.fault == *fault);
-        if let Some(position) = position {
-            self.faults.remove(position);
-        }
-        position.is_some()
-    }
-
-    pub fn heal_all(&mut self) {
-        self.faults.clear();
-    }
-
-    pub fn active(&self) -> Vec<DiskFault> {
-        self.faults
-            .iter()
-            .map(|active| active.fault.clone())
-            .collect()
-    }
-
-    pub fn counts(&self) -> BTreeMap<&'static str, u64> {
-        self.counts.clone()
     }
 
     /// Mounts, handles and locks of the process are gone.
@@ -299,15 +206,6 @@ impl State {
         self.tree
             .file_mut(inode)
             .expect("a living process's handle keeps its file")
-    }
-
-    /// The capacity, if limited.
-    pub fn capacity(&self) -> Option<u64> {
-        let limits = self.faults.iter().filter_map(|active| match active.fault {
-            DiskFault::Full { capacity } => Some(capacity),
-            _ => None,
-        });
-        limits.chain(self.options.capacity).min()
     }
 
     pub fn check_space(&mut self, call: Call, grown: u64) -> Result<(), DiskError> {
@@ -327,43 +225,6 @@ impl State {
         } else {
             Err(call.dead())
         }
-    }
-
-    fn write_faulty(
-        &mut self,
-        call: Call,
-        inode: InodeId,
-        bytes: &[u8],
-        offset: u64,
-    ) -> Result<(), DiskError> {
-        if self.strikes(call.path, |fault| as_strikes(fault, "disk-write-error")) {
-            let kept = self.part_of(bytes.len());
-            self.write_plain(inode, &bytes[..kept], offset);
-            return Err(call.input_output("device error"));
-        }
-        if self.strikes(call.path, |fault| as_strikes(fault, "disk-lost-write")) {
-            self.grow_to(inode, offset + size(bytes));
-            return Ok(());
-        }
-        if self.strikes(call.path, |fault| {
-            as_strikes(fault, "disk-misdirected-write")
-        }) {
-            self.misdirect(inode, bytes, offset);
-            return Ok(());
-        }
-        let grown = (offset + size(bytes)).saturating_sub(self.file(inode).data.length());
-        if let Err(error) = self.check_space(call, grown) {
-            let free = self
-                .capacity()
-                .unwrap_or(u64::MAX)
-                .saturating_sub(self.tree.used);
-            let fits = (self.file(inode).data.length() + free).saturating_sub(offset);
-            let kept = usize::try_from(fits).unwrap_or(usize::MAX).min(bytes.len());
-            self.write_plain(inode, &bytes[..kept], offset);
-            return Err(error);
-        }
-        self.write_plain(inode, bytes, offset);
-        Ok(())
     }
 
     fn write_plain(&mut self, inode: InodeId, bytes: &[u8], offset: u64) {
@@ -394,130 +255,13 @@ impl State {
         }
     }
 
-    /// The bytes land at another sector of the file, as far as it reaches; their own place keeps the old.
-    fn misdirect(&mut self, inode: InodeId, bytes: &[u8], offset: u64) {
-        self.grow_to(inode, offset + size(bytes));
-        let length = self.file(inode).data.length();
-        let target = below(&mut self.rng, length.div_ceil(SECTOR).max(1)) * SECTOR;
-        let fits = usize::try_from(length - target)
-            .unwrap_or(usize::MAX)
-            .min(bytes.len());
-        self.write_plain(inode, &bytes[..fits], target);
-    }
-
-    fn drop_cache(&mut self, inode: InodeId) {
-        let mut rng = self.rng.clone();
-        let file = self.file(inode);
-        let before = file.data.length();
-        crate::power::settle(&mut file.data, crate::power::Fate::AllOld, &mut rng);
-        let (linked, after) = (file.linked, file.data.length());
-        self.account(linked, before, after);
-    }
-
-    fn rot(&mut self, files: &str, bits: u32) {
-        let candidates: Vec<(PathBuf, InodeId)> = self.tree.walk();
-        let candidates: Vec<InodeId> = candidates
-            .into_iter()
-            .filter(|(path, inode)| fault::matches(files, path) && self.durable_bytes(*inode) > 0)
-            .map(|(_, inode)| inode)
-            .collect();
-        if candidates.is_empty() {
-            return;
-        }
-        for _ in 0..bits {
-            let choice = below(
-                &mut self.rng,
-                u64::try_from(candidates.len()).expect("fits"),
-            );
-            let inode = candidates[usize::try_from(choice).expect("fits")];
-            let durable = self.durable_bytes(inode);
-            let offset = below(&mut self.rng, durable);
-            let bit = below(&mut self.rng, 8);
-            let pages = &mut self.file(inode).data.pages;
-            let mut byte = [0];
-            pages.read(&mut byte, offset);
-            pages.write(&[byte[0] ^ (1 << bit)], offset);
-            self.count("disk-bit-rot");
-        }
-    }
-
-    fn durable_bytes(&self, inode: InodeId) -> u64 {
-        self.tree
-            .file(inode)
-            .map_or(0, |file| file.data.durable_length().min(file.data.length()))
-    }
-
-    fn wipe(&mut self) {
-        self.end_process();
-        self.tree = Tree::after(&self.tree);
-        self.count("disk-wiped");
-    }
-
     fn sync_latency(&mut self) -> Duration {
         let (low, high) = self.options.sync;
         let drawn = Duration::from_nanos(between(&mut self.rng, nanos(low), nanos(high)));
         drawn + self.slowness(|_, sync| sync)
     }
-
-    fn slowness(&self, pick: impl Fn(Duration, Duration) -> Duration) -> Duration {
-        let added = self.faults.iter().map(|active| match active.fault {
-            DiskFault::Slow { operation, sync } => pick(operation, sync),
-            _ => Duration::ZERO,
-        });
-        added.sum()
-    }
-
-    /// A random part, never all.
-    fn part_of(&mut self, length: usize) -> usize {
-        usize::try_from(below(&mut self.rng, u64::try_from(length).expect("fits"))).expect("fits")
-    }
-
-    fn strikes(&mut self, path: &Path, pick: impl Fn(&DiskFault) -> Option<&Strikes>) -> bool {
-        for position in 0..self.faults.len() {
-            let active = &mut self.faults[position];
-            let Some(strikes) = pick(&active.fault) else {
-                continue;
-            };
-            if active.left == Some(0)
-                || !matches(&strikes.files, path)
-                || !strikes.chance.strikes(&mut self.rng)
-            {
-                continue;
-            }
-            active.left = active.left.map(|left| left - 1);
-            let kind = active.fault.kind();
-            self.count(kind);
-            return true;
-        }
-        false
-    }
-
-    pub fn count(&mut self, kind: &'static str) {
-        *self.counts.entry(kind).or_insert(0) += 1;
-    }
 }
 
 fn size(bytes: &[u8]) -> u64 {
     u64::try_from(bytes.len()).expect("fits")
-}
-
-fn strikes_of(fault: &DiskFault) -> Option<&Strikes> {
-    match fault {
-        DiskFault::ReadError(strikes)
-        | DiskFault::WriteError(strikes)
-        | DiskFault::SyncError(strikes)
-        | DiskFault::SyncErrorDropsCache(strikes)
-        | DiskFault::LyingSync(strikes)
-        | DiskFault::LostWrite(strikes)
-        | DiskFault::MisdirectedWrite(strikes) => Some(strikes),
-        _ => None,
-    }
-}
-
-fn as_strikes<'a>(fault: &'a DiskFault, kind: &str) -> Option<&'a Strikes> {
-    if fault.kind() == kind {
-        strikes_of(fault)
-    } else {
-        None
-    }
 }

@@ -47,7 +47,7 @@ pub fn exponential(mean: u64, rng: &mut impl RngCore) -> u64 {
     let index = usize::try_from((bits >> 56).max(1)).expect("8 bits");
     let (above, below) = (u64::from(MINUS_LN[index - 1]), u64::from(MINUS_LN[index]));
     let fraction = (bits >> 40) & 0xffff;
-    let value = tail + above - ((above - below) * fraction >> 16);
+    let value = tail + above - (((above - below) * fraction) >> 16);
     u64::try_from((u128::from(mean) * u128::from(value)) >> 16).unwrap_or(u64::MAX)
 }
 

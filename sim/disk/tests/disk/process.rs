@@ -94,6 +94,22 @@ fn slow_calls_are_charged_to_the_node() {
 }
 
 #[test]
+fn a_sync_may_outlive_the_file_it_was_called_on() {
+    let disk = disk(1);
+    let mount = mount(&disk);
+    let file = open(&mount, "/log");
+    file.write_at(b"1", 0).unwrap();
+    let (sync, directory) = (file.sync_data(), mount.sync_directory(Path::new("/")));
+    mount.remove(Path::new("/log")).unwrap();
+    run(mount.sync_directory(Path::new("/"))).unwrap();
+    drop(file);
+    run(sync).unwrap();
+    run(directory).unwrap();
+    assert!(disk.files().is_empty());
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "reads the real files of a dump")]
 fn a_dump_is_the_live_tree() {
     let disk = disk(1);
     let mount = mount(&disk);

@@ -315,7 +315,9 @@ proptest! {
 
 fn apply(fault: &Fault, rules: &mut NetworkRules, up: &mut BTreeSet<String>) {
     match fault {
-        Fault::Network(fault) => drop(rules.inject(fault)),
+        Fault::Network(fault) => {
+            rules.inject(fault);
+        }
         Fault::HealAll => rules.heal_all(),
         Fault::Heal(healed) => {
             if let Fault::Network(fault) = &**healed {
@@ -325,7 +327,9 @@ fn apply(fault: &Fault, rules: &mut NetworkRules, up: &mut BTreeSet<String>) {
         Fault::Process {
             node,
             fault: ProcessFault::Start,
-        } => drop(up.insert(node.clone())),
+        } => {
+            up.insert(node.clone());
+        }
         Fault::Process { node, fault }
             if !matches!(fault, ProcessFault::Pause | ProcessFault::Resume) =>
         {
@@ -351,7 +355,7 @@ fn a_swizzle_releases_all_it_holds() {
         for (_, event) in events {
             match event {
                 Event::Apply(Fault::Network(NetworkFault::Hold { link })) => {
-                    drop(held.insert(link))
+                    held.insert(link);
                 }
                 Event::Apply(Fault::Heal(fault)) => {
                     let Fault::Network(NetworkFault::Hold { link }) = *fault else {
