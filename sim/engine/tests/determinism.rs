@@ -27,19 +27,17 @@ fn engines_on_two_threads_do_not_disturb_each_other() {
     assert_eq!(together.map(|thread| thread.join().expect("no panic")), alone);
 }
 
+const CHILD: &str = "SIM_ENGINE_TEST_CHILD";
+
 #[test]
-fn speed() {
-    let start = std::time::Instant::now();
-    let report = toy::run(Options::new(1), 5, 2_000);
-    let took = start.elapsed();
-    println!("{took:?} {} events, {} frames/s, sim {} ms", report.events, report.frames as f64 / took.as_secs_f64(), report.sim_ns / 1_000_000);
-    let start = std::time::Instant::now();
-    for _ in 0..1000 {
-        let mut engine = sim_engine::Engine::new(Options::new(1));
-        for name in ["node1", "node2", "node3", "client"] {
-            engine.add_host(name);
-        }
-        engine.run_until(1_000_000_000);
+fn another_process_gives_the_same_hash() {
+    if std::env::var_os(CHILD).is_some() {
+        println!("hash {:016x}", hash(7));
+        return;
     }
-    println!("start {:?}", start.elapsed() / 1000);
+    let this = std::env::current_exe().expect("a test has a file");
+    let arguments = ["--exact", "another_process_gives_the_same_hash", "--nocapture"];
+    let output = std::process::Command::new(this).args(arguments).env(CHILD, "1").output().expect("it runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains(&format!("hash {:016x}", hash(7))), "{text}");
 }

@@ -13,6 +13,7 @@ const BODY: usize = 100;
 const PORT: u16 = 9092;
 
 /// What a finished run gives.
+#[allow(dead_code, reason = "tests look at the hash, the benchmark at the rest")]
 pub struct Report {
     pub hash: u64,
     pub events: u64,
