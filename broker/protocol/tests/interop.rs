@@ -4,7 +4,7 @@
 use broker_protocol::api::Request;
 use broker_protocol::api_versions::{self, ListenerKind, MIN_PRODUCE_VERSION};
 use broker_protocol::codec::arbitrary::{Arbitrary, Generator};
-use broker_protocol::codec::{Decode, Encode, Reader, Writer};
+use broker_protocol::codec::{Decode, DecodeErrorKind, Encode, Reader, Writer};
 use broker_protocol::{ApiKey, ErrorCode};
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::protocol::{
@@ -104,6 +104,39 @@ where
     );
 }
 
+/// Where we refuse a null, they do too. Only at the highest version: they have nulls per field, not per
+/// version of a field.
+fn check_nulls<O, T>(version: i16, seed: u64)
+where
+    O: Encode + Decode + Arbitrary,
+    T: Decodable,
+{
+    const EMPTY_AND_NULL: [(&[u8], &[u8]); 3] =
+        [(&[1], &[0]), (&[0; 2], &[0xff; 2]), (&[0; 4], &[0xff; 4])];
+    let valid = ours_to_bytes(&O::arbitrary(&mut Generator::new(seed), version), version);
+    for (empty, null) in EMPTY_AND_NULL {
+        for at in 0..valid.len().saturating_sub(empty.len()) {
+            if valid[at..].starts_with(empty) {
+                let mut bytes = valid.to_vec();
+                bytes[at..at + null.len()].copy_from_slice(null);
+                check_null::<O, T>(bytes.into(), version);
+            }
+        }
+    }
+}
+
+fn check_null<O: Decode, T: Decodable>(bytes: Bytes, version: i16) {
+    let Err(error) = O::decode(&mut Reader::new(bytes.clone()), version) else {
+        return;
+    };
+    if error.kind() == DecodeErrorKind::UnexpectedNull {
+        assert!(
+            T::decode(&mut bytes.clone(), version).is_err(),
+            "they accept: {error} v{version}"
+        );
+    }
+}
+
 trait ArbitraryByte {
     fn arbitrary_byte(generator: &mut Generator) -> u8;
 }
@@ -181,6 +214,13 @@ macro_rules! interop {
                         check_value::<Ours, Theirs>(version, seed);
                         check_value::<OurResponse, TheirResponse>(version, seed);
                     }
+                }
+
+                #[test]
+                fn nulls_are_theirs(seed: u64) {
+                    let version = *advertised(ApiKey::$key).end();
+                    check_nulls::<Ours, Theirs>(version, seed);
+                    check_nulls::<OurResponse, TheirResponse>(version, seed);
                 }
 
                 #[test]

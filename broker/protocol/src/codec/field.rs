@@ -188,10 +188,13 @@ impl<T: NullableStruct> Nullable for T {
         version: i16,
         flexible: bool,
     ) -> Result<Option<Self>, DecodeError> {
-        if reader.i8()? < 0 {
-            Ok(None)
-        } else {
-            T::read(reader, version, flexible).map(Some)
+        match reader.i8()? {
+            -1 => Ok(None),
+            1 => T::read(reader, version, flexible).map(Some),
+            // Kafka takes 0 for a value, other implementations for null; nobody writes it.
+            _ => Err(reader.error(DecodeErrorKind::InvalidValue(
+                "a nullable structure starts with -1 or 1",
+            ))),
         }
     }
 }
