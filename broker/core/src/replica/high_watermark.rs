@@ -44,9 +44,8 @@ impl Replica {
     fn replicated_end(&self, leader: &Leader, own_end: Offset) -> Option<Offset> {
         let mut end = own_end;
         for (&id, follower) in &leader.followers {
-            if leader.in_maximal_isr(id) {
-                end = end.min(follower.log_end?);
-            } else if follower.caught_up && self.is_eligible(id, follower) {
+            let joining = follower.caught_up && self.is_eligible(id, follower);
+            if leader.in_maximal_isr(id) || joining {
                 end = end.min(follower.log_end?);
             }
         }

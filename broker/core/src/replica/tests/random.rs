@@ -295,15 +295,11 @@ impl Run {
     }
 }
 
-type Outcome = Result<World, (Violation, World)>;
-
-fn run(seed: u64) -> Outcome {
+fn run(seed: u64) -> Result<World, Violation> {
     let mut run = Run::new(seed);
-    let result = run.chaos(600).and_then(|()| run.quiet());
-    match result {
-        Ok(()) => Ok(run.world),
-        Err(violation) => Err((violation, run.world)),
-    }
+    run.chaos(600)?;
+    run.quiet()?;
+    Ok(run.world)
 }
 
 const SEEDS: u64 = 1500;
@@ -318,7 +314,7 @@ fn random_schedules_hold() {
                 acked += world.truth.acked.len();
                 elections += world.truth.leader_epoch.0;
             }
-            Err((violation, _)) => panic!("seed {seed}: {violation}"),
+            Err(violation) => panic!("seed {seed}: {violation}"),
         }
     }
     let probes = broker_probe::take_counts();
@@ -348,8 +344,7 @@ fn mutants_are_found() {
         "R_01", "R_02", "R_04", "R_05", "R_07", "R_10", "R_11", "R_20",
     ] {
         broker_probe::set_mutant(Some(mutant));
-        let found =
-            (0..SEEDS).find_map(|seed| run(seed).err().map(|(violation, _)| (seed, violation)));
+        let found = (0..SEEDS).find_map(|seed| run(seed).err().map(|violation| (seed, violation)));
         broker_probe::set_mutant(None);
         println!("{mutant}: {found:?}");
         assert!(found.is_some(), "{mutant} is not found in {SEEDS} seeds");
