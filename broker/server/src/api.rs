@@ -1,3 +1,287 @@
-//! One handler per API: wire to core and back.
+//! One handler per API: wire to core and back. No protocol decisions here.
+//!
+//! [`Api`] is what the handlers of a node share; [`BrokerService`] and [`ControllerService`] dispatch the
+//! requests of the two kinds of listeners. Admin requests that change metadata are forwarded from a broker
+//! listener to the active controller in an Envelope (KIP-590).
 
+mod admin;
+mod api_versions;
+mod cluster;
+mod describe_configs;
+mod fetch;
+mod find_coordinator;
+mod forward;
+mod inter_broker;
+mod list_offsets;
+mod metadata;
+mod offset_for_leader_epoch;
+mod produce;
+mod quorum;
 pub mod raft_wire;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use broker_env::{BoxFuture, Env};
+use broker_protocol::api as wire;
+use broker_protocol::api_versions::{ListenerKind, is_accepted};
+use broker_protocol::frame::{decode_request, encode_response};
+use broker_protocol::header::{HeaderPeek, peek};
+use broker_protocol::{ApiKey, Request};
+use bytes::Bytes;
+
+use crate::config::BrokerConfig;
+use crate::connection::{Answer, Service};
+use crate::metadata_cache::MetadataCache;
+use crate::quorum::QuorumHandle;
+use crate::replica_manager::ReplicaManager;
+pub use forward::Forwarder;
+
+/// What the handlers of a node share.
+pub struct Api {
+    pub env: Env,
+    pub config: Arc<BrokerConfig>,
+    pub cluster_id: String,
+    pub metadata: Arc<MetadataCache>,
+    pub quorum: QuorumHandle,
+    pub forwarder: Forwarder,
+    /// Present on brokers.
+    pub replicas: Option<Arc<ReplicaManager>>,
+}
+
+/// What a broker listener handles, beside what it forwards.
+const BROKER_APIS: &[ApiKey] = &[
+    ApiKey::Produce,
+    ApiKey::Fetch,
+    ApiKey::ListOffsets,
+    ApiKey::Metadata,
+    ApiKey::FindCoordinator,
+    ApiKey::ApiVersions,
+    ApiKey::OffsetForLeaderEpoch,
+    ApiKey::DescribeConfigs,
+    ApiKey::DescribeCluster,
+    ApiKey::DescribeTopicPartitions,
+    ApiKey::CreateTopics,
+    ApiKey::DeleteTopics,
+    ApiKey::CreatePartitions,
+    ApiKey::IncrementalAlterConfigs,
+    ApiKey::UnregisterBroker,
+    ApiKey::DescribeQuorum,
+];
+
+/// What a controller listener handles.
+const CONTROLLER_APIS: &[ApiKey] = &[
+    ApiKey::Fetch,
+    ApiKey::ApiVersions,
+    ApiKey::CreateTopics,
+    ApiKey::DeleteTopics,
+    ApiKey::CreatePartitions,
+    ApiKey::IncrementalAlterConfigs,
+    ApiKey::Vote,
+    ApiKey::BeginQuorumEpoch,
+    ApiKey::EndQuorumEpoch,
+    ApiKey::DescribeQuorum,
+    ApiKey::AlterPartition,
+    ApiKey::Envelope,
+    ApiKey::FetchSnapshot,
+    ApiKey::DescribeCluster,
+    ApiKey::BrokerRegistration,
+    ApiKey::BrokerHeartbeat,
+    ApiKey::UnregisterBroker,
+    ApiKey::AllocateProducerIds,
+    ApiKey::ControllerRegistration,
+];
+
+fn handled(listener: ListenerKind) -> &'static [ApiKey] {
+    match listener {
+        ListenerKind::Broker => BROKER_APIS,
+        ListenerKind::Controller => CONTROLLER_APIS,
+    }
+}
+
+/// Serves `advertised.listeners`.
+pub struct BrokerService(pub Arc<Api>);
+
+/// Serves the listeners in `controller.listener.names`.
+pub struct ControllerService(pub Arc<Api>);
+
+impl Service for BrokerService {
+    fn handle(&self, frame: Bytes, peer: &str) -> BoxFuture<'static, Answer> {
+        let request = match admit(&self.0, ListenerKind::Broker, frame, peer) {
+            Ok(request) => request,
+            Err(answer) => return Box::pin(std::future::ready(answer)),
+        };
+        let api = self.0.clone();
+        match request.key {
+            ApiKey::Produce => Box::pin(produce::answer(api, request)),
+            ApiKey::Fetch => Box::pin(fetch::answer(api, request)),
+            ApiKey::ListOffsets => Box::pin(answer(request, move |request, version| async move {
+                list_offsets::handle(&api, request, version)
+            })),
+            ApiKey::Metadata => {
+                Box::pin(answer(request, move |request, version| metadata::handle(api, request, version)))
+            }
+            ApiKey::FindCoordinator => Box::pin(answer(request, |request, version| async move {
+                find_coordinator::handle(&request, version)
+            })),
+            ApiKey::OffsetForLeaderEpoch => Box::pin(answer(request, move |request, _| async move {
+                offset_for_leader_epoch::handle(&api, request)
+            })),
+            ApiKey::DescribeConfigs => Box::pin(answer(request, move |request, _| async move {
+                describe_configs::handle(&api, request)
+            })),
+            ApiKey::DescribeCluster => Box::pin(answer(request, move |request, _| async move {
+                cluster::handle(&api, ListenerKind::Broker, &request)
+            })),
+            ApiKey::DescribeTopicPartitions => Box::pin(answer(request, move |request, _| async move {
+                metadata::describe_topic_partitions(&api, &request)
+            })),
+            _ => Box::pin(async move { api.forwarder.forward(request).await }),
+        }
+    }
+}
+
+impl Service for ControllerService {
+    fn handle(&self, frame: Bytes, peer: &str) -> BoxFuture<'static, Answer> {
+        match admit(&self.0, ListenerKind::Controller, frame, peer) {
+            Ok(request) => controller_request(self.0.clone(), request),
+            Err(answer) => Box::pin(std::future::ready(answer)),
+        }
+    }
+}
+
+/// Also what an Envelope unpacks to.
+fn controller_request(api: Arc<Api>, request: RawRequest) -> BoxFuture<'static, Answer> {
+    match request.key {
+        ApiKey::Vote => Box::pin(answer(request, move |request, _| quorum::vote(api, request))),
+        ApiKey::BeginQuorumEpoch => {
+            Box::pin(answer(request, move |request, _| quorum::begin_quorum_epoch(api, request)))
+        }
+        ApiKey::EndQuorumEpoch => {
+            Box::pin(answer(request, move |request, _| quorum::end_quorum_epoch(api, request)))
+        }
+        ApiKey::Fetch => Box::pin(answer(request, move |request, version| quorum::fetch(api, request, version))),
+        ApiKey::FetchSnapshot => Box::pin(answer(request, |request, _| async move {
+            quorum::fetch_snapshot(&request)
+        })),
+        ApiKey::DescribeQuorum => {
+            Box::pin(answer(request, move |request, _| quorum::describe(api, request)))
+        }
+        ApiKey::DescribeCluster => Box::pin(answer(request, move |request, _| async move {
+            cluster::handle(&api, ListenerKind::Controller, &request)
+        })),
+        ApiKey::BrokerRegistration => {
+            Box::pin(answer(request, move |request, _| inter_broker::register_broker(api, request)))
+        }
+        ApiKey::BrokerHeartbeat => {
+            Box::pin(answer(request, move |request, _| inter_broker::heartbeat(api, request)))
+        }
+        ApiKey::AlterPartition => Box::pin(answer(request, move |request, version| {
+            inter_broker::alter_partition(api, request, version)
+        })),
+        ApiKey::AllocateProducerIds => {
+            Box::pin(answer(request, move |request, _| inter_broker::allocate_producer_ids(api, request)))
+        }
+        ApiKey::ControllerRegistration => {
+            Box::pin(answer(request, move |request, _| inter_broker::register_controller(api, request)))
+        }
+        ApiKey::UnregisterBroker => {
+            Box::pin(answer(request, move |request, _| inter_broker::unregister_broker(api, request)))
+        }
+        ApiKey::CreateTopics => Box::pin(answer(request, move |request, _| admin::create_topics(api, request))),
+        ApiKey::DeleteTopics => {
+            Box::pin(answer(request, move |request, version| admin::delete_topics(api, request, version)))
+        }
+        ApiKey::CreatePartitions => {
+            Box::pin(answer(request, move |request, _| admin::create_partitions(api, request)))
+        }
+        ApiKey::IncrementalAlterConfigs => {
+            Box::pin(answer(request, move |request, _| admin::incremental_alter_configs(api, request)))
+        }
+        ApiKey::Envelope => Box::pin(answer(request, move |request, _| forward::open_envelope(api, request))),
+        key => Box::pin(std::future::ready(Answer::Close(format!("no handler for {key:?}")))),
+    }
+}
+
+/// A request whose header was looked at.
+#[derive(Clone, Debug)]
+pub struct RawRequest {
+    pub key: ApiKey,
+    pub version: i16,
+    pub correlation_id: i32,
+    pub client_id: Option<String>,
+    /// Header and body.
+    pub frame: Bytes,
+}
+
+/// Refuses what this listener does not speak. ApiVersions is answered whatever its version.
+fn admit(api: &Api, listener: ListenerKind, frame: Bytes, peer: &str) -> Result<RawRequest, Answer> {
+    let HeaderPeek { api_key, api_version: version, correlation_id, client_id } =
+        peek(&frame).map_err(|error| Answer::Close(format!("malformed request header: {error}")))?;
+    let key = ApiKey::from_code(api_key).filter(|key| handled(listener).contains(key));
+    let Some(key) = key else {
+        return Err(Answer::Close(format!("API key {api_key} from {peer} is not served here")));
+    };
+    let request = RawRequest { key, version, correlation_id, client_id, frame };
+    if key == ApiKey::ApiVersions {
+        return Err(api_versions::answer(api, listener, &request));
+    }
+    if !is_accepted(listener, key, version) {
+        return Err(unsupported_version(&request));
+    }
+    Ok(request)
+}
+
+/// Kafka closes the connection on a version it does not know: the answer's own format is unknown.
+fn unsupported_version(request: &RawRequest) -> Answer {
+    Answer::Close(format!("{:?} version {} is not supported", request.key, request.version))
+}
+
+/// Decodes, handles, encodes.
+async fn answer<R, H, F>(raw: RawRequest, handle: H) -> Answer
+where
+    R: Request,
+    H: FnOnce(R, i16) -> F,
+    F: Future<Output = R::Response>,
+{
+    let version = raw.version;
+    let request = match decode_request::<R>(raw.frame, version) {
+        Ok((_, request)) => request,
+        Err(error) => return Answer::Close(format!("malformed {:?} request: {error}", raw.key)),
+    };
+    let response = handle(request, version).await;
+    encode::<R>(&response, version, raw.correlation_id)
+}
+
+fn encode<R: Request>(response: &R::Response, version: i16, correlation_id: i32) -> Answer {
+    match encode_response::<R>(response, version, correlation_id) {
+        Ok(frame) => Answer::Frame(frame.freeze()),
+        Err(error) => Answer::Close(format!("{:?} response of version {version}: {error}", R::API_KEY)),
+    }
+}
+
+/// The leader to try instead (KIP-951).
+fn leader_hint(api: &Api, partition: broker_protocol::ids::TopicIdPartition) -> Option<(i32, i32)> {
+    api.metadata.read(|image| {
+        let registration = image.partition(partition)?;
+        Some((registration.leader.map_or(-1, |leader| leader.0), registration.leader_epoch.0))
+    })
+}
+
+/// Brokers that accept requests, as Metadata and DescribeCluster list them under a listener name.
+fn live_brokers(api: &Api, listener: &str) -> Vec<wire::MetadataResponseBroker> {
+    api.metadata.read(|image| {
+        let brokers = image.unfenced_brokers();
+        let listed = brokers.filter_map(|broker| {
+            let endpoint = broker.endpoint(listener)?;
+            Some(wire::MetadataResponseBroker {
+                node_id: broker.id.0,
+                host: endpoint.host.clone(),
+                port: i32::from(endpoint.port),
+                rack: broker.rack.clone(),
+                ..Default::default()
+            })
+        });
+        listed.collect()
+    })
+}

@@ -29,7 +29,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::TopicConfig;
 use crate::observe::{Observation, Observer};
 use crate::waiters::{Waiter, Waiters};
-pub use fetch::{FetchRead, ReadLimits};
+pub use fetch::{FetchRead, FetchResult, ReadLimits, fetched_batches};
 pub use produce::{ProduceBatch, ProduceReply};
 
 /// What partitions ask of the rest of the broker.

@@ -13,7 +13,7 @@ mod controller;
 mod describe;
 mod log;
 mod peers;
-mod persistence;
+pub mod persistence;
 mod raft;
 
 use std::collections::BTreeMap;

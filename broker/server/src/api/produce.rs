@@ -1,0 +1,177 @@
+//! Produce: every partition on its own, the answer when the slowest has one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker_env::time::timeout;
+use broker_protocol::ErrorCode;
+use broker_protocol::api as wire;
+use broker_protocol::frame::decode_request;
+use broker_protocol::ids::{TopicIdPartition, Uuid};
+use tokio::sync::oneshot;
+
+use super::{Api, RawRequest, encode, leader_hint};
+use crate::connection::Answer;
+use crate::partition::{ProduceBatch, ProduceReply};
+
+/// One partition of the request, started.
+struct Started {
+    index: i32,
+    id: TopicIdPartition,
+    answer: Pending,
+}
+
+enum Pending {
+    Refused(ErrorCode, Option<String>),
+    Waiting(oneshot::Receiver<ProduceReply>),
+}
+
+struct StartedTopic {
+    name: String,
+    topic_id: Uuid,
+    partitions: Vec<Started>,
+}
+
+pub async fn answer(api: Arc<Api>, raw: RawRequest) -> Answer {
+    let version = raw.version;
+    let request = match decode_request::<wire::ProduceRequest>(raw.frame, version) {
+        Ok((_, request)) => request,
+        Err(error) => return Answer::Close(format!("malformed Produce request: {error}")),
+    };
+    let acks = request.acks;
+    let limit = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+    let topics = start(&api, request, version);
+    if acks == 0 {
+        return silent(&topics);
+    }
+    let response = finish(&api, topics, limit).await;
+    encode::<wire::ProduceRequest>(&response, version, raw.correlation_id)
+}
+
+/// With acks=0 an error can only be told by closing the connection, as Kafka does.
+fn silent(topics: &[StartedTopic]) -> Answer {
+    let refused = topics.iter().flat_map(|topic| &topic.partitions).find_map(|started| match &started.answer {
+        Pending::Refused(code, _) => Some(code),
+        Pending::Waiting(_) => None,
+    });
+    match refused {
+        Some(code) => Answer::Close(format!("produce with acks=0 failed: {}", code.name())),
+        None => Answer::Silent,
+    }
+}
+
+/// Appends; runs without waiting, so that requests of a connection append in their order.
+fn start(api: &Api, request: wire::ProduceRequest, version: i16) -> Vec<StartedTopic> {
+    let acks = request.acks;
+    let transactional = request.transactional_id.is_some();
+    let mut topics = Vec::with_capacity(request.topic_data.len());
+    for data in request.topic_data {
+        let (name, topic_id) = api.metadata.read(|image| match version {
+            13.. => (image.topic_name(data.topic_id).unwrap_or("").to_string(), data.topic_id),
+            _ => (data.name.clone(), image.topic_id(&data.name).unwrap_or(Uuid::ZERO)),
+        });
+        let mut partitions = Vec::with_capacity(data.partition_data.len());
+        for partition in data.partition_data {
+            let id = TopicIdPartition { topic_id, partition: partition.index };
+            let answer = if !(-1..=1).contains(&acks) {
+                Pending::Refused(ErrorCode::InvalidRequiredAcks, None)
+            } else if transactional {
+                let message = "transactions are not supported yet".to_string();
+                Pending::Refused(ErrorCode::TransactionalIdAuthorizationFailed, Some(message))
+            } else {
+                start_partition(api, id, partition.records.unwrap_or_default(), acks, version)
+            };
+            partitions.push(Started { index: partition.index, id, answer });
+        }
+        topics.push(StartedTopic { name, topic_id, partitions });
+    }
+    topics
+}
+
+fn start_partition(
+    api: &Api,
+    id: TopicIdPartition,
+    records: bytes::Bytes,
+    acks: i16,
+    version: i16,
+) -> Pending {
+    let Some(partition) = api.replicas.as_ref().and_then(|replicas| replicas.partition(id)) else {
+        return Pending::Refused(not_hosted(api, id, version), None);
+    };
+    let config = partition.topic_config();
+    match ProduceBatch::validate(&records, &config, api.env.clock.wall()) {
+        Ok(batch) => Pending::Waiting(partition.produce(batch, acks)),
+        Err((code, message)) => Pending::Refused(code, Some(message)),
+    }
+}
+
+/// The partition may exist elsewhere, or not at all.
+fn not_hosted(api: &Api, id: TopicIdPartition, version: i16) -> ErrorCode {
+    let known = api.metadata.read(|image| image.partition(id).is_some());
+    let topic_known = api.metadata.read(|image| image.topic_by_id(id.topic_id).is_some());
+    match (known, topic_known) {
+        (true, _) => ErrorCode::NotLeaderOrFollower,
+        (false, false) if version >= 13 => ErrorCode::UnknownTopicId,
+        _ => ErrorCode::UnknownTopicOrPartition,
+    }
+}
+
+async fn finish(api: &Api, topics: Vec<StartedTopic>, limit: Duration) -> wire::ProduceResponse {
+    let deadline = api.env.now() + limit;
+    let mut responses = Vec::with_capacity(topics.len());
+    for topic in topics {
+        let mut partition_responses = Vec::with_capacity(topic.partitions.len());
+        for started in topic.partitions {
+            let remaining = deadline.saturating_since(api.env.now());
+            partition_responses.push(finish_partition(api, started, remaining).await);
+        }
+        responses.push(wire::TopicProduceResponse {
+            name: topic.name,
+            topic_id: topic.topic_id,
+            partition_responses,
+            ..Default::default()
+        });
+    }
+    wire::ProduceResponse { responses, ..Default::default() }
+}
+
+async fn finish_partition(api: &Api, started: Started, limit: Duration) -> wire::PartitionProduceResponse {
+    let (result, message) = match started.answer {
+        Pending::Refused(code, message) => (Err(code), message),
+        Pending::Waiting(answer) => (wait(api, answer, limit).await, None),
+    };
+    let mut response = wire::PartitionProduceResponse {
+        index: started.index,
+        base_offset: -1,
+        error_message: message,
+        ..Default::default()
+    };
+    match result {
+        Ok(produced) => {
+            response.base_offset = produced.base_offset;
+            response.log_start_offset = produced.log_start;
+        }
+        Err(error) => {
+            response.error_code = error.code();
+            if error == ErrorCode::NotLeaderOrFollower
+                && let Some((leader_id, leader_epoch)) = leader_hint(api, started.id)
+            {
+                response.current_leader =
+                    wire::ProduceLeaderIdAndEpoch { leader_id, leader_epoch, ..Default::default() };
+            }
+        }
+    }
+    response
+}
+
+/// The record stays in the log when the time is over: the outcome is unknown to the client.
+async fn wait(api: &Api, mut answer: oneshot::Receiver<ProduceReply>, limit: Duration) -> ProduceReply {
+    if let Ok(reply) = answer.try_recv() {
+        return reply;
+    }
+    match timeout(&api.env, limit, answer).await {
+        Ok(Ok(reply)) => reply,
+        Ok(Err(_)) => Err(ErrorCode::NotLeaderOrFollower),
+        Err(_) => Err(ErrorCode::RequestTimedOut),
+    }
+}

@@ -1,0 +1,73 @@
+//! Requests to the active controller, wherever it is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker_env::{Address, Env, time};
+use broker_protocol::Request;
+use broker_protocol::ids::NodeId;
+
+use crate::peer::{CallError, Peer};
+use crate::quorum::QuorumStatus;
+use crate::waiters::Waiter;
+
+/// Why the controller gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ControllerError {
+    #[error("no active controller is known")]
+    Unknown,
+    #[error("controller {controller}: {error}")]
+    Call { controller: NodeId, error: CallError },
+}
+
+/// One line to the controller; follows it when it moves.
+pub struct ControllerChannel {
+    env: Env,
+    status: Arc<QuorumStatus>,
+    addresses: BTreeMap<NodeId, Address>,
+    client_id: String,
+    peer: Option<(NodeId, Peer)>,
+}
+
+impl ControllerChannel {
+    pub fn new(
+        env: Env,
+        status: Arc<QuorumStatus>,
+        addresses: BTreeMap<NodeId, Address>,
+        client_id: String,
+    ) -> ControllerChannel {
+        ControllerChannel { env, status, addresses, client_id, peer: None }
+    }
+
+    /// Sends once to the controller known now.
+    ///
+    /// # Errors
+    /// See [`ControllerError`]; NOT_CONTROLLER is an answer and the caller's to see.
+    pub async fn call<R: Request>(
+        &mut self,
+        request: &R,
+        version: i16,
+        limit: Duration,
+    ) -> Result<R::Response, ControllerError> {
+        let controller = self.status.get().leader.ok_or(ControllerError::Unknown)?;
+        let peer = self.peer(controller)?;
+        peer.call(request, version, limit).await.map_err(|error| ControllerError::Call { controller, error })
+    }
+
+    /// Waits until leadership changes, at most `limit`.
+    pub async fn leadership_changed(&mut self, limit: Duration) {
+        let waiter = Waiter::new();
+        self.status.wait(&waiter);
+        let _either_way = time::timeout(&self.env, limit, waiter.woken()).await;
+    }
+
+    fn peer(&mut self, controller: NodeId) -> Result<&mut Peer, ControllerError> {
+        if self.peer.as_ref().is_none_or(|(node, _)| *node != controller) {
+            let address = self.addresses.get(&controller).ok_or(ControllerError::Unknown)?;
+            let peer = Peer::new(self.env.clone(), address.clone(), self.client_id.clone());
+            self.peer = Some((controller, peer));
+        }
+        Ok(&mut self.peer.as_mut().expect("set above").1)
+    }
+}

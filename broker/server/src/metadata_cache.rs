@@ -1,0 +1,129 @@
+//! The published metadata image, and what each publication changed.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, RwLock};
+
+use broker_core::metadata::{ConfigResourceType, MetadataImage, Record};
+use broker_env::Address;
+use broker_protocol::ids::{LeaderEpoch, NodeId, Offset, TopicIdPartition, Uuid};
+
+use crate::config::TopicConfig;
+use crate::quorum::Committed;
+use crate::waiters::{Waiter, Waiters};
+
+/// What a run of committed records touched.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MetadataDelta {
+    pub partitions: BTreeSet<TopicIdPartition>,
+    pub removed_topics: BTreeSet<Uuid>,
+    /// Registration or fencing of some broker.
+    pub brokers: bool,
+    pub configured_topics: BTreeSet<String>,
+}
+
+/// The image all request handlers read.
+#[derive(Default)]
+pub struct MetadataCache {
+    state: RwLock<CacheState>,
+    waiters: Mutex<Waiters>,
+}
+
+#[derive(Default)]
+struct CacheState {
+    image: MetadataImage,
+    end: Offset,
+    epoch: LeaderEpoch,
+}
+
+impl MetadataCache {
+    /// Reads the image; do not wait inside.
+    pub fn read<T>(&self, read: impl FnOnce(&MetadataImage) -> T) -> T {
+        read(&self.state.read().expect("no panic under this lock").image)
+    }
+
+    /// Last offset applied; -1 if none.
+    pub fn last_offset(&self) -> Offset {
+        self.state.read().expect("no panic under this lock").end - 1
+    }
+
+    /// Applies committed records; gives the hash of the image after them.
+    pub fn apply(&self, committed: &Committed, delta: &mut MetadataDelta) -> u64 {
+        let mut state = self.state.write().expect("no panic under this lock");
+        for record in &committed.records {
+            delta.note(&state.image, record);
+            state.image.apply(record);
+        }
+        assert!(committed.end > state.end, "metadata applied to {} twice", committed.end);
+        state.end = committed.end;
+        state.epoch = committed.epoch;
+        state.image.hash()
+    }
+
+    /// Wakes all that wait for a publication.
+    pub fn published(&self) {
+        self.waiters.lock().expect("no panic under this lock").wake_all();
+    }
+
+    /// Wakes the waiter at the next publication.
+    pub fn wait(&self, waiter: &Arc<Waiter>) {
+        self.waiters.lock().expect("no panic under this lock").add(waiter);
+    }
+
+    /// Where a broker listens under a listener name.
+    pub fn broker_address(&self, broker: NodeId, listener: &str) -> Option<Address> {
+        self.read(|image| {
+            let endpoint = image.broker(broker)?.endpoint(listener)?;
+            Some(Address::new(endpoint.host.clone(), endpoint.port))
+        })
+    }
+
+    /// A topic's properties over the broker's defaults.
+    pub fn topic_config(&self, topic: &str, defaults: TopicConfig) -> TopicConfig {
+        self.read(|image| {
+            let resource = broker_core::metadata::ConfigResource::topic(topic);
+            match image.configs().get(&resource) {
+                Some(overrides) => defaults.with_overrides(overrides),
+                None => defaults,
+            }
+        })
+    }
+}
+
+impl MetadataDelta {
+    pub fn is_empty(&self) -> bool {
+        *self == MetadataDelta::default()
+    }
+
+    /// `image` is as it was before the record.
+    fn note(&mut self, image: &MetadataImage, record: &Record) {
+        match record {
+            Record::Partition(record) => {
+                self.partitions.insert(record.partition);
+            }
+            Record::PartitionChange(record) => {
+                self.partitions.insert(record.partition);
+            }
+            Record::RemoveTopic { topic_id } => {
+                self.partitions.retain(|partition| partition.topic_id != *topic_id);
+                self.removed_topics.insert(*topic_id);
+            }
+            Record::RegisterBroker(_)
+            | Record::UnregisterBroker { .. }
+            | Record::FenceBroker { .. }
+            | Record::UnfenceBroker { .. }
+            | Record::BrokerRegistrationChange(_) => self.brokers = true,
+            Record::Config { resource, .. } if resource.kind == ConfigResourceType::Topic => {
+                self.configured_topics.insert(resource.name.clone());
+            }
+            Record::Config { .. } => {
+                self.configured_topics.extend(image.topics().map(|topic| topic.name.clone()));
+            }
+            Record::Topic { .. }
+            | Record::FeatureLevel { .. }
+            | Record::ProducerIds { .. }
+            | Record::RegisterController(_)
+            | Record::ClearElr { .. }
+            | Record::NoOp => {}
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! Starting a node, from its data folder up.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker_core::metadata::ControllerConfig;
+use broker_core::raft::{self, Raft};
+use broker_env::{Address, Env, random};
+use broker_protocol::ids::{BrokerEpoch, NodeId, ReplicaKey, TopicPartition, Uuid};
+use broker_storage::{DirectoryOptions, LogConfig, LogDirectory, MetaProperties, SharedLog};
+use tokio::sync::mpsc;
+
+use super::maintenance;
+use super::{Node, NodeError, NodeOptions};
+use crate::api::raft_wire::METADATA_TOPIC;
+use crate::api::{Api, BrokerService, ControllerService, Forwarder};
+use crate::config::{BrokerConfig, TOPIC_CONFIG_NAMES};
+use crate::connection::Service;
+use crate::controller_channel::ControllerChannel;
+use crate::features;
+use crate::lifecycle::{Lifecycle, Standing};
+use crate::listener::{ConnectionLimits, Connections};
+use crate::metadata_cache::MetadataCache;
+use crate::observe::{Observation, Observer};
+use crate::partition::{PartitionContext, log_config};
+use crate::partition_events::PartitionEvents;
+use crate::publisher::Publisher;
+use crate::quorum::{Committed, MetadataLog, Peers, Quorum, QuorumHandle, QuorumParts, QuorumStatus, persistence};
+use crate::replica_fetcher::ReplicaFetchers;
+use crate::replica_manager::ReplicaManager;
+
+/// Failures of any task end up here; the node's main task ends with the first.
+type Failures = mpsc::UnboundedSender<NodeError>;
+
+impl Node {
+    /// Opens the data folder, formatting an empty one, starts everything and listens.
+    ///
+    /// # Errors
+    /// See [`NodeError`]; nothing is left running but what the caller's `Env` ends with the node.
+    pub async fn start(env: Env, options: NodeOptions) -> Result<Node, NodeError> {
+        options.config.check()?;
+        let config = Arc::new(options.config);
+        let observer = options.observer;
+        observer.observe(|| Observation::Started);
+        let directory = open_directory(&env, &config, options.cluster_id).await?;
+        let cluster_id = directory.properties().cluster_id.clone();
+        let (failures, failed) = mpsc::unbounded_channel();
+
+        let metadata = Arc::new(MetadataCache::default());
+        let (quorum, committed) = start_quorum(&env, &config, &directory, &observer, &failures).await?;
+        let channel = |name: &str| {
+            let client_id = format!("broker-{}-{name}", config.node_id);
+            ControllerChannel::new(env.clone(), quorum.status.clone(), voter_addresses(&config), client_id)
+        };
+        let standing = Arc::new(Standing::default());
+        let replicas = config.is_broker().then(|| {
+            start_replicas(&env, &config, &directory, &metadata, &observer, &failures, channel("alter-partition"))
+        });
+        start_publisher(&env, &config, &metadata, &replicas, &observer, committed, &failures);
+        let api = Arc::new(Api {
+            env: env.clone(),
+            config: config.clone(),
+            cluster_id: cluster_id.clone(),
+            metadata: metadata.clone(),
+            quorum: quorum.clone(),
+            forwarder: Forwarder::new(env.clone(), channel("forward")),
+            replicas: replicas.clone(),
+        });
+        let connections = listen(&env, &config, &api).await?;
+        if config.is_broker() {
+            let lifecycle = Lifecycle {
+                env: env.clone(),
+                config: config.clone(),
+                cluster_id: cluster_id.clone(),
+                directory_id: directory.properties().directory_id,
+                previous_broker_epoch: directory.previous_broker_epoch().unwrap_or(BrokerEpoch(-1)),
+                metadata: metadata.clone(),
+                controller: channel("heartbeat"),
+                standing: standing.clone(),
+            };
+            env.spawn("broker lifecycle", lifecycle.run());
+        }
+        Ok(Node {
+            env,
+            config,
+            cluster_id,
+            directory,
+            metadata,
+            replicas,
+            quorum,
+            standing,
+            connections,
+            observer,
+            failed,
+        })
+    }
+}
+
+async fn open_directory(
+    env: &Env,
+    config: &Arc<BrokerConfig>,
+    cluster_id: Option<String>,
+) -> Result<Arc<LogDirectory>, NodeError> {
+    let path = PathBuf::from(config.data_directory());
+    if LogDirectory::read_properties(env.disk.as_ref(), &path)?.is_none() {
+        format(env, config, &path, cluster_id.clone()).await?;
+    }
+    let defaults = log_config(&config.topic_defaults());
+    let metadata = metadata_log_config();
+    let by_topic = move |partition: &TopicPartition| {
+        if partition.topic == METADATA_TOPIC { metadata.clone() } else { defaults.clone() }
+    };
+    let directory = LogDirectory::open(DirectoryOptions {
+        disk: env.disk.clone(),
+        path,
+        cluster_id,
+        node_id: NodeId(config.node_id),
+        config: Arc::new(by_topic),
+        now_ms: env.clock.wall().0,
+    })
+    .await?;
+    Ok(Arc::new(directory))
+}
+
+/// A node that is its own quorum may invent the cluster's id; others must be told it.
+async fn format(
+    env: &Env,
+    config: &BrokerConfig,
+    path: &Path,
+    cluster_id: Option<String>,
+) -> Result<(), NodeError> {
+    let alone = config.is_controller() && config.voters().len() == 1;
+    let fresh = || alone.then(|| Uuid(random::uuid(env.random.as_ref())).to_string());
+    let cluster_id = cluster_id
+        .or_else(fresh)
+        .ok_or_else(|| NodeError::NoClusterId { path: path.display().to_string() })?;
+    let properties = MetaProperties {
+        cluster_id,
+        node_id: NodeId(config.node_id),
+        directory_id: Uuid(random::uuid(env.random.as_ref())),
+    };
+    LogDirectory::format(env.disk.as_ref(), path, &properties).await?;
+    Ok(())
+}
+
+/// The metadata log is trimmed by snapshots only (K-16).
+fn metadata_log_config() -> LogConfig {
+    LogConfig { cleanup_delete: false, retention_ms: -1, retention_bytes: -1, ..LogConfig::default() }
+}
+
+fn voter_addresses(config: &BrokerConfig) -> BTreeMap<NodeId, Address> {
+    config.voters().iter().map(|voter| (NodeId(voter.id), voter.address())).collect()
+}
+
+async fn start_quorum(
+    env: &Env,
+    config: &Arc<BrokerConfig>,
+    directory: &Arc<LogDirectory>,
+    observer: &Observer,
+    failures: &Failures,
+) -> Result<(QuorumHandle, mpsc::UnboundedReceiver<Committed>), NodeError> {
+    let log = metadata_log(env, directory).await?;
+    let log_path = log.lock().directory().to_owned();
+    let saved = persistence::load(env.disk.as_ref(), &log_path)?;
+    let log = MetadataLog::new(log, env.disk.clone(), log_path);
+    if observer.is_listening() {
+        let batches = log.summaries()?;
+        let (log_start, log_end) = (log.start(), log.end());
+        observer.observe(|| Observation::MetadataLogLoaded { log_start, log_end, batches });
+    }
+    let mut outputs = Vec::new();
+    let raft = Raft::start(raft_config(config, directory), &log.recovered(saved), &mut outputs);
+    let (events_sender, events) = mpsc::unbounded_channel();
+    let (committed_sender, committed) = mpsc::unbounded_channel();
+    let handle = QuorumHandle { events: events_sender.clone(), status: Arc::new(QuorumStatus::default()) };
+    let limit = Duration::from_millis(millis(config.controller_quorum_request_timeout_ms));
+    let (node, cluster_id) = (NodeId(config.node_id), directory.properties().cluster_id.clone());
+    let peers = Peers::new(env.clone(), node, cluster_id, voter_addresses(config), limit, events_sender);
+    let (quorum, events) = Quorum::new(QuorumParts {
+        env: env.clone(),
+        node,
+        raft,
+        log,
+        peers,
+        observer: observer.clone(),
+        committed: committed_sender,
+        handle: handle.clone(),
+        events,
+        controller: config.is_controller().then(|| controller_config(config)),
+        bootstrap: features::bootstrap(),
+        no_op_interval_ms: millis(config.metadata_max_idle_interval_ms),
+    });
+    let failures = failures.clone();
+    env.spawn("quorum", async move {
+        if let Err(error) = quorum.run(events, outputs).await {
+            let _node_has_stopped = failures.send(NodeError::Disk(error));
+        }
+    });
+    Ok((handle, committed))
+}
+
+async fn metadata_log(env: &Env, directory: &LogDirectory) -> Result<SharedLog, NodeError> {
+    let partition = TopicPartition::new(METADATA_TOPIC, 0);
+    if let Some(failed) = directory.failed_logs().iter().find(|failed| failed.partition == partition) {
+        let error = Box::new(failed.error.clone());
+        return Err(broker_storage::DirectoryError::Log { partition, error }.into());
+    }
+    match directory.log(&partition) {
+        Some(log) => Ok(log),
+        None => {
+            let now_ms = env.clock.wall().0;
+            Ok(directory.create_log(&partition, None, metadata_log_config(), 0, now_ms).await?)
+        }
+    }
+}
+
+fn raft_config(config: &BrokerConfig, directory: &LogDirectory) -> raft::Config {
+    let me = ReplicaKey { id: NodeId(config.node_id), directory_id: directory.properties().directory_id };
+    let voters = config.voters();
+    let keys = voters.iter().map(|voter| ReplicaKey { id: NodeId(voter.id), directory_id: Uuid::ZERO });
+    raft::Config {
+        election_timeout_ms: millis(config.controller_quorum_election_timeout_ms),
+        election_backoff_max_ms: millis(config.controller_quorum_election_backoff_max_ms),
+        fetch_timeout_ms: millis(config.controller_quorum_fetch_timeout_ms),
+        ..raft::Config::new(me, raft::VoterSet::new(keys))
+    }
+}
+
+fn controller_config(config: &BrokerConfig) -> ControllerConfig {
+    ControllerConfig {
+        broker_session_timeout_ms: millis(config.broker_session_timeout_ms),
+        num_partitions: config.num_partitions,
+        default_replication_factor: i16::try_from(config.default_replication_factor).unwrap_or(i16::MAX),
+        min_insync_replicas: config.min_insync_replicas,
+        topic_config_names: TOPIC_CONFIG_NAMES.map(str::to_owned).into(),
+        ..ControllerConfig::default()
+    }
+}
+
+fn start_replicas(
+    env: &Env,
+    config: &Arc<BrokerConfig>,
+    directory: &Arc<LogDirectory>,
+    metadata: &Arc<MetadataCache>,
+    observer: &Observer,
+    failures: &Failures,
+    alter_partition: ControllerChannel,
+) -> Arc<ReplicaManager> {
+    let (events_sender, events) = mpsc::unbounded_channel();
+    let context = PartitionContext {
+        env: env.clone(),
+        node: NodeId(config.node_id),
+        observer: observer.clone(),
+        events: events_sender,
+    };
+    let replicas = Arc::new(ReplicaManager::new(
+        env.clone(),
+        config.clone(),
+        directory.clone(),
+        metadata.clone(),
+        context,
+    ));
+    let fetchers =
+        Arc::new(ReplicaFetchers::new(env.clone(), config.clone(), metadata.clone(), replicas.clone()));
+    let (disk_failures, mut disk_failed) = mpsc::unbounded_channel();
+    let work = PartitionEvents {
+        env: env.clone(),
+        config: config.clone(),
+        metadata: metadata.clone(),
+        replicas: replicas.clone(),
+        fetchers,
+        failed: disk_failures,
+    };
+    env.spawn("partition events", work.run(events, alter_partition));
+    maintenance::start(env, config, &replicas, failures);
+    let (all, failures, observer) = (replicas.clone(), failures.clone(), observer.clone());
+    let path = directory.path().display().to_string();
+    env.spawn("disk failures", async move {
+        if let Some(error) = disk_failed.recv().await {
+            observer.observe(|| Observation::LogDirectoryFailed { path });
+            all.stop_all(broker_protocol::ErrorCode::KafkaStorageError);
+            let _node_has_stopped = failures.send(NodeError::Disk(error));
+        }
+    });
+    replicas
+}
+
+fn start_publisher(
+    env: &Env,
+    config: &Arc<BrokerConfig>,
+    metadata: &Arc<MetadataCache>,
+    replicas: &Option<Arc<ReplicaManager>>,
+    observer: &Observer,
+    committed: mpsc::UnboundedReceiver<Committed>,
+    failures: &Failures,
+) {
+    let publisher = Publisher {
+        config: config.clone(),
+        metadata: metadata.clone(),
+        replicas: replicas.clone(),
+        observer: observer.clone(),
+    };
+    let failures = failures.clone();
+    env.spawn("metadata publisher", async move {
+        if let Err(error) = publisher.run(committed).await {
+            let _node_has_stopped = failures.send(NodeError::Directory(error));
+        }
+    });
+}
+
+async fn listen(env: &Env, config: &BrokerConfig, api: &Arc<Api>) -> Result<Vec<Arc<Connections>>, NodeError> {
+    let limits = ConnectionLimits {
+        request_bytes_max: usize::try_from(config.socket_request_max_bytes).unwrap_or(usize::MAX),
+        connections_max: usize::try_from(config.max_connections).unwrap_or(usize::MAX),
+        idle_max: u64::try_from(config.connections_max_idle_ms).ok().map(Duration::from_millis),
+    };
+    let mut listeners: Vec<(Address, Arc<dyn Service>)> = Vec::new();
+    if let Some(listener) = config.controller_listener().filter(|_| config.is_controller()) {
+        listeners.push((listener.bind_address(), Arc::new(ControllerService(api.clone()))));
+    }
+    if config.is_broker() {
+        for listener in config.broker_listeners() {
+            listeners.push((listener.bind_address(), Arc::new(BrokerService(api.clone()))));
+        }
+    }
+    let mut open = Vec::new();
+    for (address, service) in listeners {
+        let socket = env.network.listen(&address).await?;
+        let connections = Arc::new(Connections::default());
+        env.spawn("listener", connections.clone().accept(env.clone(), socket, service, limits));
+        open.push(connections);
+    }
+    Ok(open)
+}
+
+pub(super) fn millis(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}

@@ -1,0 +1,101 @@
+//! Publishes committed metadata on this node: image first, then the partitions that it concerns.
+
+use std::sync::Arc;
+
+use broker_core::metadata::{ConfigResource, MIN_INSYNC_REPLICAS, MetadataImage};
+use broker_protocol::ids::{NodeId, TopicIdPartition};
+use broker_storage::DirectoryError;
+use tokio::sync::mpsc;
+
+use crate::config::BrokerConfig;
+use crate::metadata_cache::{MetadataCache, MetadataDelta};
+use crate::observe::{Observation, Observer, PartitionState};
+use crate::quorum::Committed;
+use crate::replica_manager::ReplicaManager;
+
+pub struct Publisher {
+    pub config: Arc<BrokerConfig>,
+    pub metadata: Arc<MetadataCache>,
+    /// Present on brokers.
+    pub replicas: Option<Arc<ReplicaManager>>,
+    pub observer: Observer,
+}
+
+impl Publisher {
+    /// Runs until the quorum member stops.
+    ///
+    /// # Errors
+    /// The log directory failed.
+    pub async fn run(self, mut committed: mpsc::UnboundedReceiver<Committed>) -> Result<(), DirectoryError> {
+        let mut delta = MetadataDelta::default();
+        let mut strays_removed = false;
+        while let Some(batch) = committed.recv().await {
+            let hash = self.metadata.apply(&batch, &mut delta);
+            self.observer.observe(|| Observation::MetadataApplied { end: batch.end, epoch: batch.epoch, hash });
+            // While catching up, states of the past are not acted upon.
+            if batch.end < batch.high_watermark {
+                continue;
+            }
+            self.observe_delta(&delta);
+            if let Some(replicas) = &self.replicas {
+                if !delta.is_empty() {
+                    replicas.apply(&delta).await?;
+                }
+                if !strays_removed && self.is_registered() {
+                    replicas.remove_strays().await?;
+                    strays_removed = true;
+                }
+            }
+            delta = MetadataDelta::default();
+            self.metadata.published();
+        }
+        Ok(())
+    }
+
+    /// Its own registration is in the image, so the image is at least as new as the last run's.
+    fn is_registered(&self) -> bool {
+        self.metadata.read(|image| image.is_active(NodeId(self.config.node_id)))
+    }
+
+    fn observe_delta(&self, delta: &MetadataDelta) {
+        if !self.observer.is_listening() {
+            return;
+        }
+        self.metadata.read(|image| {
+            for topic_id in &delta.removed_topics {
+                let partition = TopicIdPartition { topic_id: *topic_id, partition: -1 };
+                self.observer.observe(|| Observation::PartitionRemoved { partition });
+            }
+            for partition in &delta.partitions {
+                if let Some(state) = self.partition_state(image, *partition) {
+                    self.observer.observe(|| Observation::PartitionRegistered { partition: *partition, state });
+                }
+            }
+            for broker in image.brokers().values().filter(|_| delta.brokers) {
+                self.observer.observe(|| Observation::BrokerRegistered {
+                    broker: broker.id,
+                    epoch: broker.epoch,
+                    fenced: broker.fenced,
+                    shutting_down: broker.in_controlled_shutdown,
+                });
+            }
+        });
+    }
+
+    fn partition_state(&self, image: &MetadataImage, id: TopicIdPartition) -> Option<PartitionState> {
+        let registration = image.partition(id)?;
+        let topic = image.topic_name(id.topic_id)?;
+        let overridden = image.config(&ConfigResource::topic(topic), MIN_INSYNC_REPLICAS);
+        let min_insync_replicas =
+            overridden.and_then(|value| value.parse().ok()).unwrap_or(self.config.min_insync_replicas);
+        Some(PartitionState {
+            replicas: registration.replicas.clone(),
+            isr: registration.isr.clone(),
+            eligible: registration.eligible_leader_replicas.clone(),
+            leader: registration.leader,
+            leader_epoch: registration.leader_epoch,
+            partition_epoch: registration.partition_epoch,
+            min_insync_replicas,
+        })
+    }
+}
