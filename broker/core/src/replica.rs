@@ -216,7 +216,9 @@ impl Replica {
             leader,
         });
         // The epochs this replica led in without a record are not in its log.
-        self.log.epochs.truncate_from_end(self.log.end);
+        if !mutant!(R_14) {
+            self.log.epochs.truncate_from_end(self.log.end);
+        }
         if mutant!(R_04) && same_leader && leader != NodeId::NONE {
             self.log.epochs.assign(self.leader_epoch, self.log.end);
         }

@@ -131,8 +131,8 @@ impl Replica {
             return self.back_off(out);
         }
         if let Some(first) = fetched.batches.first() {
-            if first.base_offset < self.log.end {
-                // The leader's log starts in the middle of this batch.
+            let within_batch = first.base_offset < self.log.end;
+            if within_batch {
                 self.log
                     .truncate_fully(first.base_offset, self.log.start, out);
             }
@@ -142,6 +142,10 @@ impl Replica {
             out.push(Output::AppendFetched {
                 log_end: self.log.end,
             });
+            if within_batch {
+                // The log start lies inside of the first batch, the files now begin with it.
+                out.push(Output::AdvanceLogStart { to: self.log.start });
+            }
         }
         self.log.raise_high_watermark(fetched.high_watermark, out);
         let log_start = fetched.log_start.min(self.log.high_watermark);

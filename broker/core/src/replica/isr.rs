@@ -49,7 +49,7 @@ impl Replica {
         match (self.eligible.get(&id), follower.broker_epoch) {
             (Some(_), Some(BrokerEpoch(-1))) => true,
             (Some(published), Some(fetched)) => *published == fetched,
-            _ => false,
+            _ => mutant!(R_19),
         }
     }
 

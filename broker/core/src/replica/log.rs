@@ -1,5 +1,6 @@
 //! The bounds of the local log as the core sees them: start, end, durable end, high watermark, epochs.
 
+use broker_probe::mutant;
 use broker_protocol::ids::{LeaderEpoch, Offset};
 
 use super::leader_epochs::LeaderEpochs;
@@ -78,10 +79,7 @@ impl Log {
         self.high_watermark = start;
         self.flushed_end = at;
         self.flush_in_flight = None;
-        out.push(Output::TruncateFully {
-            at,
-            log_start: start,
-        });
+        out.push(Output::TruncateFully { at });
     }
 
     /// The storage cut at a batch boundary, perhaps a bit lower.
@@ -96,8 +94,10 @@ impl Log {
     }
 
     fn cut(&mut self, end: Offset) {
+        if end < self.end || !mutant!(R_14) {
+            self.epochs.truncate_from_end(end);
+        }
         self.end = end;
-        self.epochs.truncate_from_end(end);
         self.high_watermark = self.high_watermark.min(end);
         self.flushed_end = self.flushed_end.min(end);
         // A flush that began before says nothing about records that now take these offsets.

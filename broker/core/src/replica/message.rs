@@ -242,11 +242,9 @@ pub enum Output {
     Truncate {
         to: Offset,
     },
-    /// Delete everything and go on as an empty log at `at`. A log start above it lies inside the batch that
-    /// is appended next.
+    /// Delete everything and go on as an empty log at `at`; needs no report.
     TruncateFully {
         at: Offset,
-        log_start: Offset,
     },
     AdvanceLogStart {
         to: Offset,

@@ -1,6 +1,7 @@
 //! Scripts (`testdata/replica/*.txt`) and a random driver over three replicas and a small controller.
 
 mod controller;
+mod edges;
 mod network;
 mod node;
 mod random;

@@ -341,7 +341,7 @@ fn random_schedules_hold() {
 #[test]
 fn mutants_are_found() {
     for mutant in [
-        "R_01", "R_02", "R_04", "R_05", "R_07", "R_10", "R_11", "R_20",
+        "R_01", "R_02", "R_04", "R_05", "R_07", "R_10", "R_11", "R_14", "R_20",
     ] {
         broker_probe::set_mutant(Some(mutant));
         let found = (0..SEEDS).find_map(|seed| run(seed).err().map(|violation| (seed, violation)));

@@ -276,9 +276,7 @@ fn describe(output: &Output) -> Option<String> {
         } => format!("append at {base_offset} in epoch {epoch}"),
         Output::AppendFetched { log_end } => format!("append fetched, end {log_end}"),
         Output::Truncate { to } => format!("truncate to {to}"),
-        Output::TruncateFully { at, log_start } => {
-            format!("empty, go on at {at}, log start {log_start}")
-        }
+        Output::TruncateFully { at } => format!("empty, go on at {at}"),
         Output::AdvanceLogStart { to } => format!("log start {to}"),
         Output::Flush { end, .. } => format!("flush up to {end}"),
         Output::HighWatermark { high_watermark } => format!("high watermark {high_watermark}"),

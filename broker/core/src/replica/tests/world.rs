@@ -120,7 +120,7 @@ impl World {
                 this.log.truncate(keep);
                 this.durable = this.durable.min(keep);
             }
-            Output::TruncateFully { at, .. } => {
+            Output::TruncateFully { at } => {
                 this.log.clear();
                 this.base = at;
                 this.durable = 0;

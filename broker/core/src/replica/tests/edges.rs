@@ -1,0 +1,445 @@
+//! What schedules and scripts do not reach, one replica at a time.
+
+use std::collections::BTreeMap;
+
+use broker_protocol::ErrorCode;
+use broker_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch};
+
+use crate::replica::{
+    Acks, AlterPartitionId, AlteredPartition, Config, EpochEndOffset, EpochEntry, FetchRequest,
+    FetchResponse, Fetched, FetchedBatch, FollowerFetch, Input, LeaderEpochs, LogState, Output,
+    PartitionState, Replica, Reply, Timer,
+};
+use crate::{PersistId, Ticket};
+
+const ONE: NodeId = NodeId(1);
+const TWO: NodeId = NodeId(2);
+const THREE: NodeId = NodeId(3);
+
+fn metadata(leader: NodeId, leader_epoch: i32, partition_epoch: i32, isr: &[NodeId]) -> Input {
+    Input::Metadata(PartitionState {
+        leader,
+        leader_epoch: LeaderEpoch(leader_epoch),
+        partition_epoch: PartitionEpoch(partition_epoch),
+        replicas: vec![ONE, TWO, THREE],
+        isr: isr.to_vec(),
+    })
+}
+
+fn step(replica: &mut Replica, input: Input) -> Vec<Output> {
+    let mut out = Vec::new();
+    replica.step(input, &mut out);
+    out
+}
+
+/// Replica 1 with a log of epoch 0 in `[start, end)`.
+fn replica(start: Offset, end: Offset, flush_before_ack: bool) -> Replica {
+    let config = Config {
+        min_insync_replicas: 1,
+        flush_before_ack,
+    };
+    let entries = (end > start).then_some(EpochEntry {
+        epoch: LeaderEpoch(0),
+        start_offset: start,
+    });
+    let epochs = LeaderEpochs::from_entries(entries);
+    Replica::new(
+        ONE,
+        config,
+        LogState {
+            log_start: start,
+            log_end: end,
+            epochs,
+            high_watermark: start,
+        },
+    )
+}
+
+fn leader(isr: &[NodeId]) -> Replica {
+    let mut replica = replica(0, 0, false);
+    let brokers = [
+        (ONE, BrokerEpoch(11)),
+        (TWO, BrokerEpoch(12)),
+        (THREE, BrokerEpoch(13)),
+    ];
+    step(&mut replica, Input::Eligible(BTreeMap::from(brokers)));
+    step(&mut replica, metadata(ONE, 0, 0, isr));
+    replica
+}
+
+fn follower(start: Offset, end: Offset, flush_before_ack: bool) -> Replica {
+    let mut replica = replica(start, end, flush_before_ack);
+    step(&mut replica, metadata(TWO, 1, 1, &[ONE, TWO]));
+    replica
+}
+
+fn append(replica: &mut Replica, ticket: u64, acks: Acks) -> Vec<Output> {
+    step(
+        replica,
+        Input::Append {
+            ticket: Ticket(ticket),
+            records: 1,
+            acks,
+        },
+    )
+}
+
+fn fetch(follower: NodeId, broker_epoch: i64, fetch_offset: Offset) -> FollowerFetch {
+    FollowerFetch {
+        follower,
+        broker_epoch: BrokerEpoch(broker_epoch),
+        current_leader_epoch: Some(LeaderEpoch(0)),
+        fetch_offset,
+        last_fetched_epoch: (fetch_offset > 0).then_some(LeaderEpoch(0)),
+        log_start: 0,
+    }
+}
+
+fn produced(outputs: &[Output]) -> Vec<(u64, Result<Offset, ErrorCode>)> {
+    let replies = outputs.iter().filter_map(|output| match output {
+        Output::Reply {
+            ticket,
+            reply: Reply::Produced(result),
+        } => Some((ticket.0, result.map(|it| it.base_offset))),
+        _ => None,
+    });
+    replies.collect()
+}
+
+fn answer(
+    request: FetchRequest,
+    diverging: Option<(i32, Offset)>,
+    batches: &[(Offset, Offset, i32)],
+) -> Input {
+    let batch = |&(base_offset, last_offset, epoch): &(Offset, Offset, i32)| FetchedBatch {
+        base_offset,
+        last_offset,
+        leader_epoch: LeaderEpoch(epoch),
+    };
+    let fetched = Fetched {
+        diverging: diverging.map(|(epoch, end_offset)| EpochEndOffset {
+            epoch: LeaderEpoch(epoch),
+            end_offset,
+        }),
+        high_watermark: 100,
+        log_start: 0,
+        batches: batches.iter().map(batch).collect(),
+    };
+    Input::FetchResponse(FetchResponse {
+        request,
+        result: Ok(fetched),
+    })
+}
+
+#[test]
+fn parked_requests_end_by_timeout_lost_leadership_or_stop() {
+    let mut replica = leader(&[ONE, TWO]);
+    for ticket in 0..3 {
+        assert!(produced(&append(&mut replica, ticket, Acks::All)).is_empty());
+    }
+    assert_eq!(
+        produced(&step(&mut replica, Input::Expire(Ticket(1)))),
+        [(1, Err(ErrorCode::RequestTimedOut))]
+    );
+    assert!(step(&mut replica, Input::Expire(Ticket(1))).is_empty());
+    let out = step(&mut replica, metadata(TWO, 1, 1, &[ONE, TWO]));
+    let lost = Err(ErrorCode::NotLeaderOrFollower);
+    assert_eq!(produced(&out), [(0, lost), (2, lost)]);
+
+    let mut replica = leader(&[ONE, TWO]);
+    append(&mut replica, 7, Acks::All);
+    let failed = Err(ErrorCode::KafkaStorageError);
+    assert_eq!(
+        produced(&step(
+            &mut replica,
+            Input::Stop(ErrorCode::KafkaStorageError)
+        )),
+        [(7, failed)]
+    );
+    assert_eq!(
+        produced(&append(&mut replica, 8, Acks::Leader)),
+        [(8, failed)]
+    );
+    assert!(
+        append(&mut replica, 9, Acks::None).is_empty(),
+        "acks=0 hears nothing"
+    );
+    assert!(
+        step(&mut replica, metadata(ONE, 5, 5, &[ONE])).is_empty(),
+        "stopped for good"
+    );
+}
+
+#[test]
+fn parked_requests_survive_a_new_epoch_of_the_same_leader() {
+    let mut replica = leader(&[ONE, TWO]);
+    append(&mut replica, 1, Acks::All);
+    let out = step(&mut replica, metadata(ONE, 1, 1, &[ONE, TWO]));
+    assert!(produced(&out).is_empty());
+    assert_eq!(
+        replica.counted_end(TWO),
+        None,
+        "what was counted in the old epoch is forgotten"
+    );
+    let again = FollowerFetch {
+        current_leader_epoch: Some(LeaderEpoch(1)),
+        ..fetch(TWO, 12, 1)
+    };
+    let out = step(
+        &mut replica,
+        Input::FollowerFetch {
+            ticket: Ticket(2),
+            fetch: again,
+        },
+    );
+    assert_eq!(produced(&out), [(1, Ok(0))]);
+}
+
+#[test]
+fn fetches_of_strangers_and_old_incarnations_are_refused() {
+    let replica = leader(&[ONE, TWO]);
+    let stranger = fetch(NodeId(9), -1, 0);
+    assert_eq!(
+        replica.read_for_follower(&stranger),
+        Err(ErrorCode::UnknownLeaderEpoch)
+    );
+    let of_no_epoch = FollowerFetch {
+        current_leader_epoch: None,
+        ..stranger
+    };
+    assert_eq!(
+        replica.read_for_follower(&of_no_epoch),
+        Err(ErrorCode::NotLeaderOrFollower)
+    );
+    assert_eq!(
+        replica.read_for_follower(&fetch(TWO, 10, 0)),
+        Err(ErrorCode::NotLeaderOrFollower)
+    );
+    assert!(replica.read_for_follower(&fetch(TWO, 12, 0)).is_ok());
+}
+
+#[test]
+fn a_fetch_without_epoch_is_answered_but_not_counted() {
+    let mut replica = leader(&[ONE, TWO]);
+    append(&mut replica, 1, Acks::All);
+    let of_no_epoch = FollowerFetch {
+        current_leader_epoch: None,
+        ..fetch(TWO, 12, 1)
+    };
+    let out = step(
+        &mut replica,
+        Input::FollowerFetch {
+            ticket: Ticket(2),
+            fetch: of_no_epoch,
+        },
+    );
+    assert!(
+        matches!(
+            out[..],
+            [Output::Reply {
+                reply: Reply::FollowerFetched(Ok(_)),
+                ..
+            }]
+        ),
+        "{out:?}"
+    );
+    assert_eq!(
+        (replica.counted_end(TWO), replica.high_watermark()),
+        (None, 0)
+    );
+}
+
+fn proposal(outputs: &[Output]) -> Option<AlterPartitionId> {
+    outputs.iter().find_map(|output| match output {
+        Output::AlterPartition { request, .. } => Some(*request),
+        _ => None,
+    })
+}
+
+/// The answer to AlterPartition tells the epoch before the metadata do. When those arrive, a next proposal
+/// may be under way already: they must not make the leader forget that it waits for a third replica.
+#[test]
+fn metadata_of_a_known_partition_epoch_keep_the_pending_isr() {
+    let mut replica = leader(&[ONE]);
+    let out = step(
+        &mut replica,
+        Input::FollowerFetch {
+            ticket: Ticket(1),
+            fetch: fetch(TWO, 12, 0),
+        },
+    );
+    let request = proposal(&out).expect("2 is in sync");
+    let isr = vec![ONE, TWO];
+    let altered = AlteredPartition {
+        leader_epoch: LeaderEpoch(0),
+        partition_epoch: PartitionEpoch(1),
+        isr,
+    };
+    step(
+        &mut replica,
+        Input::AlterPartitionResult {
+            request,
+            result: Ok(altered),
+        },
+    );
+    let out = step(
+        &mut replica,
+        Input::FollowerFetch {
+            ticket: Ticket(2),
+            fetch: fetch(THREE, 13, 0),
+        },
+    );
+    assert!(proposal(&out).is_some());
+    step(&mut replica, metadata(ONE, 0, 1, &[ONE, TWO]));
+    assert!(replica.maximal_isr().contains(&THREE));
+    append(&mut replica, 3, Acks::All);
+    step(
+        &mut replica,
+        Input::FollowerFetch {
+            ticket: Ticket(4),
+            fetch: fetch(TWO, 12, 1),
+        },
+    );
+    assert_eq!(replica.high_watermark(), 0, "3 may be in the ISR already");
+}
+
+#[test]
+fn a_refused_proposal_goes_back_and_an_unclear_one_stays_pending() {
+    let mut replica = leader(&[ONE]);
+    let out = step(
+        &mut replica,
+        Input::FollowerFetch {
+            ticket: Ticket(1),
+            fetch: fetch(TWO, 12, 0),
+        },
+    );
+    let request = proposal(&out).expect("2 is in sync");
+    let unclear = Input::AlterPartitionResult {
+        request,
+        result: Err(ErrorCode::RequestTimedOut),
+    };
+    assert_eq!(
+        step(&mut replica, unclear),
+        [Output::Arm(Timer::AlterPartitionRetry)]
+    );
+    assert!(replica.maximal_isr().contains(&TWO));
+    let out = step(&mut replica, Input::Timer(Timer::AlterPartitionRetry));
+    let retried = proposal(&out).expect("asked again");
+    assert_ne!(retried, request);
+    step(
+        &mut replica,
+        Input::AlterPartitionResult {
+            request: retried,
+            result: Err(ErrorCode::IneligibleReplica),
+        },
+    );
+    assert!(!replica.maximal_isr().contains(&TWO));
+}
+
+/// a repeated answer fits the offset and the epoch, but not the history that it is about.
+#[test]
+fn a_repeated_divergence_does_not_cut_what_was_fetched_since() {
+    let mut replica = follower(0, 10, false);
+    let before = replica.fetch_request().expect("following 2");
+    let diverging = answer(before, Some((0, 5)), &[]);
+    assert_eq!(
+        step(&mut replica, diverging.clone()),
+        [Output::Truncate { to: 5 }]
+    );
+    step(&mut replica, Input::Truncated { log_end: 5 });
+    let request = replica.fetch_request().expect("again");
+    step(&mut replica, answer(request, None, &[(5, 9, 1)]));
+    assert_eq!(replica.log_end(), 10);
+    assert!(step(&mut replica, diverging).is_empty());
+    assert_eq!(replica.log_end(), 10);
+}
+
+#[test]
+fn batches_that_do_not_follow_on_are_not_appended() {
+    for batches in [
+        &[(9, 9, 0)][..],
+        &[(10, 11, 0), (11, 12, 0)],
+        &[(10, 10, 2)],
+        &[(10, 9, 0)],
+        &[(10, 10, 1), (11, 11, 0)],
+    ] {
+        let mut replica = follower(0, 10, false);
+        let request = replica.fetch_request().expect("following 2");
+        let out = step(&mut replica, answer(request, None, batches));
+        assert_eq!(out, [Output::Arm(Timer::FetchBackoff)], "{batches:?}");
+        assert_eq!((replica.log_end(), replica.fetch_request()), (10, None));
+        assert_eq!(
+            step(&mut replica, Input::Timer(Timer::FetchBackoff)),
+            [Output::FetchReady]
+        );
+    }
+    let mut replica = follower(0, 10, false);
+    let request = replica.fetch_request().expect("following 2");
+    step(
+        &mut replica,
+        answer(request, None, &[(12, 14, 0), (20, 20, 1)]),
+    );
+    assert_eq!(replica.log_end(), 21, "compacted away in between");
+}
+
+#[test]
+fn an_empty_log_may_begin_inside_of_a_batch() {
+    let mut replica = follower(7, 7, false);
+    let request = replica.fetch_request().expect("following 2");
+    let out = step(&mut replica, answer(request, None, &[(5, 9, 0)]));
+    assert_eq!(
+        out[..3],
+        [
+            Output::TruncateFully { at: 5 },
+            Output::AppendFetched { log_end: 10 },
+            Output::AdvanceLogStart { to: 7 },
+        ]
+    );
+    assert_eq!(
+        (
+            replica.log_start(),
+            replica.high_watermark(),
+            replica.log_end()
+        ),
+        (7, 10, 10)
+    );
+}
+
+#[test]
+fn a_flush_counts_up_to_where_it_began() {
+    let mut replica = replica(0, 10, true);
+    let out = step(&mut replica, metadata(TWO, 1, 1, &[ONE, TWO]));
+    assert!(out.contains(&Output::Flush {
+        id: PersistId(0),
+        end: 10
+    }));
+    assert_eq!(replica.fetch_request(), None, "nothing is durable yet");
+    step(&mut replica, Input::Flushed(PersistId(0)));
+    let request = replica.fetch_request().expect("durable");
+    let out = step(&mut replica, answer(request, None, &[(10, 12, 1)]));
+    assert!(out.contains(&Output::Flush {
+        id: PersistId(1),
+        end: 13
+    }));
+    step(&mut replica, metadata(TWO, 2, 2, &[ONE, TWO]));
+    step(&mut replica, metadata(ONE, 3, 3, &[ONE]));
+    let out = append(&mut replica, 1, Acks::Leader);
+    assert!(
+        produced(&out).is_empty(),
+        "the flush under way ends before this record"
+    );
+    let out = step(&mut replica, Input::Flushed(PersistId(1)));
+    assert_eq!(replica.high_watermark(), 13);
+    assert!(
+        produced(&out).is_empty()
+            && out.contains(&Output::Flush {
+                id: PersistId(2),
+                end: 14
+            })
+    );
+    assert!(step(&mut replica, Input::Flushed(PersistId(1))).is_empty());
+    assert_eq!(
+        produced(&step(&mut replica, Input::Flushed(PersistId(2)))),
+        [(1, Ok(13))]
+    );
+}
