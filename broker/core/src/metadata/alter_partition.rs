@@ -1,7 +1,7 @@
 //! AlterPartition: a leader asks for another ISR (KIP-497, KIP-841, KIP-903).
 
 use broker_probe::{mutant, probe};
-use broker_protocol::ids::{BrokerEpoch, NodeId, TopicIdPartition};
+use broker_protocol::ids::{BrokerEpoch, NodeId, TopicIdPartition, Uuid};
 
 use super::cluster::check_broker_epoch;
 use super::draft::Draft;
@@ -155,8 +155,9 @@ fn check_isr(
             return Err(ErrorCode::InvalidRequest);
         }
     }
-    let is_eligible =
-        |&(member, epoch): &(NodeId, BrokerEpoch)| is_eligible(draft.image, member, epoch);
+    let is_eligible = |&(member, epoch): &(NodeId, BrokerEpoch)| {
+        is_eligible(draft.image, member, epoch, current.directory(member))
+    };
     if change.new_isr.iter().all(is_eligible) || mutant!(R_19) {
         return Ok(());
     }
@@ -164,9 +165,11 @@ fn check_isr(
     Err(ErrorCode::IneligibleReplica)
 }
 
-/// Fenced and stopping brokers stay out (KIP-841), and so does one that has restarted since the leader
-/// last heard of it (KIP-903).
-fn is_eligible(image: &MetadataImage, member: NodeId, epoch: BrokerEpoch) -> bool {
+/// Fenced and stopping brokers stay out (KIP-841), so does one that has restarted since the leader last
+/// heard of it (KIP-903), and one whose directory has failed meanwhile: it could never lead.
+fn is_eligible(image: &MetadataImage, member: NodeId, epoch: BrokerEpoch, directory: Uuid) -> bool {
     let registration = image.broker(member).filter(|it| it.is_active());
-    registration.is_some_and(|it| epoch == BrokerEpoch(-1) || epoch == it.epoch)
+    registration.is_some_and(|it| {
+        (epoch == BrokerEpoch(-1) || epoch == it.epoch) && it.has_online_directory(directory)
+    })
 }

@@ -83,6 +83,7 @@ fn clean_up_previous_incarnation(
         probe!("metadata: unclean restart");
         draft.withdraw_uncleanly(request.broker);
     }
+    draft.replace_directories(request.broker, &request.log_directories);
 }
 
 fn registration_record(

@@ -9,7 +9,7 @@ use broker_probe::mutant;
 use broker_protocol::ids::{NodeId, TopicIdPartition, Uuid};
 
 use super::image::MetadataImage;
-use super::partition::PartitionRegistration;
+use super::partition::{PartitionRegistration, directory};
 use super::partition_change::{Election, PartitionChangeBuilder};
 use super::record::{PartitionChangeRecord, Record};
 use super::reply::Output;
@@ -105,6 +105,33 @@ impl<'a> Draft<'a> {
         self.records.push(Record::PartitionChange(record));
         self.partitions.insert(id, next);
         self.partitions.get(&id)
+    }
+
+    /// Gives the broker's replicas in directories it no longer has a new place, to be filled from the
+    /// leader. Who was needed for what was committed keeps its old place, and so cannot lead: its data
+    /// went with the disk.
+    pub fn replace_directories(&mut self, broker: NodeId, directories: &[Uuid]) {
+        let target = match directories {
+            [only] => *only,
+            _ => directory::UNASSIGNED,
+        };
+        for id in self.image.partitions_on(broker) {
+            let current = self.partition(id);
+            let old = current.directory(broker);
+            let gone = old != directory::UNASSIGNED && !directories.contains(&old);
+            let needed = current.isr.contains(&broker) || current.last_known_elr.contains(&broker);
+            if !gone || needed {
+                continue;
+            }
+            let position = current.replicas.iter().position(|&it| it == broker);
+            let mut next = current.directories.clone();
+            next[position.expect("indexed as a replica")] = target;
+            let mut record = PartitionChangeRecord::new(id);
+            record.directories = Some(next);
+            let next = current.merge(&record);
+            self.records.push(Record::PartitionChange(record));
+            self.partitions.insert(id, next);
+        }
     }
 
     fn build_change(

@@ -103,6 +103,9 @@ fn change(record: &PartitionChangeRecord) -> String {
     if let Some(leader) = record.leader {
         line.push_str(&format!(" leader {leader}"));
     }
+    if record.directories.is_some() {
+        line.push_str(" other directories");
+    }
     if let Some(state) = record.leader_recovery_state {
         line.push_str(&format!(" {state:?}"));
     }

@@ -177,6 +177,9 @@ impl Script {
             .unwrap_or(u64::from(broker.unsigned_abs()));
         let mut request = self.world.registration(broker, incarnation);
         request.rack = arguments.options.get("rack").map(|&rack| rack.to_owned());
+        if let Some(number) = arguments.number("directory") {
+            request.log_directories = vec![uuid(4, number)];
+        }
         if arguments.has("clean") {
             request.previous_broker_epoch = self.world.broker_epoch(broker);
         }
