@@ -53,6 +53,8 @@ struct Seen {
     values: Vec<BTreeSet<u8>>,
     shortest: usize,
     longest: usize,
+    /// Where the file was cut: the rest of that sector was zeroed.
+    cuts: BTreeSet<usize>,
 }
 
 impl Seen {
@@ -62,10 +64,14 @@ impl Seen {
             values,
             shortest: content.len(),
             longest: content.len(),
+            cuts: BTreeSet::new(),
         }
     }
 
     fn observe(&mut self, content: &[u8]) {
+        if content.len() < self.longest {
+            self.cuts.insert(content.len());
+        }
         self.shortest = self.shortest.min(content.len());
         self.longest = self.longest.max(content.len());
         if self.values.len() < content.len() {
@@ -86,9 +92,9 @@ impl Seen {
             ));
         }
         for (offset, byte) in content.iter().enumerate() {
-            // A cut that came and went leaves zeros where the old length ends beyond the new data.
+            let zeroed = |cut: &usize| (*cut..cut.next_multiple_of(512)).contains(&offset);
             let allowed =
-                self.values[offset].contains(byte) || (*byte == 0 && offset >= self.shortest);
+                self.values[offset].contains(byte) || (*byte == 0 && self.cuts.iter().any(zeroed));
             if !allowed {
                 return Err(format!(
                     "byte {offset} is {byte}, not one of {:?}",
