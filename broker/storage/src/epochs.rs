@@ -64,6 +64,13 @@ impl EpochHistory {
         changed
     }
 
+    /// The log is empty. Whether anything changed.
+    pub(crate) fn clear(&mut self) -> bool {
+        let changed = !self.entries.is_empty();
+        self.entries.clear();
+        changed
+    }
+
     /// The log now starts at `log_start`: the epoch in force there starts there. Whether anything changed.
     pub(crate) fn truncate_start(&mut self, log_start: Offset) -> bool {
         let after = self.entries.partition_point(|entry| entry.start_offset <= log_start);

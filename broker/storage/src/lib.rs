@@ -51,3 +51,5 @@ pub use quorum_state::QuorumState;
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;

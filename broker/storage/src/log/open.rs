@@ -118,7 +118,7 @@ impl Loader {
         self.epochs.truncate_end(self.scan_from);
         for at in 0..self.bases.len() {
             let base = self.bases[at];
-            if self.ends_before(base)? {
+            if self.ends_before(base) {
                 return self.remove_files_from(at);
             }
             let Scanned { mut segment, damage } = self.load_segment(base)?;
@@ -137,17 +137,17 @@ impl Loader {
 
     /// Whether the log so far does not reach `base`: the segments from there on are left-overs of a truncation
     /// that was not durable, or behind a tail that was lost.
-    fn ends_before(&self, base: Offset) -> Result<bool, LogError> {
-        let Some((&previous, segment)) = self.segments.last_key_value() else { return Ok(false) };
+    fn ends_before(&self, base: Offset) -> bool {
+        let Some((_, segment)) = self.segments.last_key_value() else { return false };
         let (end, next_base) = (segment.next_offset(), base);
         // Compaction leaves such holes in segments that were durable.
-        let checked = previous >= self.scan_from || !(self.options.clean || self.options.config.cleanup_compact);
-        if end == next_base || !checked {
-            return Ok(false);
+        let compacted = self.options.config.cleanup_compact && next_base <= self.recovery_point;
+        if end == next_base || self.options.clean || compacted {
+            return false;
         }
         probe!("storage: segments do not join");
         tracing::warn!(partition = %self.options.partition, damage = %Damage::Gap { end, next_base }, "log cut");
-        Ok(true)
+        true
     }
 
     fn load_segment(&mut self, base: Offset) -> Result<Scanned, LogError> {

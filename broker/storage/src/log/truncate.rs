@@ -15,7 +15,7 @@ impl Log {
         if offset >= self.log_end {
             return Ok(None);
         }
-        if offset <= self.log_start {
+        if offset < self.log_start {
             return self.truncate_fully_and_start_at(offset).map(Some);
         }
         probe!("storage: truncated");
@@ -42,7 +42,7 @@ impl Log {
 
     fn truncate_segments(&mut self, offset: Offset) -> Result<(), LogError> {
         // Fixed before the map changes: a view of the live map would pick other segments (L-14).
-        let floor = *self.segments.range(..=offset).next_back().expect("offset is above the log start").0;
+        let floor = *self.segments.range(..=offset).next_back().expect("offset is not below the log start").0;
         let doomed: Vec<Offset> = self.segments.range(floor + 1..).map(|(base, _)| *base).collect();
         for base in doomed.into_iter().rev() {
             let segment = self.segments.remove(&base).expect("just listed");
@@ -62,6 +62,10 @@ impl Log {
         self.segments.insert(offset, segment);
         self.log_start = offset;
         self.log_end = offset;
+        // Epochs below the new start are those of records that this replica does not have.
+        if self.epochs.clear() {
+            self.versions.epochs_changed();
+        }
         Ok(())
     }
 

@@ -1,0 +1,11 @@
+//! Tests by what they are about; all through the public API.
+
+mod append;
+mod directory;
+mod dump;
+mod files;
+mod flush;
+mod read;
+mod recover;
+mod retention;
+mod truncate;
