@@ -15,7 +15,7 @@ pub struct Limits {
     pub time: Duration,
 }
 
-/// A property that was violated (`always`) or witnessed (`sometimes`), and the shortest way there.
+/// A property that was violated (`always`) or witnessed (`sometimes`), and a way there.
 #[derive(Clone, Debug)]
 pub struct Finding {
     pub property: &'static str,
@@ -74,8 +74,14 @@ where
     for property in checker.model().properties() {
         let finding = checker.discovery(property.name).map(|path| {
             let actions = path.into_actions();
-            let path = actions.iter().map(|action| checker.model().format_action(action)).collect();
-            Finding { property: property.name, path }
+            let path = actions
+                .iter()
+                .map(|action| checker.model().format_action(action))
+                .collect();
+            Finding {
+                property: property.name,
+                path,
+            }
         });
         match property.expectation {
             Expectation::Sometimes => report.sometimes.push((property.name, finding)),
@@ -97,15 +103,35 @@ where
 
 impl fmt::Display for CheckReport {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let extent = if self.complete { "all states" } else { "not all states" };
-        let CheckReport { model, states, unique, depth, seconds, .. } = self;
-        writeln!(formatter, "{model}: {extent}: {unique} unique of {states}, depth {depth}, {seconds:.1} s")?;
+        let extent = if self.complete {
+            "all states"
+        } else {
+            "not all states"
+        };
+        let CheckReport {
+            model,
+            states,
+            unique,
+            depth,
+            seconds,
+            ..
+        } = self;
+        writeln!(
+            formatter,
+            "{model}: {extent}: {unique} unique of {states}, depth {depth}, {seconds:.1} s"
+        )?;
         for (property, witness) in &self.sometimes {
-            let steps = witness.as_ref().map_or("never".to_owned(), |found| format!("in {} steps", found.path.len()));
+            let steps = witness.as_ref().map_or("never".to_owned(), |found| {
+                format!("in {} steps", found.path.len())
+            });
             writeln!(formatter, "  sometimes {property}: {steps}")?;
         }
         for Finding { property, path } in &self.violations {
-            writeln!(formatter, "  VIOLATED {property}, after {} steps:", path.len())?;
+            writeln!(
+                formatter,
+                "  VIOLATED {property}, after {} steps:",
+                path.len()
+            )?;
             for (number, action) in path.iter().enumerate() {
                 writeln!(formatter, "  {number:>4}  {action}")?;
             }

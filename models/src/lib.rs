@@ -11,12 +11,23 @@ use std::time::Duration;
 pub use harness::{CheckReport, Finding, Limits};
 
 /// The models by name, with a sentence each.
-pub const MODELS: [(&str, &str); 2] = [
-    ("raft", "metadata quorum of three voters: lost, late and doubled messages, power losses"),
-    ("raft-disk", "metadata quorum of three voters with slow disks: power losses between write and sync"),
+pub const MODELS: [(&str, &str); 3] = [
+    (
+        "raft",
+        "metadata quorum of three voters: messages late, out of order, lost or doubled",
+    ),
+    (
+        "raft-disk",
+        "metadata quorum of three voters: power fails between write and sync",
+    ),
+    (
+        "raft-epochs",
+        "metadata quorum of three voters: three elections, as in figure 8 of the Raft paper",
+    ),
 ];
 
-/// Explores the model `name`; None when there is no such model.
+/// Explores the model `name`, with the known bug that is put back on this thread, if any; None when there is
+/// no such model.
 pub fn check(name: &str, limits: Limits) -> Option<CheckReport> {
     let model = raft::RaftModel::by_name(name)?;
     Some(harness::run(name, model, limits))
@@ -30,5 +41,8 @@ pub fn explore(name: &str, address: &str) -> Option<()> {
 }
 
 /// Enough for every model on two cores.
-pub const DEFAULT_LIMITS: Limits =
-    Limits { threads: 2, states: 5_000_000, time: Duration::from_secs(600) };
+pub const DEFAULT_LIMITS: Limits = Limits {
+    threads: 2,
+    states: 5_000_000,
+    time: Duration::from_secs(600),
+};

@@ -7,7 +7,8 @@
 //! bind nobody arrive at once ([`binds_nobody`]); timers that only repeat do not run out ([`matters`]).
 
 use broker_core::raft::cluster::{Action, Cluster, Envelope, Shape};
-use broker_core::raft::{Output, Raft, Request, Timer};
+use broker_core::raft::{Output, Raft, Request, Role, Timer};
+use broker_probe::{current_mutant, set_mutant};
 use broker_protocol::ids::{LeaderEpoch, NodeId, Offset};
 use stateright::{Model, Property};
 
@@ -37,6 +38,8 @@ pub struct Faults {
 pub struct RaftModel {
     pub shape: Shape,
     pub bounds: Bounds,
+    /// The known bug of the thread that made the model, for the checker's threads.
+    mutant: Option<&'static str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -51,52 +54,88 @@ impl RaftModel {
         match name {
             "raft" => Some(RaftModel::network()),
             "raft-disk" => Some(RaftModel::disk()),
+            "raft-epochs" => Some(RaftModel::epochs()),
             _ => None,
         }
     }
 
-    /// Disks are instant; messages are lost and doubled.
+    /// Messages arrive in any order, late, never, and one of them twice.
     pub fn network() -> RaftModel {
-        RaftModel {
-            shape: Shape { voters: 3, observers: 0, instant_saves: true, instant_flushes: true },
-            bounds: Bounds {
-                epoch: LeaderEpoch(2),
-                log_end: 3,
-                network: 4,
-                faults: Faults {
-                    appends: 1,
-                    power_losses: 1,
-                    losses: 1,
-                    duplicates: 1,
-                    resignations: 0,
-                    elections: 2,
-                },
+        RaftModel::new(Bounds {
+            epoch: LeaderEpoch(2),
+            log_end: 3,
+            network: 3,
+            faults: Faults {
+                appends: 1,
+                power_losses: 0,
+                losses: 0,
+                duplicates: 1,
+                resignations: 0,
+                elections: 2,
             },
+        })
+    }
+
+    /// Three elections, as many as figure 8 of the Raft paper needs.
+    pub fn epochs() -> RaftModel {
+        RaftModel::new(Bounds {
+            epoch: LeaderEpoch(3),
+            log_end: 4,
+            network: 3,
+            faults: Faults {
+                appends: 1,
+                power_losses: 0,
+                losses: 0,
+                duplicates: 0,
+                resignations: 0,
+                elections: 3,
+            },
+        })
+    }
+
+    /// Flushes take time, and a power loss falls between write and sync.
+    pub fn disk() -> RaftModel {
+        let model = RaftModel::new(Bounds {
+            epoch: LeaderEpoch(2),
+            log_end: 3,
+            network: 3,
+            faults: Faults {
+                appends: 1,
+                power_losses: 1,
+                losses: 0,
+                duplicates: 0,
+                resignations: 0,
+                elections: 1,
+            },
+        });
+        RaftModel {
+            shape: Shape {
+                instant_flushes: false,
+                ..model.shape
+            },
+            ..model
         }
     }
 
-    /// Flushes take time, so that a power loss falls between write and sync.
-    pub fn disk() -> RaftModel {
+    fn new(bounds: Bounds) -> RaftModel {
         RaftModel {
-            shape: Shape { voters: 3, observers: 0, instant_saves: false, instant_flushes: false },
-            bounds: Bounds {
-                epoch: LeaderEpoch(2),
-                log_end: 3,
-                network: 4,
-                faults: Faults {
-                    appends: 1,
-                    power_losses: 1,
-                    losses: 0,
-                    duplicates: 0,
-                    resignations: 0,
-                    elections: 2,
-                },
+            shape: Shape {
+                voters: 3,
+                observers: 0,
+                instant_saves: true,
+                instant_flushes: true,
             },
+            bounds,
+            mutant: current_mutant(),
         }
     }
 
     fn holds(state: &State, invariant: &str) -> bool {
-        state.cluster.violation.as_ref().is_none_or(|violation| violation.invariant != invariant)
+        state
+            .cluster
+            .violation
+            .as_ref()
+            .is_none_or(|violation| violation.invariant != invariant)
     }
 }
 
@@ -118,12 +157,22 @@ impl Model for RaftModel {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
+        set_mutant(None);
         let mut cluster = Cluster::new(self.shape, &mut |_, _| {});
         cluster.apply(&Action::Timer(NodeId(1), Timer::Election), &mut |_, _| {});
-        while let Some(action) = cluster.disk_work().into_iter().chain(cluster.deliveries()).next() {
+        while let Some(action) = cluster
+            .disk_work()
+            .into_iter()
+            .chain(cluster.deliveries())
+            .next()
+        {
             cluster.apply(&action, &mut |_, _| {});
         }
-        vec![State { cluster, left: self.bounds.faults, truncated: false }]
+        vec![State {
+            cluster,
+            left: self.bounds.faults,
+            truncated: false,
+        }]
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
@@ -144,6 +193,7 @@ impl Model for RaftModel {
     }
 
     fn next_state(&self, last: &State, action: Action) -> Option<State> {
+        set_mutant(self.mutant);
         let mut next = last.clone();
         if let Some(left) = counter(&mut next.left, &action) {
             *left -= 1;
@@ -151,8 +201,10 @@ impl Model for RaftModel {
         let mut truncates = false;
         let mut action = Some(action);
         while let Some(now) = action {
-            next.cluster.apply(&now, &mut |_, output| truncates |= matches!(output, Output::Truncate { .. }));
-            action = next.cluster.deliveries().into_iter().find(binds_nobody);
+            next.cluster.apply(&now, &mut |_, output| {
+                truncates |= matches!(output, Output::Truncate { .. })
+            });
+            action = at_once(&next.cluster);
         }
         next.truncated |= truncates;
         Some(next)
@@ -165,18 +217,33 @@ impl Model for RaftModel {
             Property::always("RAFT-3", |_, state| RaftModel::holds(state, "RAFT-3")),
             Property::always("RAFT-4", |_, state| RaftModel::holds(state, "RAFT-4")),
             Property::sometimes("another leader is elected", |_, state: &State| {
-                state.cluster.leaders().any(|leader| leader.id() != NodeId(1))
+                state
+                    .cluster
+                    .leaders()
+                    .any(|leader| leader.id() != NodeId(1))
             }),
-            Property::sometimes("a record is committed", |_, state: &State| state.cluster.ghost.committed_end() > 1),
+            Property::sometimes("a record is committed", |_, state: &State| {
+                state.cluster.ghost.committed_end() > 1
+            }),
             Property::sometimes("a log is truncated", |_, state: &State| state.truncated),
         ]
     }
 
     fn within_boundary(&self, state: &State) -> bool {
-        let Bounds { epoch, log_end, network, .. } = self.bounds;
+        let Bounds {
+            epoch,
+            log_end,
+            network,
+            ..
+        } = self.bounds;
         let lawful = |raft: &Raft| raft.epoch() <= epoch && raft.log().end() <= log_end;
         state.cluster.network.len() <= network
-            && state.cluster.nodes.values().filter_map(|node| node.raft.as_ref()).all(lawful)
+            && state
+                .cluster
+                .nodes
+                .values()
+                .filter_map(|node| node.raft.as_ref())
+                .all(lawful)
     }
 
     fn format_action(&self, action: &Action) -> String {
@@ -184,23 +251,43 @@ impl Model for RaftModel {
     }
 }
 
-/// Timers that only repeat a request, or end a wait, add states and no behaviour that loss, delay and the
-/// election timer do not show.
-fn matters(action: &Action) -> bool {
-    match action {
-        Action::Timer(_, timer) => !matches!(timer, Timer::Parked(_) | Timer::BeginQuorumEpoch),
-        _ => true,
-    }
+/// What happens without a choice: messages that bind nobody, and the next fetch of a follower whose last one
+/// failed.
+fn at_once(cluster: &Cluster) -> Option<Action> {
+    let retries = cluster.timers().into_iter().filter(|action| match action {
+        Action::Timer(id, Timer::Retry(_)) => {
+            matches!(cluster.raft(*id).role(), Role::Follower { .. })
+        }
+        _ => false,
+    });
+    let mut harmless = cluster
+        .deliveries()
+        .into_iter()
+        .filter(|action| binds_nobody(cluster, action));
+    harmless.next().or_else(|| retries.into_iter().next())
 }
 
-/// Pre-votes and the answers to BeginQuorumEpoch: no vote, no record, no epoch depends on when they arrive.
-fn binds_nobody(delivery: &Action) -> bool {
+/// Timers that repeat a request or end a wait add states, and no behaviour that delay, loss, resignation and
+/// the election timer do not show.
+fn matters(action: &Action) -> bool {
+    matches!(action, Action::Timer(_, Timer::Election))
+}
+
+/// No vote, no record and no epoch depends on when these arrive: pre-votes, answers to BeginQuorumEpoch, and
+/// answers to fetches that their sender has given up.
+fn binds_nobody(cluster: &Cluster, delivery: &Action) -> bool {
     match delivery {
-        Action::Deliver(Envelope::Request { request: Request::Vote(vote), .. }) => vote.pre_vote,
-        Action::Deliver(Envelope::Response { request, .. }) => match request {
+        Action::Deliver(Envelope::Request {
+            request: Request::Vote(vote),
+            ..
+        }) => vote.pre_vote,
+        Action::Deliver(Envelope::Response {
+            to, from, request, ..
+        }) => match request {
             Request::Vote(vote) => vote.pre_vote,
             Request::BeginQuorumEpoch(_) => true,
-            Request::EndQuorumEpoch(_) | Request::Fetch(_) => false,
+            Request::EndQuorumEpoch(_) => false,
+            Request::Fetch(fetch) => !cluster.raft(*to).awaits_fetch(*from, fetch),
         },
         _ => false,
     }

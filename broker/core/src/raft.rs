@@ -26,8 +26,8 @@ pub mod cluster;
 mod election;
 mod fetch;
 mod follower;
-mod io;
 pub mod invariants;
+mod io;
 mod leader;
 mod log;
 mod message;
@@ -42,12 +42,13 @@ use std::collections::BTreeSet;
 use broker_protocol::ids::{LeaderEpoch, NodeId, Offset, ReplicaKey};
 
 pub use io::{
-    Config, Inconsistency, Input, Output, QuorumState, ReadRange, Recovered, RoleName, Timer, VoterSet,
+    Config, Inconsistency, Input, Output, QuorumState, ReadRange, Recovered, RoleName, Timer,
+    VoterSet,
 };
 pub use log::Log;
 pub use message::{
-    BatchSummary, BeginQuorumEpochRequest, EndQuorumEpochRequest, EpochResponse, Error, FetchRequest,
-    FetchResponse, OffsetAndEpoch, Request, Response, VoteRequest, VoteResponse,
+    BatchSummary, BeginQuorumEpochRequest, EndQuorumEpochRequest, EpochResponse, Error,
+    FetchRequest, FetchResponse, OffsetAndEpoch, Request, Response, VoteRequest, VoteResponse,
 };
 pub use role::{Ballot, Leadership, Progress, Role};
 
@@ -116,10 +117,18 @@ impl Raft {
                 Request::EndQuorumEpoch(request) => self.on_end_request(ticket, &request, out),
                 Request::Fetch(request) => self.on_fetch_request(ticket, request, out),
             },
-            Input::Response { from, request, response } => self.on_response(from, request, &response, out),
+            Input::Response {
+                from,
+                request,
+                response,
+            } => self.on_response(from, request, &response, out),
             Input::RequestFailed { to, request } => self.on_request_failed(to, &request, out),
             Input::Cancelled { ticket } => self.on_cancelled(ticket, out),
-            Input::Append { ticket, epoch, records } => self.on_append(ticket, epoch, records, out),
+            Input::Append {
+                ticket,
+                epoch,
+                records,
+            } => self.on_append(ticket, epoch, records, out),
             Input::Timer(timer) => self.on_timer(timer, out),
             Input::Persisted(id) => self.on_persisted(id, out),
             Input::Resign { epoch } => self.on_resign(epoch, out),
@@ -168,7 +177,11 @@ impl Raft {
 
     /// What the quorum-state file must say now.
     pub fn quorum_state(&self) -> QuorumState {
-        QuorumState { epoch: self.epoch, leader: self.leader(), voted: self.voted }
+        QuorumState {
+            epoch: self.epoch,
+            leader: self.leader(),
+            voted: self.voted,
+        }
     }
 
     /// What the quorum-state file says for certain.
@@ -178,10 +191,20 @@ impl Raft {
 
     /// The voters but this node.
     fn other_voters(&self) -> Vec<ReplicaKey> {
-        self.config.voters.iter().filter(|voter| voter.id != self.id()).collect()
+        self.config
+            .voters
+            .iter()
+            .filter(|voter| voter.id != self.id())
+            .collect()
     }
 
-    fn on_response(&mut self, from: NodeId, request: Request, response: &Response, out: &mut Vec<Output>) {
+    fn on_response(
+        &mut self,
+        from: NodeId,
+        request: Request,
+        response: &Response,
+        out: &mut Vec<Output>,
+    ) {
         match (request, response) {
             (Request::Vote(request), Response::Vote(response)) => {
                 self.on_vote_response(from, request, *response, out);
@@ -222,7 +245,9 @@ impl Raft {
     fn on_retry_timer(&mut self, node: NodeId, out: &mut Vec<Output>) {
         self.retrying.remove(&node);
         match &self.role {
-            Role::Prospective { .. } | Role::Candidate { .. } => self.repeat_vote_request(node, out),
+            Role::Prospective { .. } | Role::Candidate { .. } => {
+                self.repeat_vote_request(node, out)
+            }
             Role::Resigned { .. } => self.repeat_end_request(node, out),
             Role::Follower { .. } | Role::Unattached => self.fetch(out),
             Role::Leader(_) => {}
@@ -232,6 +257,10 @@ impl Raft {
     fn retry_later(&mut self, node: NodeId, out: &mut Vec<Output>) {
         self.retrying.insert(node);
         let backoff_ms = self.config.retry_backoff_ms;
-        out.push(Output::Arm { timer: Timer::Retry(node), min_ms: backoff_ms, max_ms: backoff_ms });
+        out.push(Output::Arm {
+            timer: Timer::Retry(node),
+            min_ms: backoff_ms,
+            max_ms: backoff_ms,
+        });
     }
 }

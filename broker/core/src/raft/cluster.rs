@@ -54,9 +54,19 @@ pub struct Node {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Envelope {
     /// `from` is None once the sender's process is gone: the request may arrive, the answer may not.
-    Request { to: NodeId, from: Option<NodeId>, request: Request },
+    Request {
+        to: NodeId,
+        from: Option<NodeId>,
+        request: Request,
+    },
     /// `entries` are the records that travel with a fetch response.
-    Response { to: NodeId, from: NodeId, request: Request, response: Response, entries: Vec<Entry> },
+    Response {
+        to: NodeId,
+        from: NodeId,
+        request: Request,
+        response: Response,
+        entries: Vec<Entry>,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -148,7 +158,10 @@ impl Cluster {
 
     /// The running core of a node.
     pub fn raft(&self, id: NodeId) -> &Raft {
-        self.node(id).raft.as_ref().expect("only a running node is asked")
+        self.node(id)
+            .raft
+            .as_ref()
+            .expect("only a running node is asked")
     }
 
     /// Nodes that believe they lead.
@@ -159,11 +172,16 @@ impl Cluster {
 
     /// How many voters are down or have no power.
     pub fn down(&self) -> usize {
-        self.nodes.values().filter(|node| node.raft.is_none()).count()
+        self.nodes
+            .values()
+            .filter(|node| node.raft.is_none())
+            .count()
     }
 
     fn node_mut(&mut self, id: NodeId) -> &mut Node {
-        self.nodes.get_mut(&id).expect("ids come from the cluster itself")
+        self.nodes
+            .get_mut(&id)
+            .expect("ids come from the cluster itself")
     }
 
     fn start(&mut self, id: NodeId, watch: Watch<'_>) {
@@ -177,7 +195,10 @@ impl Cluster {
     }
 
     fn config(&self, id: NodeId) -> Config {
-        Config::new(replica(id.0), VoterSet::new((1..=self.shape.voters).map(replica)))
+        Config::new(
+            replica(id.0),
+            VoterSet::new((1..=self.shape.voters).map(replica)),
+        )
     }
 
     fn stop(&mut self, id: NodeId, lose: impl FnOnce(&mut Disk)) {
@@ -197,22 +218,51 @@ impl Cluster {
             }
         }
         let network = std::mem::take(&mut self.network).into_iter();
-        self.network = network.filter_map(|envelope| envelope.after_death_of(id)).collect();
+        self.network = network
+            .filter_map(|envelope| envelope.after_death_of(id))
+            .collect();
     }
 
     fn deliver(&mut self, envelope: &Envelope, watch: Watch<'_>) {
         match envelope {
-            Envelope::Request { to, .. } | Envelope::Response { to, .. } if self.node(*to).raft.is_none() => {
+            Envelope::Request { to, .. } | Envelope::Response { to, .. }
+                if self.node(*to).raft.is_none() =>
+            {
                 self.fail(envelope, watch);
             }
             Envelope::Request { to, from, request } => {
                 let ticket = self.node(*to).free_ticket();
-                self.node_mut(*to).asked.insert(ticket, (*from, request.clone()));
-                self.step(*to, Input::Request { ticket, request: request.clone() }, &[], watch);
+                self.node_mut(*to)
+                    .asked
+                    .insert(ticket, (*from, request.clone()));
+                self.step(
+                    *to,
+                    Input::Request {
+                        ticket,
+                        request: request.clone(),
+                    },
+                    &[],
+                    watch,
+                );
             }
-            Envelope::Response { to, from, request, response, entries } => {
+            Envelope::Response {
+                to,
+                from,
+                request,
+                response,
+                entries,
+            } => {
                 let (request, response) = (request.clone(), response.clone());
-                self.step(*to, Input::Response { from: *from, request, response }, entries, watch);
+                self.step(
+                    *to,
+                    Input::Response {
+                        from: *from,
+                        request,
+                        response,
+                    },
+                    entries,
+                    watch,
+                );
             }
         }
     }
@@ -220,7 +270,9 @@ impl Cluster {
     fn fail(&mut self, envelope: &Envelope, watch: Watch<'_>) {
         let (asker, to, request) = match envelope {
             Envelope::Request { from, to, request } => (*from, *to, request),
-            Envelope::Response { to, from, request, .. } => (Some(*to), *from, request),
+            Envelope::Response {
+                to, from, request, ..
+            } => (Some(*to), *from, request),
         };
         if let Some(asker) = asker.filter(|asker| self.node(*asker).raft.is_some()) {
             let request = request.clone();
@@ -232,12 +284,25 @@ impl Cluster {
     fn append(&mut self, id: NodeId, records: u32, watch: Watch<'_>) {
         let epoch = self.raft(id).epoch();
         let ticket = Ticket(u64::from(records));
-        self.step(id, Input::Append { ticket, epoch, records }, &[], watch);
+        self.step(
+            id,
+            Input::Append {
+                ticket,
+                epoch,
+                records,
+            },
+            &[],
+            watch,
+        );
     }
 
     fn step(&mut self, id: NodeId, input: Input, entries: &[Entry], watch: Watch<'_>) {
         let mut out = Vec::new();
-        let raft = self.node_mut(id).raft.as_mut().expect("only a running node gets input");
+        let raft = self
+            .node_mut(id)
+            .raft
+            .as_mut()
+            .expect("only a running node gets input");
         raft.step(input, &mut out);
         self.execute(id, out, entries, watch);
     }
@@ -256,16 +321,30 @@ impl Cluster {
         let node = self.node_mut(id);
         match output {
             Output::Send { to, request } => {
-                self.network.insert(Envelope::Request { to, from: Some(id), request });
+                self.network.insert(Envelope::Request {
+                    to,
+                    from: Some(id),
+                    request,
+                });
             }
-            Output::Reply { ticket, mut response, read } => {
+            Output::Reply {
+                ticket,
+                mut response,
+                read,
+            } => {
                 let (asker, request) = node.asked.remove(&ticket).expect("answered exactly once");
                 let entries = read.map_or(Vec::new(), |range| node.disk.read(range));
                 if let (Response::Fetch(fetch), Some(range)) = (&mut response, read) {
                     fetch.batches = batches(range.from, &entries);
                 }
                 if let Some(to) = asker {
-                    self.network.insert(Envelope::Response { to, from: id, request, response, entries });
+                    self.network.insert(Envelope::Response {
+                        to,
+                        from: id,
+                        request,
+                        response,
+                        entries,
+                    });
                 }
             }
             Output::Arm { timer, .. } => {
@@ -275,8 +354,14 @@ impl Cluster {
                 node.timers.remove(&timer);
             }
             Output::SaveQuorumState { id, state } => node.disk.save(id, state),
-            Output::AppendLeaderChange { base_offset, epoch, .. } => node.disk.append(base_offset, epoch, 1),
-            Output::AppendRecords { ticket, base_offset, epoch } => {
+            Output::AppendLeaderChange {
+                base_offset, epoch, ..
+            } => node.disk.append(base_offset, epoch, 1),
+            Output::AppendRecords {
+                ticket,
+                base_offset,
+                epoch,
+            } => {
                 node.disk.append(base_offset, epoch, ticket.0);
             }
             Output::AppendFetched { batches } => node.disk.append_fetched(&batches, entries),
@@ -284,7 +369,10 @@ impl Cluster {
             Output::Flush { id, end } => node.disk.flush(id, end),
             Output::Inconsistent(what) => {
                 let detail = format!("node {id} sees {what:?}");
-                self.violation.get_or_insert(Violation { invariant: "RAFT-1", detail });
+                self.violation.get_or_insert(Violation {
+                    invariant: "RAFT-1",
+                    detail,
+                });
             }
             Output::RejectAppend { .. }
             | Output::HighWatermark(_)
@@ -345,7 +433,9 @@ impl Node {
     }
 
     fn free_ticket(&self) -> Ticket {
-        let used = (0..).zip(self.asked.keys()).take_while(|(number, ticket)| ticket.0 == *number);
+        let used = (0..)
+            .zip(self.asked.keys())
+            .take_while(|(number, ticket)| ticket.0 == *number);
         Ticket(used.last().map_or(0, |(number, _)| number + 1))
     }
 }
@@ -354,9 +444,15 @@ impl Envelope {
     fn after_death_of(self, id: NodeId) -> Option<Envelope> {
         match self {
             Envelope::Response { to, .. } if to == id => None,
-            Envelope::Request { to, from: Some(from), request } if from == id => {
-                Some(Envelope::Request { to, from: None, request })
-            }
+            Envelope::Request {
+                to,
+                from: Some(from),
+                request,
+            } if from == id => Some(Envelope::Request {
+                to,
+                from: None,
+                request,
+            }),
             other => Some(other),
         }
     }
@@ -373,5 +469,8 @@ fn batches(base: Offset, entries: &[Entry]) -> Vec<BatchSummary> {
 }
 
 fn replica(id: i32) -> ReplicaKey {
-    ReplicaKey { id: NodeId(id), directory_id: Uuid::ZERO }
+    ReplicaKey {
+        id: NodeId(id),
+        directory_id: Uuid::ZERO,
+    }
 }

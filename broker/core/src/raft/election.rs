@@ -4,7 +4,10 @@ use broker_probe::{mutant, probe};
 use broker_protocol::ids::{LeaderEpoch, NodeId, ReplicaKey};
 
 use super::io::same_replica;
-use super::{Ballot, Error, Output, Raft, Request, Response, Role, Shutdown, Timer, VoteRequest, VoteResponse};
+use super::{
+    Ballot, Error, Output, Raft, Request, Response, Role, Shutdown, Timer, VoteRequest,
+    VoteResponse,
+};
 use crate::Ticket;
 
 /// Kafka's base of the exponential pause between lost elections.
@@ -26,7 +29,10 @@ impl Raft {
             Role::Unattached | Role::Follower { .. } | Role::Prospective { leader: None, .. } => {
                 self.to_prospective(out);
             }
-            Role::Prospective { leader: Some(leader), .. } => self.to_follower(self.epoch, *leader, out),
+            Role::Prospective {
+                leader: Some(leader),
+                ..
+            } => self.to_follower(self.epoch, *leader, out),
             Role::Candidate { .. } => {
                 self.lost_elections = (self.lost_elections + 1).min(LOST_ELECTIONS_MAX);
                 self.to_prospective(out);
@@ -54,7 +60,10 @@ impl Raft {
             probe!("raft: no epochs left");
             return self.arm_election_timer(out);
         };
-        let role = Role::Candidate { ballot: Ballot::default(), backing_off: false };
+        let role = Role::Candidate {
+            ballot: Ballot::default(),
+            backing_off: false,
+        };
         self.change_role(LeaderEpoch(epoch), role, out);
         self.arm_election_timer(out);
         self.ask_for_votes(out);
@@ -84,10 +93,21 @@ impl Raft {
             last_offset: self.log.end(),
             pre_vote: matches!(self.role, Role::Prospective { .. }),
         };
-        self.say(Output::Send { to: voter.id, request: Request::Vote(request) }, out);
+        self.say(
+            Output::Send {
+                to: voter.id,
+                request: Request::Vote(request),
+            },
+            out,
+        );
     }
 
-    pub(super) fn on_vote_request(&mut self, ticket: Ticket, request: VoteRequest, out: &mut Vec<Output>) {
+    pub(super) fn on_vote_request(
+        &mut self,
+        ticket: Ticket,
+        request: VoteRequest,
+        out: &mut Vec<Output>,
+    ) {
         let error = self.vote_request_error(&request);
         if error != Error::None {
             return self.reply_vote(ticket, error, false, out);
@@ -95,7 +115,10 @@ impl Raft {
         if request.candidate_epoch > self.epoch {
             self.to_unattached(request.candidate_epoch, out);
         }
-        if request.voter.is_some_and(|voter| !same_replica(voter, self.config.me)) {
+        if request
+            .voter
+            .is_some_and(|voter| !same_replica(voter, self.config.me))
+        {
             return self.reply_vote(ticket, Error::InvalidVoterKey, false, out);
         }
         let granted = self.can_grant(&request);
@@ -109,8 +132,16 @@ impl Raft {
 
     fn vote_request_error(&self, request: &VoteRequest) -> Error {
         let (epoch, last_epoch) = (request.candidate_epoch, request.last_offset_epoch);
-        let last_epoch_possible = if request.pre_vote { last_epoch <= epoch } else { last_epoch < epoch };
-        if request.last_offset < 0 || last_epoch.0 < 0 || request.candidate.id.0 < 0 || !last_epoch_possible {
+        let last_epoch_possible = if request.pre_vote {
+            last_epoch <= epoch
+        } else {
+            last_epoch < epoch
+        };
+        if request.last_offset < 0
+            || last_epoch.0 < 0
+            || request.candidate.id.0 < 0
+            || !last_epoch_possible
+        {
             Error::InvalidRequest
         } else if epoch < self.epoch {
             Error::FencedLeaderEpoch
@@ -143,10 +174,27 @@ impl Raft {
         }
     }
 
-    fn reply_vote(&mut self, ticket: Ticket, error: Error, vote_granted: bool, out: &mut Vec<Output>) {
-        let response =
-            VoteResponse { error, leader: self.leader(), leader_epoch: self.epoch, vote_granted };
-        self.say(Output::Reply { ticket, response: Response::Vote(response), read: None }, out);
+    fn reply_vote(
+        &mut self,
+        ticket: Ticket,
+        error: Error,
+        vote_granted: bool,
+        out: &mut Vec<Output>,
+    ) {
+        let response = VoteResponse {
+            error,
+            leader: self.leader(),
+            leader_epoch: self.epoch,
+            vote_granted,
+        };
+        self.say(
+            Output::Reply {
+                ticket,
+                response: Response::Vote(response),
+                read: None,
+            },
+            out,
+        );
     }
 
     pub(super) fn on_vote_response(
@@ -169,7 +217,12 @@ impl Raft {
         self.count_votes(out);
     }
 
-    pub(super) fn on_vote_failed(&mut self, to: NodeId, request: &VoteRequest, out: &mut Vec<Output>) {
+    pub(super) fn on_vote_failed(
+        &mut self,
+        to: NodeId,
+        request: &VoteRequest,
+        out: &mut Vec<Output>,
+    ) {
         if self.awaits_vote(to, request) {
             self.retry_later(to, out);
         }
@@ -179,7 +232,10 @@ impl Raft {
     pub(super) fn awaits_vote(&self, voter: NodeId, request: &VoteRequest) -> bool {
         let (ballot, pre_vote) = match &self.role {
             Role::Prospective { ballot, .. } => (ballot, true),
-            Role::Candidate { ballot, backing_off: false } => (ballot, false),
+            Role::Candidate {
+                ballot,
+                backing_off: false,
+            } => (ballot, false),
             _ => return false,
         };
         request.candidate_epoch == self.epoch
@@ -189,23 +245,37 @@ impl Raft {
     }
 
     pub(super) fn repeat_vote_request(&mut self, voter: NodeId, out: &mut Vec<Output>) {
-        let (Role::Prospective { ballot, .. } | Role::Candidate { ballot, backing_off: false }) = &self.role
+        let (Role::Prospective { ballot, .. }
+        | Role::Candidate {
+            ballot,
+            backing_off: false,
+        }) = &self.role
         else {
             return;
         };
-        if let Some(key) = self.config.voters.get(voter).filter(|_| ballot.is_open(voter)) {
+        if let Some(key) = self
+            .config
+            .voters
+            .get(voter)
+            .filter(|_| ballot.is_open(voter))
+        {
             self.send_vote_request(key, out);
         }
     }
 
     fn count_votes(&mut self, out: &mut Vec<Output>) {
-        let (Role::Prospective { ballot, .. } | Role::Candidate { ballot, .. }) = &self.role else { return };
+        let (Role::Prospective { ballot, .. } | Role::Candidate { ballot, .. }) = &self.role else {
+            return;
+        };
         let majority = self.config.voters.majority();
         let won = ballot.granted.len() >= majority;
         let lost = ballot.rejected.len() > self.config.voters.len() - majority;
         match &mut self.role {
             Role::Prospective { .. } if won => self.to_candidate(out),
-            Role::Prospective { leader: Some(leader), .. } if lost => {
+            Role::Prospective {
+                leader: Some(leader),
+                ..
+            } if lost => {
                 probe!("raft: pre-vote lost, back to the leader");
                 let leader = *leader;
                 self.to_follower(self.epoch, leader, out);
@@ -230,7 +300,12 @@ impl Raft {
 
     /// `position` among the preferred successors of a leader that resigned: the first at once, the others
     /// later, so that they do not split the votes.
-    pub(super) fn arm_succession(&mut self, position: usize, successors: usize, out: &mut Vec<Output>) {
+    pub(super) fn arm_succession(
+        &mut self,
+        position: usize,
+        successors: usize,
+        out: &mut Vec<Output>,
+    ) {
         let max_ms = self.config.election_backoff_max_ms;
         let ms = match position {
             0 => 0,
@@ -255,7 +330,11 @@ impl Raft {
 
     fn arm_election(&mut self, min_ms: u64, max_ms: u64, out: &mut Vec<Output>) {
         self.election_timer_runs = true;
-        out.push(Output::Arm { timer: Timer::Election, min_ms, max_ms });
+        out.push(Output::Arm {
+            timer: Timer::Election,
+            min_ms,
+            max_ms,
+        });
     }
 
     pub(super) fn disarm_election(&mut self, out: &mut Vec<Output>) {

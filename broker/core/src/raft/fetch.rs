@@ -4,22 +4,33 @@ use broker_probe::{mutant, probe};
 use broker_protocol::ids::{NodeId, Offset};
 
 use super::{
-    Error, FetchRequest, FetchResponse, Leadership, OffsetAndEpoch, Output, Raft, ReadRange, Response, Role,
-    Timer,
+    Error, FetchRequest, FetchResponse, Leadership, OffsetAndEpoch, Output, Raft, ReadRange,
+    Response, Role, Timer,
 };
 use crate::Ticket;
 
 impl Raft {
-    pub(super) fn on_fetch_request(&mut self, ticket: Ticket, request: FetchRequest, out: &mut Vec<Output>) {
+    pub(super) fn on_fetch_request(
+        &mut self,
+        ticket: Ticket,
+        request: FetchRequest,
+        out: &mut Vec<Output>,
+    ) {
         let error = self.fetch_request_error(&request);
         if error != Error::None {
             return self.reply_fetch_error(ticket, error, out);
         }
         self.release_former_fetch(request.replica.id, out);
-        if let Some(diverging) = self.log.divergence(request.fetch_offset, request.last_fetched_epoch) {
+        if let Some(diverging) = self
+            .log
+            .divergence(request.fetch_offset, request.last_fetched_epoch)
+        {
             probe!("raft: a follower's log diverges");
             self.count_fetch_if_voter(&request, out);
-            let response = FetchResponse { diverging: Some(diverging), ..self.fetch_response() };
+            let response = FetchResponse {
+                diverging: Some(diverging),
+                ..self.fetch_response()
+            };
             return self.reply_fetch(ticket, response, None, out);
         }
         self.record_fetch(&request, out);
@@ -33,7 +44,11 @@ impl Raft {
         let Role::Leader(leadership) = &self.role else {
             return self.fetch_epoch_error(request, Error::NotLeaderOrFollower);
         };
-        if !possible || replica.0 < 0 || replica == self.id() || request.fetch_offset < self.log.start() {
+        if !possible
+            || replica.0 < 0
+            || replica == self.id()
+            || request.fetch_offset < self.log.start()
+        {
             Error::InvalidRequest
         } else if mutant!(K_20) && leadership.would_shrink(request) {
             Error::InvalidRequest
@@ -52,8 +67,13 @@ impl Raft {
 
     /// A replica has one fetch at a time; a second means that it gave up the first.
     fn release_former_fetch(&mut self, replica: NodeId, out: &mut Vec<Output>) {
-        let Role::Leader(leadership) = &self.role else { return };
-        let former = leadership.parked.iter().find(|(_, request)| request.replica.id == replica);
+        let Role::Leader(leadership) = &self.role else {
+            return;
+        };
+        let former = leadership
+            .parked
+            .iter()
+            .find(|(_, request)| request.replica.id == replica);
         if let Some((&ticket, _)) = former {
             probe!("raft: a replica fetches again while its fetch is parked");
             self.release(ticket, out);
@@ -71,7 +91,9 @@ impl Raft {
         if !self.config.voters.contains(request.replica) {
             return;
         }
-        let Role::Leader(leadership) = &mut self.role else { return };
+        let Role::Leader(leadership) = &mut self.role else {
+            return;
+        };
         if let Some(progress) = leadership.voters.get_mut(&request.replica.id) {
             if progress.end.is_some_and(|end| request.fetch_offset < end) {
                 // It lost its disk. To refuse it would only keep it from catching up (K-20).
@@ -85,14 +107,20 @@ impl Raft {
 
     fn answer_or_park(&mut self, ticket: Ticket, request: FetchRequest, out: &mut Vec<Output>) {
         let end = self.log.end();
-        let Role::Leader(leadership) = &mut self.role else { return };
+        let Role::Leader(leadership) = &mut self.role else {
+            return;
+        };
         let news = request.fetch_offset < end || leadership.knows_higher_watermark(&request);
         if news || request.max_wait_ms == 0 {
             return self.answer(ticket, &request, out);
         }
         let ms = request.max_wait_ms;
         leadership.parked.insert(ticket, request);
-        out.push(Output::Arm { timer: Timer::Parked(ticket), min_ms: ms, max_ms: ms });
+        out.push(Output::Arm {
+            timer: Timer::Parked(ticket),
+            min_ms: ms,
+            max_ms: ms,
+        });
     }
 
     fn answer(&mut self, ticket: Ticket, request: &FetchRequest, out: &mut Vec<Output>) {
@@ -102,7 +130,9 @@ impl Raft {
     }
 
     fn release(&mut self, ticket: Ticket, out: &mut Vec<Output>) {
-        let Role::Leader(leadership) = &mut self.role else { return };
+        let Role::Leader(leadership) = &mut self.role else {
+            return;
+        };
         if let Some(request) = leadership.parked.remove(&ticket) {
             out.push(Output::Disarm(Timer::Parked(ticket)));
             self.answer(ticket, &request, out);
@@ -115,7 +145,10 @@ impl Raft {
     }
 
     pub(super) fn answer_parked_with_high_watermark(&mut self, out: &mut Vec<Output>) {
-        self.release_all(|leadership, request| leadership.knows_higher_watermark(request), out);
+        self.release_all(
+            |leadership, request| leadership.knows_higher_watermark(request),
+            out,
+        );
     }
 
     fn release_all(
@@ -123,8 +156,13 @@ impl Raft {
         chosen: impl Fn(&Leadership, &FetchRequest) -> bool,
         out: &mut Vec<Output>,
     ) {
-        let Role::Leader(leadership) = &self.role else { return };
-        let waiting = leadership.parked.iter().filter(|(_, request)| chosen(leadership, request));
+        let Role::Leader(leadership) = &self.role else {
+            return;
+        };
+        let waiting = leadership
+            .parked
+            .iter()
+            .filter(|(_, request)| chosen(leadership, request));
         let tickets: Vec<Ticket> = waiting.map(|(&ticket, _)| ticket).collect();
         for ticket in tickets {
             self.release(ticket, out);
@@ -132,14 +170,18 @@ impl Raft {
     }
 
     pub(super) fn on_parked_timer(&mut self, ticket: Ticket, out: &mut Vec<Output>) {
-        let Role::Leader(leadership) = &mut self.role else { return };
+        let Role::Leader(leadership) = &mut self.role else {
+            return;
+        };
         if let Some(request) = leadership.parked.remove(&ticket) {
             self.answer(ticket, &request, out);
         }
     }
 
     pub(super) fn on_cancelled(&mut self, ticket: Ticket, out: &mut Vec<Output>) {
-        let Role::Leader(leadership) = &mut self.role else { return };
+        let Role::Leader(leadership) = &mut self.role else {
+            return;
+        };
         if leadership.parked.remove(&ticket).is_some() {
             out.push(Output::Disarm(Timer::Parked(ticket)));
         }
@@ -161,8 +203,17 @@ impl Raft {
         }
     }
 
-    pub(super) fn reply_fetch_error(&mut self, ticket: Ticket, error: Error, out: &mut Vec<Output>) {
-        let response = FetchResponse { error, high_watermark: None, ..self.fetch_response() };
+    pub(super) fn reply_fetch_error(
+        &mut self,
+        ticket: Ticket,
+        error: Error,
+        out: &mut Vec<Output>,
+    ) {
+        let response = FetchResponse {
+            error,
+            high_watermark: None,
+            ..self.fetch_response()
+        };
         self.reply_fetch(ticket, response, None, out);
     }
 
@@ -173,18 +224,28 @@ impl Raft {
         read: Option<ReadRange>,
         out: &mut Vec<Output>,
     ) {
-        self.say(Output::Reply { ticket, response: Response::Fetch(response), read }, out);
+        self.say(
+            Output::Reply {
+                ticket,
+                response: Response::Fetch(response),
+                read,
+            },
+            out,
+        );
     }
 }
 
 impl Leadership {
     /// A replica without new records still needs the news that they are committed (K-23).
     fn knows_higher_watermark(&self, request: &FetchRequest) -> bool {
-        self.high_watermark.is_some_and(|known: Offset| request.high_watermark < known)
+        self.high_watermark
+            .is_some_and(|known: Offset| request.high_watermark < known)
     }
 
     fn would_shrink(&self, request: &FetchRequest) -> bool {
         let progress = self.voters.get(&request.replica.id);
-        progress.and_then(|progress| progress.end).is_some_and(|end| request.fetch_offset < end)
+        progress
+            .and_then(|progress| progress.end)
+            .is_some_and(|end| request.fetch_offset < end)
     }
 }

@@ -20,8 +20,13 @@ impl Raft {
     /// Sends the next fetch, if one is due: at most one in flight, not before the log is flushed, not during
     /// the pause after a failure.
     pub(super) fn fetch(&mut self, out: &mut Vec<Output>) {
-        let Some(to) = self.fetch_target() else { return };
-        if self.fetching != Fetching::Idle || !self.retrying.is_empty() || self.shutdown != Shutdown::NotAsked {
+        let Some(to) = self.fetch_target() else {
+            return;
+        };
+        if self.fetching != Fetching::Idle
+            || !self.retrying.is_empty()
+            || self.shutdown != Shutdown::NotAsked
+        {
             return;
         }
         // Observers too: the leader takes what they fetch for flushed as soon as they become voters (K-13).
@@ -31,7 +36,13 @@ impl Raft {
         }
         let request = self.fetch_request();
         self.fetching = Fetching::InFlight { to, request };
-        self.say(Output::Send { to, request: Request::Fetch(request) }, out);
+        self.say(
+            Output::Send {
+                to,
+                request: Request::Fetch(request),
+            },
+            out,
+        );
     }
 
     fn fetch_target(&self) -> Option<NodeId> {
@@ -73,7 +84,9 @@ impl Raft {
         }
         let told = (response.leader, response.leader_epoch);
         let counts = self.observe_response(response.error, told, out);
-        let Role::Follower { leader, .. } = self.role else { return self.fetch_failed(from, out) };
+        let Role::Follower { leader, .. } = self.role else {
+            return self.fetch_failed(from, out);
+        };
         if self.fetching != Fetching::Idle {
             return;
         }
@@ -85,7 +98,10 @@ impl Raft {
             None => self.append_fetched(response, out),
         };
         if taken {
-            self.role = Role::Follower { leader, hears_leader: true };
+            self.role = Role::Follower {
+                leader,
+                hears_leader: true,
+            };
             self.arm_fetch_timeout(out);
             self.fetch(out);
         } else {
@@ -93,7 +109,12 @@ impl Raft {
         }
     }
 
-    pub(super) fn on_fetch_failed(&mut self, to: NodeId, request: &FetchRequest, out: &mut Vec<Output>) {
+    pub(super) fn on_fetch_failed(
+        &mut self,
+        to: NodeId,
+        request: &FetchRequest,
+        out: &mut Vec<Output>,
+    ) {
         if self.take_in_flight(to, request) {
             self.fetch_failed(to, out);
         }
@@ -110,24 +131,41 @@ impl Raft {
         matches
     }
 
-    pub(super) fn awaits_fetch(&self, to: NodeId, request: &FetchRequest) -> bool {
-        self.fetching == Fetching::InFlight { to, request: *request }
+    /// Whether an answer to this fetch would be looked at; any other is late.
+    pub fn awaits_fetch(&self, to: NodeId, request: &FetchRequest) -> bool {
+        self.fetching
+            == Fetching::InFlight {
+                to,
+                request: *request,
+            }
     }
 
     fn fetch_failed(&mut self, to: NodeId, out: &mut Vec<Output>) {
         self.asked = Some(to);
-        if self.fetch_target().is_some() && self.fetching == Fetching::Idle && self.retrying.is_empty() {
+        if self.fetch_target().is_some()
+            && self.fetching == Fetching::Idle
+            && self.retrying.is_empty()
+        {
             self.retry_later(to, out);
         }
     }
 
-    fn truncate_to(&mut self, leader: NodeId, diverging: OffsetAndEpoch, out: &mut Vec<Output>) -> bool {
+    fn truncate_to(
+        &mut self,
+        leader: NodeId,
+        diverging: OffsetAndEpoch,
+        out: &mut Vec<Output>,
+    ) -> bool {
         let truncation = self.log.truncation_point(diverging).max(self.log.start());
         if let Some(high_watermark) = self.high_watermark
             && truncation < high_watermark
             && !mutant!(K_05)
         {
-            let broken = Inconsistency::TruncationBelowHighWatermark { leader, truncation, high_watermark };
+            let broken = Inconsistency::TruncationBelowHighWatermark {
+                leader,
+                truncation,
+                high_watermark,
+            };
             out.push(Output::Inconsistent(broken));
             return false;
         }
@@ -144,7 +182,8 @@ impl Raft {
         let fitting = self.log.continuation(&response.batches, self.epoch);
         let batches = response.batches[..fitting].to_vec();
         for batch in &batches {
-            self.log.append(batch.epoch, batch.last_offset - batch.base_offset + 1);
+            self.log
+                .append(batch.epoch, batch.last_offset - batch.base_offset + 1);
         }
         if !batches.is_empty() {
             out.push(Output::AppendFetched { batches });

@@ -24,8 +24,19 @@ impl fmt::Display for Violation {
     }
 }
 
-fn demand(holds: bool, invariant: &'static str, detail: impl FnOnce() -> String) -> Result<(), Violation> {
-    if holds { Ok(()) } else { Err(Violation { invariant, detail: detail() }) }
+fn demand(
+    holds: bool,
+    invariant: &'static str,
+    detail: impl FnOnce() -> String,
+) -> Result<(), Violation> {
+    if holds {
+        Ok(())
+    } else {
+        Err(Violation {
+            invariant,
+            detail: detail(),
+        })
+    }
 }
 
 /// A metadata log with its content, which the core does not see.
@@ -78,7 +89,9 @@ pub fn check(nodes: &[NodeView<'_>], ghost: &mut Ghost) -> Result<(), Violation>
 }
 
 fn running<'a>(nodes: &'a [NodeView<'a>]) -> impl Iterator<Item = (&'a NodeView<'a>, &'a Raft)> {
-    nodes.iter().filter_map(|node| node.raft.map(|raft| (node, raft)))
+    nodes
+        .iter()
+        .filter_map(|node| node.raft.map(|raft| (node, raft)))
 }
 
 fn leadership(raft: &Raft) -> Option<&Leadership> {
@@ -94,14 +107,23 @@ pub fn election_safety(nodes: &[NodeView<'_>], ghost: &mut Ghost) -> Result<(), 
         let (id, epoch) = (node.key.id, raft.epoch());
         if leadership(raft).is_some() {
             let first = *ghost.leaders.entry(epoch).or_insert(id);
-            demand(first == id, "RAFT-1", || format!("epoch {epoch} has the leaders {first} and {id}"))?;
+            demand(first == id, "RAFT-1", || {
+                format!("epoch {epoch} has the leaders {first} and {id}")
+            })?;
         }
         let saved = raft.saved_quorum_state();
         let Some(voted) = saved.voted else { continue };
         let (known_epoch, known) = *ghost.votes.entry(node.key).or_insert((saved.epoch, voted));
-        demand(known_epoch != saved.epoch || known == voted, "RAFT-1", || {
-            format!("node {id} voted for {} and for {} in epoch {}", known.id, voted.id, saved.epoch)
-        })?;
+        demand(
+            known_epoch != saved.epoch || known == voted,
+            "RAFT-1",
+            || {
+                format!(
+                    "node {id} voted for {} and for {} in epoch {}",
+                    known.id, voted.id, saved.epoch
+                )
+            },
+        )?;
         ghost.votes.insert(node.key, (saved.epoch, voted));
     }
     Ok(())
@@ -111,11 +133,15 @@ pub fn election_safety(nodes: &[NodeView<'_>], ghost: &mut Ghost) -> Result<(), 
 pub fn log_matching(nodes: &[NodeView<'_>]) -> Result<(), Violation> {
     for (index, left) in nodes.iter().enumerate() {
         for right in &nodes[index + 1..] {
-            let Some(offset) = last_common(left.log, right.log) else { continue };
+            let Some(offset) = last_common(left.log, right.log) else {
+                continue;
+            };
             let same = left.log.hash_below(offset + 1) == right.log.hash_below(offset + 1);
             demand(same, "RAFT-2", || {
                 let (left, right, epoch) = (left.key.id, right.key.id, left.log.epoch_at(offset));
-                format!("nodes {left} and {right} differ at or below offset {offset} of epoch {epoch}")
+                format!(
+                    "nodes {left} and {right} differ at or below offset {offset} of epoch {epoch}"
+                )
             })?;
         }
     }
@@ -126,15 +152,21 @@ pub fn log_matching(nodes: &[NodeView<'_>]) -> Result<(), Violation> {
 fn last_common(left: &dyn LogContent, right: &dyn LogContent) -> Option<Offset> {
     let start = left.start_offset().max(right.start_offset());
     let end = left.end_offset().min(right.end_offset());
-    (start..end).rev().find(|&offset| left.epoch_at(offset) == right.epoch_at(offset))
+    (start..end)
+        .rev()
+        .find(|&offset| left.epoch_at(offset) == right.epoch_at(offset))
 }
 
 /// RAFT-3: a node's high watermark never decreases while it runs, and its log never ends below.
 pub fn high_watermarks(nodes: &[NodeView<'_>], ghost: &mut Ghost) -> Result<(), Violation> {
-    ghost.high_watermarks.retain(|&id, _| running(nodes).any(|(node, _)| node.key.id == id));
+    ghost
+        .high_watermarks
+        .retain(|&id, _| running(nodes).any(|(node, _)| node.key.id == id));
     for (node, raft) in running(nodes) {
         let (id, end) = (node.key.id, node.log.end_offset());
-        let Some(now) = raft.high_watermark() else { continue };
+        let Some(now) = raft.high_watermark() else {
+            continue;
+        };
         let before = ghost.high_watermarks.insert(id, now);
         demand(before.is_none_or(|before| before <= now), "RAFT-3", || {
             format!("high watermark of node {id} went from {before:?} to {now}")
@@ -151,13 +183,17 @@ pub fn high_watermarks(nodes: &[NodeView<'_>], ghost: &mut Ghost) -> Result<(), 
 pub fn commit(nodes: &[NodeView<'_>], ghost: &mut Ghost) -> Result<(), Violation> {
     for (node, raft) in running(nodes) {
         let (id, epoch) = (node.key.id, raft.epoch());
-        let Some(end) = raft.high_watermark() else { continue };
+        let Some(end) = raft.high_watermark() else {
+            continue;
+        };
         if let Some(leadership) = leadership(raft)
             && let Some(own) = leadership.high_watermark
         {
             let start = leadership.epoch_start;
             demand(own > start, "RAFT-3", || {
-                format!("leader {id} of epoch {epoch} commits up to {own} without a record of its epoch, which starts at {start}")
+                format!(
+                    "leader {id} of epoch {epoch} commits up to {own} without a record of its epoch, which starts at {start}"
+                )
             })?;
         }
         if !ghost.committed.contains_key(&end) {
@@ -186,7 +222,10 @@ fn flushed_on_majority(
     let count = holders.count();
     demand(count >= voters.majority(), "RAFT-4", || {
         let id = committer.key.id;
-        format!("node {id} commits up to {end}, which only {count} of {} voters have flushed", voters.len())
+        format!(
+            "node {id} commits up to {end}, which only {count} of {} voters have flushed",
+            voters.len()
+        )
     })
 }
 
@@ -196,12 +235,20 @@ pub fn leader_completeness(nodes: &[NodeView<'_>], ghost: &Ghost) -> Result<(), 
         if leadership(raft).is_none() {
             continue;
         }
-        let earlier = ghost.committed.iter().rev().find(|(_, (_, epoch))| *epoch < raft.epoch());
-        let Some((&end, &(hash, epoch))) = earlier else { continue };
+        let earlier = ghost
+            .committed
+            .iter()
+            .rev()
+            .find(|(_, (_, epoch))| *epoch < raft.epoch());
+        let Some((&end, &(hash, epoch))) = earlier else {
+            continue;
+        };
         let has = node.log.end_offset() >= end && node.log.hash_below(end) == hash;
         demand(has, "RAFT-3", || {
             let (id, own) = (node.key.id, raft.epoch());
-            format!("leader {id} of epoch {own} lacks records below {end}, committed in epoch {epoch}")
+            format!(
+                "leader {id} of epoch {own} lacks records below {end}, committed in epoch {epoch}"
+            )
         })?;
     }
     Ok(())
@@ -222,20 +269,38 @@ pub fn check_released(
         _ => return Ok(()),
     };
     demand(epoch <= disk.epoch, "RAFT-4", || {
-        format!("node {id} speaks of epoch {epoch} and has saved {}", disk.epoch)
+        format!(
+            "node {id} speaks of epoch {epoch} and has saved {}",
+            disk.epoch
+        )
     })?;
     match (output, asked) {
-        (Output::Send { request: Request::Fetch(fetch), .. }, _) => {
-            demand(fetch.fetch_offset <= durable_end, "RAFT-4", || {
-                format!("node {id} reports offset {} and has flushed {durable_end}", fetch.fetch_offset)
-            })
-        }
-        (Output::Send { request: Request::Vote(vote), .. }, _) if !vote.pre_vote => {
-            vote_saved(id, disk, vote.candidate_epoch, vote.candidate)
-        }
-        (Output::Reply { response: Response::Vote(answer), .. }, Some(Request::Vote(vote)))
-            if answer.vote_granted && !vote.pre_vote =>
-        {
+        (
+            Output::Send {
+                request: Request::Fetch(fetch),
+                ..
+            },
+            _,
+        ) => demand(fetch.fetch_offset <= durable_end, "RAFT-4", || {
+            format!(
+                "node {id} reports offset {} and has flushed {durable_end}",
+                fetch.fetch_offset
+            )
+        }),
+        (
+            Output::Send {
+                request: Request::Vote(vote),
+                ..
+            },
+            _,
+        ) if !vote.pre_vote => vote_saved(id, disk, vote.candidate_epoch, vote.candidate),
+        (
+            Output::Reply {
+                response: Response::Vote(answer),
+                ..
+            },
+            Some(Request::Vote(vote)),
+        ) if answer.vote_granted && !vote.pre_vote => {
             vote_saved(id, disk, vote.candidate_epoch, vote.candidate)
         }
         _ => Ok(()),
@@ -259,6 +324,9 @@ fn vote_saved(
 ) -> Result<(), Violation> {
     let saved = disk.epoch > epoch || (disk.epoch == epoch && disk.voted == Some(candidate));
     demand(saved, "RAFT-4", || {
-        format!("node {id} votes for {} in epoch {epoch} and has saved {disk:?}", candidate.id)
+        format!(
+            "node {id} votes for {} in epoch {epoch} and has saved {disk:?}",
+            candidate.id
+        )
     })
 }

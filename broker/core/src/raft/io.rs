@@ -50,7 +50,9 @@ impl VoterSet {
     }
 
     pub fn contains(&self, replica: ReplicaKey) -> bool {
-        self.0.get(&replica.id).is_some_and(|&voter| same_replica(voter, replica))
+        self.0
+            .get(&replica.id)
+            .is_some_and(|&voter| same_replica(voter, replica))
     }
 
     pub fn get(&self, id: NodeId) -> Option<ReplicaKey> {
@@ -108,13 +110,21 @@ pub enum Input {
     /// A peer's request. Answered exactly once under `ticket`, possibly much later.
     Request { ticket: Ticket, request: Request },
     /// The answer to a [`Output::Send`], with the request it answers: the core keeps no correlation ids.
-    Response { from: NodeId, request: Request, response: Response },
+    Response {
+        from: NodeId,
+        request: Request,
+        response: Response,
+    },
     /// Timed out, disconnected or answered with something that is no answer.
     RequestFailed { to: NodeId, request: Request },
     /// A parked fetch whose connection is gone; nothing more is said to it.
     Cancelled { ticket: Ticket },
     /// The controller wants to append one batch as leader of `epoch`.
-    Append { ticket: Ticket, epoch: LeaderEpoch, records: u32 },
+    Append {
+        ticket: Ticket,
+        epoch: LeaderEpoch,
+        records: u32,
+    },
     /// An armed timer ran out. A timer that was disarmed or armed anew must not fire for its former term.
     Timer(Timer),
     /// Done, exactly once for every id the core gave out.
@@ -150,13 +160,27 @@ pub struct ReadRange {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Output {
-    Send { to: NodeId, request: Request },
-    Reply { ticket: Ticket, response: Response, read: Option<ReadRange> },
+    Send {
+        to: NodeId,
+        request: Request,
+    },
+    Reply {
+        ticket: Ticket,
+        response: Response,
+        read: Option<ReadRange>,
+    },
     /// After a random time between `min_ms` and `max_ms`.
-    Arm { timer: Timer, min_ms: u64, max_ms: u64 },
+    Arm {
+        timer: Timer,
+        min_ms: u64,
+        max_ms: u64,
+    },
     Disarm(Timer),
     /// Replace the `quorum-state` file and sync, then `Persisted(id)`.
-    SaveQuorumState { id: PersistId, state: QuorumState },
+    SaveQuorumState {
+        id: PersistId,
+        state: QuorumState,
+    },
     /// Append the control batch that opens an epoch: one LeaderChange record.
     AppendLeaderChange {
         base_offset: Offset,
@@ -166,14 +190,28 @@ pub enum Output {
     },
     /// Append the ticket's batch. Committed when the high watermark passes it; lost when the role changes
     /// before that.
-    AppendRecords { ticket: Ticket, base_offset: Offset, epoch: LeaderEpoch },
-    RejectAppend { ticket: Ticket, error: Error },
+    AppendRecords {
+        ticket: Ticket,
+        base_offset: Offset,
+        epoch: LeaderEpoch,
+    },
+    RejectAppend {
+        ticket: Ticket,
+        error: Error,
+    },
     /// Append these batches of the fetch response that is the current input, and none after them.
-    AppendFetched { batches: Vec<BatchSummary> },
+    AppendFetched {
+        batches: Vec<BatchSummary>,
+    },
     /// Cut the log so that it ends at `end`.
-    Truncate { end: Offset },
+    Truncate {
+        end: Offset,
+    },
     /// Sync the log, which now ends at `end`, then `Persisted(id)`.
-    Flush { id: PersistId, end: Offset },
+    Flush {
+        id: PersistId,
+        end: Offset,
+    },
     /// Records below are committed; grows within the life of a process.
     HighWatermark(Offset),
     /// A leader's controller may act once it has applied all records before `epoch_start_offset` (K-17).
@@ -191,8 +229,16 @@ pub enum Output {
 /// Evidence that the quorum's safety is already broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Inconsistency {
-    TruncationBelowHighWatermark { leader: NodeId, truncation: Offset, high_watermark: Offset },
-    TwoLeaders { epoch: LeaderEpoch, known: NodeId, claimed: NodeId },
+    TruncationBelowHighWatermark {
+        leader: NodeId,
+        truncation: Offset,
+        high_watermark: Offset,
+    },
+    TwoLeaders {
+        epoch: LeaderEpoch,
+        known: NodeId,
+        claimed: NodeId,
+    },
 }
 
 /// [`Role`](super::Role) without its data.

@@ -7,8 +7,8 @@ use broker_protocol::ids::{LeaderEpoch, NodeId, Offset, ReplicaKey};
 
 use super::io::same_replica;
 use super::{
-    BeginQuorumEpochRequest, EndQuorumEpochRequest, EpochResponse, Error, Leadership, Output, Progress, Raft,
-    Request, Response, Role, Shutdown, Timer,
+    BeginQuorumEpochRequest, EndQuorumEpochRequest, EpochResponse, Error, Leadership, Output,
+    Progress, Raft, Request, Response, Role, Shutdown, Timer,
 };
 use crate::Ticket;
 
@@ -18,7 +18,10 @@ impl Raft {
         let leadership = Leadership {
             epoch_start: self.log.end(),
             high_watermark: None,
-            voters: others.iter().map(|voter| (voter.id, Progress::default())).collect(),
+            voters: others
+                .iter()
+                .map(|voter| (voter.id, Progress::default()))
+                .collect(),
             fetched: BTreeSet::new(),
             parked: BTreeMap::new(),
         };
@@ -46,12 +49,22 @@ impl Raft {
         out: &mut Vec<Output>,
     ) {
         if records == 0 {
-            return out.push(Output::RejectAppend { ticket, error: Error::InvalidRequest });
+            return out.push(Output::RejectAppend {
+                ticket,
+                error: Error::InvalidRequest,
+            });
         }
         if epoch != self.epoch || !matches!(self.role, Role::Leader(_)) {
-            return out.push(Output::RejectAppend { ticket, error: Error::NotLeaderOrFollower });
+            return out.push(Output::RejectAppend {
+                ticket,
+                error: Error::NotLeaderOrFollower,
+            });
         }
-        out.push(Output::AppendRecords { ticket, base_offset: self.log.end(), epoch });
+        out.push(Output::AppendRecords {
+            ticket,
+            base_offset: self.log.end(),
+            epoch,
+        });
         self.log.append(epoch, Offset::from(records));
         self.flush(out);
         self.advance_high_watermark(out);
@@ -62,11 +75,19 @@ impl Raft {
     pub(super) fn advance_high_watermark(&mut self, out: &mut Vec<Output>) {
         let own = self.is_voter().then(|| self.log.countable_end());
         let majority = self.config.voters.majority();
-        let Role::Leader(leadership) = &mut self.role else { return };
-        let mut ends: Vec<Offset> = leadership.voters.values().filter_map(|voter| voter.end).collect();
+        let Role::Leader(leadership) = &mut self.role else {
+            return;
+        };
+        let mut ends: Vec<Offset> = leadership
+            .voters
+            .values()
+            .filter_map(|voter| voter.end)
+            .collect();
         ends.extend(own);
         ends.sort_unstable_by(|left, right| right.cmp(left));
-        let Some(&offset) = ends.get(majority - 1) else { return };
+        let Some(&offset) = ends.get(majority - 1) else {
+            return;
+        };
         // Records of former epochs can still be replaced by a later leader, unless one of this epoch, the
         // LeaderChange at least, is replicated with them (figure 8 of the Raft paper).
         let own_epoch_replicated = if mutant!(K_04) {
@@ -85,14 +106,20 @@ impl Raft {
         // The only voter is its own majority and hears no fetches (K-07).
         if self.config.voters.len() > 1 || mutant!(K_07) {
             let ms = self.config.fetch_timeout_ms.saturating_mul(3) / 2;
-            out.push(Output::Arm { timer: Timer::CheckQuorum, min_ms: ms, max_ms: ms });
+            out.push(Output::Arm {
+                timer: Timer::CheckQuorum,
+                min_ms: ms,
+                max_ms: ms,
+            });
         }
     }
 
     /// A voter fetched: with it a majority may have been heard again.
     pub(super) fn count_fetch_of(&mut self, voter: NodeId, out: &mut Vec<Output>) {
         let needed = self.config.voters.majority() - usize::from(self.is_voter());
-        let Role::Leader(leadership) = &mut self.role else { return };
+        let Role::Leader(leadership) = &mut self.role else {
+            return;
+        };
         if let Some(progress) = leadership.voters.get_mut(&voter) {
             progress.acknowledged = true;
             leadership.fetched.insert(voter);
@@ -111,7 +138,9 @@ impl Raft {
     }
 
     pub(super) fn on_begin_timer(&mut self, out: &mut Vec<Output>) {
-        let Role::Leader(leadership) = &mut self.role else { return };
+        let Role::Leader(leadership) = &mut self.role else {
+            return;
+        };
         let mut silent = Vec::new();
         for (&id, progress) in &mut leadership.voters {
             if !std::mem::take(&mut progress.acknowledged) {
@@ -120,7 +149,11 @@ impl Raft {
         }
         if !leadership.voters.is_empty() {
             let ms = self.config.fetch_timeout_ms / 2;
-            out.push(Output::Arm { timer: Timer::BeginQuorumEpoch, min_ms: ms, max_ms: ms });
+            out.push(Output::Arm {
+                timer: Timer::BeginQuorumEpoch,
+                min_ms: ms,
+                max_ms: ms,
+            });
         }
         for to in silent {
             let request = BeginQuorumEpochRequest {
@@ -128,7 +161,13 @@ impl Raft {
                 leader: self.id(),
                 leader_epoch: self.epoch,
             };
-            self.say(Output::Send { to, request: Request::BeginQuorumEpoch(request) }, out);
+            self.say(
+                Output::Send {
+                    to,
+                    request: Request::BeginQuorumEpoch(request),
+                },
+                out,
+            );
         }
     }
 
@@ -139,12 +178,21 @@ impl Raft {
         out: &mut Vec<Output>,
     ) {
         let mut error = self.learn_leader(request.leader_epoch, request.leader, out);
-        let for_me = request.voter.is_none_or(|voter| same_replica(voter, self.config.me));
+        let for_me = request
+            .voter
+            .is_none_or(|voter| same_replica(voter, self.config.me));
         if error == Error::None && !for_me {
             error = Error::InvalidVoterKey;
         }
         let response = Response::BeginQuorumEpoch(self.epoch_response(error));
-        self.say(Output::Reply { ticket, response, read: None }, out);
+        self.say(
+            Output::Reply {
+                ticket,
+                response,
+                read: None,
+            },
+            out,
+        );
     }
 
     pub(super) fn on_begin_response(
@@ -155,7 +203,8 @@ impl Raft {
         out: &mut Vec<Output>,
     ) {
         let told = (response.leader, response.leader_epoch);
-        let counts = self.observe_response(response.error, told, out) && response.error == Error::None;
+        let counts =
+            self.observe_response(response.error, told, out) && response.error == Error::None;
         if let Role::Leader(leadership) = &mut self.role
             && counts
             && request.leader_epoch == self.epoch
@@ -199,20 +248,38 @@ impl Raft {
             leader_epoch: self.epoch,
             preferred_candidates: self.preferred_successors(),
         };
-        self.change_role(self.epoch, Role::Resigned { request: request.clone(), unacknowledged }, out);
+        self.change_role(
+            self.epoch,
+            Role::Resigned {
+                request: request.clone(),
+                unacknowledged,
+            },
+            out,
+        );
         self.arm_election_timer(out);
         for voter in self.other_voters() {
             let request = Request::EndQuorumEpoch(request.clone());
-            self.say(Output::Send { to: voter.id, request }, out);
+            self.say(
+                Output::Send {
+                    to: voter.id,
+                    request,
+                },
+                out,
+            );
         }
     }
 
     /// The other voters, the one with the longest log first.
     fn preferred_successors(&self) -> Vec<ReplicaKey> {
-        let Role::Leader(leadership) = &self.role else { return Vec::new() };
+        let Role::Leader(leadership) = &self.role else {
+            return Vec::new();
+        };
         let mut successors = self.other_voters();
         successors.sort_by_key(|voter| {
-            let end = leadership.voters.get(&voter.id).and_then(|progress| progress.end);
+            let end = leadership
+                .voters
+                .get(&voter.id)
+                .and_then(|progress| progress.end);
             std::cmp::Reverse(end)
         });
         successors
@@ -225,19 +292,31 @@ impl Raft {
         out: &mut Vec<Output>,
     ) {
         let error = self.learn_leader(request.leader_epoch, request.leader, out);
-        if let Role::Follower { leader, hears_leader } = &mut self.role
+        if let Role::Follower {
+            leader,
+            hears_leader,
+        } = &mut self.role
             && error == Error::None
             && *leader == request.leader
         {
             *hears_leader = false;
             let successors = &request.preferred_candidates;
-            let position = successors.iter().position(|&key| same_replica(key, self.config.me));
+            let position = successors
+                .iter()
+                .position(|&key| same_replica(key, self.config.me));
             if self.is_voter() {
                 self.arm_succession(position.unwrap_or(successors.len()), successors.len(), out);
             }
         }
         let response = Response::EndQuorumEpoch(self.epoch_response(error));
-        self.say(Output::Reply { ticket, response, read: None }, out);
+        self.say(
+            Output::Reply {
+                ticket,
+                response,
+                read: None,
+            },
+            out,
+        );
     }
 
     /// BeginQuorumEpoch and EndQuorumEpoch name the leader of an epoch.
@@ -252,7 +331,11 @@ impl Raft {
     }
 
     fn epoch_response(&self, error: Error) -> EpochResponse {
-        EpochResponse { error, leader: self.leader(), leader_epoch: self.epoch }
+        EpochResponse {
+            error,
+            leader: self.leader(),
+            leader_epoch: self.epoch,
+        }
     }
 
     pub(super) fn on_end_response(
@@ -292,7 +375,10 @@ impl Raft {
     }
 
     pub(super) fn repeat_end_request(&mut self, to: NodeId, out: &mut Vec<Output>) {
-        if let Role::Resigned { request, unacknowledged } = &self.role
+        if let Role::Resigned {
+            request,
+            unacknowledged,
+        } = &self.role
             && unacknowledged.contains(&to)
         {
             let request = Request::EndQuorumEpoch(request.clone());

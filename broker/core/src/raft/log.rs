@@ -21,9 +21,20 @@ impl Log {
     pub(super) fn recovered(recovered: &Recovered) -> Log {
         let (start, end) = (recovered.log_start_offset, recovered.log_end_offset);
         assert!(0 <= start && start <= end, "log of {start}..{end}");
-        let ascending = recovered.epochs.is_sorted_by(|left, right| left.0 < right.0 && left.1 < right.1);
-        assert!(ascending, "epochs of the log do not ascend: {:?}", recovered.epochs);
-        Log { start, end, flushed: end, epochs: recovered.epochs.clone() }
+        let ascending = recovered
+            .epochs
+            .is_sorted_by(|left, right| left.0 < right.0 && left.1 < right.1);
+        assert!(
+            ascending,
+            "epochs of the log do not ascend: {:?}",
+            recovered.epochs
+        );
+        Log {
+            start,
+            end,
+            flushed: end,
+            epochs: recovered.epochs.clone(),
+        }
     }
 
     pub fn start(&self) -> Offset {
@@ -41,7 +52,11 @@ impl Log {
 
     /// What this replica may say it has (RAFT-4).
     pub(super) fn countable_end(&self) -> Offset {
-        if mutant!(K_01) { self.end } else { self.flushed }
+        if mutant!(K_01) {
+            self.end
+        } else {
+            self.flushed
+        }
     }
 
     /// Epoch of the last record, 0 for an empty log.
@@ -50,7 +65,10 @@ impl Log {
     }
 
     pub(super) fn end_offset_and_epoch(&self) -> OffsetAndEpoch {
-        OffsetAndEpoch { offset: self.end, epoch: self.last_epoch() }
+        OffsetAndEpoch {
+            offset: self.end,
+            epoch: self.last_epoch(),
+        }
     }
 
     /// The largest epoch in the log up to `epoch`, and where it ends.
@@ -58,8 +76,14 @@ impl Log {
         let later = self.epochs.partition_point(|&(known, _)| known <= epoch);
         let end = self.epochs.get(later).map_or(self.end, |&(_, start)| start);
         match later.checked_sub(1) {
-            Some(index) => OffsetAndEpoch { offset: end, epoch: self.epochs[index].0 },
-            None => OffsetAndEpoch { offset: self.start, epoch: NO_EPOCH },
+            Some(index) => OffsetAndEpoch {
+                offset: end,
+                epoch: self.epochs[index].0,
+            },
+            None => OffsetAndEpoch {
+                offset: self.start,
+                epoch: NO_EPOCH,
+            },
         }
     }
 
@@ -75,11 +99,18 @@ impl Log {
     /// Where to cut when a leader answered `diverging`.
     pub(super) fn truncation_point(&self, diverging: OffsetAndEpoch) -> Offset {
         let known = self.end_of_epoch(diverging.epoch);
-        if known.epoch == diverging.epoch { known.offset.min(diverging.offset) } else { known.offset }
+        if known.epoch == diverging.epoch {
+            known.offset.min(diverging.offset)
+        } else {
+            known.offset
+        }
     }
 
     pub(super) fn append(&mut self, epoch: LeaderEpoch, records: Offset) {
-        assert!(records > 0 && epoch >= self.last_epoch(), "append {records} of {epoch} to {self:?}");
+        assert!(
+            records > 0 && epoch >= self.last_epoch(),
+            "append {records} of {epoch} to {self:?}"
+        );
         if epoch > self.last_epoch() {
             self.epochs.push((epoch, self.end));
         }
@@ -87,7 +118,11 @@ impl Log {
     }
 
     /// How many of a leader's batches continue this log within `current_epoch`.
-    pub(super) fn continuation(&self, batches: &[BatchSummary], current_epoch: LeaderEpoch) -> usize {
+    pub(super) fn continuation(
+        &self,
+        batches: &[BatchSummary],
+        current_epoch: LeaderEpoch,
+    ) -> usize {
         let (mut end, mut epoch) = (self.end, self.last_epoch());
         for (count, batch) in batches.iter().enumerate() {
             let ordered = batch.base_offset == end && batch.last_offset >= batch.base_offset;
@@ -101,7 +136,10 @@ impl Log {
     }
 
     pub(super) fn truncate(&mut self, end: Offset) {
-        assert!(self.start <= end && end <= self.end, "truncate {self:?} to {end}");
+        assert!(
+            self.start <= end && end <= self.end,
+            "truncate {self:?} to {end}"
+        );
         self.end = end;
         self.flushed = self.flushed.min(end);
         self.epochs.retain(|&(_, start)| start < end);

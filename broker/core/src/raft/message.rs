@@ -132,7 +132,9 @@ impl Response {
     pub fn error(&self) -> Error {
         match self {
             Response::Vote(response) => response.error,
-            Response::BeginQuorumEpoch(response) | Response::EndQuorumEpoch(response) => response.error,
+            Response::BeginQuorumEpoch(response) | Response::EndQuorumEpoch(response) => {
+                response.error
+            }
             Response::Fetch(response) => response.error,
         }
     }

@@ -17,7 +17,10 @@ pub(super) struct Persistence {
 
 impl Persistence {
     pub(super) fn recovered(saved: QuorumState) -> Persistence {
-        Persistence { saved, ..Persistence::default() }
+        Persistence {
+            saved,
+            ..Persistence::default()
+        }
     }
 
     pub(super) fn is_saving(&self) -> bool {
@@ -29,7 +32,9 @@ impl Persistence {
     fn next_id(&self) -> PersistId {
         let saving = self.saving.map(|(id, _)| id);
         let flushing = self.flushing.map(|(id, _)| id);
-        saving.max(flushing).map_or(PersistId(0), |PersistId(last)| PersistId(last + 1))
+        saving
+            .max(flushing)
+            .map_or(PersistId(0), |PersistId(last)| PersistId(last + 1))
     }
 }
 
@@ -49,7 +54,11 @@ impl Raft {
         if self.persistence.is_saving() {
             self.persistence.held.push(output);
         } else {
-            assert_eq!(self.quorum_state(), self.persistence.saved, "{output:?} before the state is saved");
+            assert_eq!(
+                self.quorum_state(),
+                self.persistence.saved,
+                "{output:?} before the state is saved"
+            );
             out.push(output);
         }
     }
@@ -75,7 +84,11 @@ impl Raft {
         if let Some((_, state)) = self.persistence.saving.take_if(|(saving, _)| *saving == id) {
             self.persistence.saved = state;
             self.on_saved(out);
-        } else if let Some((_, end)) = self.persistence.flushing.take_if(|(flushing, _)| *flushing == id) {
+        } else if let Some((_, end)) = self
+            .persistence
+            .flushing
+            .take_if(|(flushing, _)| *flushing == id)
+        {
             self.log.flushed_to(end);
             self.flush(out);
             self.advance_high_watermark(out);
@@ -101,14 +114,22 @@ impl Raft {
     /// when the log has been truncated since, because it would report what is no longer there.
     fn still_means(&self, output: &Output) -> bool {
         match output {
-            Output::Send { to, request: Request::Fetch(fetch) } => self.awaits_fetch(*to, fetch),
-            Output::Send { to, request: Request::Vote(vote) } => self.awaits_vote(*to, vote),
-            Output::Send { request: Request::BeginQuorumEpoch(begin), .. } => {
-                begin.leader_epoch == self.epoch && matches!(self.role, Role::Leader(_))
-            }
-            Output::Send { request: Request::EndQuorumEpoch(end), .. } => {
-                end.leader_epoch == self.epoch && matches!(self.role, Role::Resigned { .. })
-            }
+            Output::Send {
+                to,
+                request: Request::Fetch(fetch),
+            } => self.awaits_fetch(*to, fetch),
+            Output::Send {
+                to,
+                request: Request::Vote(vote),
+            } => self.awaits_vote(*to, vote),
+            Output::Send {
+                request: Request::BeginQuorumEpoch(begin),
+                ..
+            } => begin.leader_epoch == self.epoch && matches!(self.role, Role::Leader(_)),
+            Output::Send {
+                request: Request::EndQuorumEpoch(end),
+                ..
+            } => end.leader_epoch == self.epoch && matches!(self.role, Role::Resigned { .. }),
             _ => true,
         }
     }

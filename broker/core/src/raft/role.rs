@@ -12,9 +12,15 @@ pub enum Role {
     /// Knows no leader. A voter waits for the election timer, an observer asks one voter after the other.
     Unattached,
     /// KIP-996: asks whether it would be elected, before it disturbs anyone with a new epoch.
-    Prospective { ballot: Ballot, leader: Option<NodeId> },
+    Prospective {
+        ballot: Ballot,
+        leader: Option<NodeId>,
+    },
     /// Voted for itself in a new epoch. With `backing_off` it lost and waits for the election timer.
-    Candidate { ballot: Ballot, backing_off: bool },
+    Candidate {
+        ballot: Ballot,
+        backing_off: bool,
+    },
     Follower {
         leader: NodeId,
         /// The leader answered since this node follows it and has not said that it resigns.
@@ -22,7 +28,10 @@ pub enum Role {
     },
     Leader(Leadership),
     /// Gave up leadership of the epoch, in which nobody else can be elected.
-    Resigned { request: EndQuorumEpochRequest, unacknowledged: BTreeSet<NodeId> },
+    Resigned {
+        request: EndQuorumEpochRequest,
+        unacknowledged: BTreeSet<NodeId>,
+    },
 }
 
 /// Who answered a vote or pre-vote, and how.
@@ -39,7 +48,11 @@ impl Ballot {
 
     pub(super) fn record(&mut self, voter: NodeId, granted: bool) {
         if self.is_open(voter) {
-            if granted { self.granted.insert(voter) } else { self.rejected.insert(voter) };
+            if granted {
+                self.granted.insert(voter)
+            } else {
+                self.rejected.insert(voter)
+            };
         }
     }
 }

@@ -1,3 +1,4 @@
 //! Tests of the quorum core: random schedules here, scripts with recorded output in `script`.
 
 mod random;
+mod script;

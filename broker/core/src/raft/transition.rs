@@ -22,7 +22,8 @@ impl Raft {
             // it must not write in that epoch again (K-02).
             self.to_unattached(self.epoch, out);
         }
-        if self.is_voter() && self.config.voters.len() == 1 && !matches!(self.role, Role::Leader(_)) {
+        if self.is_voter() && self.config.voters.len() == 1 && !matches!(self.role, Role::Leader(_))
+        {
             self.to_prospective(out);
         }
     }
@@ -62,7 +63,9 @@ impl Raft {
         for node in std::mem::take(&mut self.retrying) {
             out.push(Output::Disarm(Timer::Retry(node)));
         }
-        let Role::Leader(leadership) = former else { return };
+        let Role::Leader(leadership) = former else {
+            return;
+        };
         out.push(Output::Disarm(Timer::CheckQuorum));
         out.push(Output::Disarm(Timer::BeginQuorumEpoch));
         if mutant!(K_19) {
@@ -87,10 +90,25 @@ impl Raft {
         self.fetch(out);
     }
 
-    pub(super) fn to_follower(&mut self, epoch: LeaderEpoch, leader: NodeId, out: &mut Vec<Output>) {
-        assert!(leader != self.id(), "node {leader} follows itself in epoch {epoch}");
+    pub(super) fn to_follower(
+        &mut self,
+        epoch: LeaderEpoch,
+        leader: NodeId,
+        out: &mut Vec<Output>,
+    ) {
+        assert!(
+            leader != self.id(),
+            "node {leader} follows itself in epoch {epoch}"
+        );
         self.lost_elections = 0;
-        self.change_role(epoch, Role::Follower { leader, hears_leader: false }, out);
+        self.change_role(
+            epoch,
+            Role::Follower {
+                leader,
+                hears_leader: false,
+            },
+            out,
+        );
         self.complete_shutdown(out);
         self.arm_fetch_timeout(out);
         self.fetch(out);
@@ -103,14 +121,23 @@ impl Raft {
         leader: Option<NodeId>,
         out: &mut Vec<Output>,
     ) -> bool {
-        assert!(epoch >= self.epoch, "stale epoch {} in {}", epoch, self.epoch);
+        assert!(
+            epoch >= self.epoch,
+            "stale epoch {} in {}",
+            epoch,
+            self.epoch
+        );
         // A leader whose address nobody knows cannot be followed; this node's own leadership is either known
         // to it or was lost with its disk.
-        let followable =
-            leader.filter(|&leader| leader != self.id() && self.config.voters.get(leader).is_some());
+        let followable = leader
+            .filter(|&leader| leader != self.id() && self.config.voters.get(leader).is_some());
         match (followable, self.leader()) {
             (Some(claimed), Some(known)) if epoch == self.epoch && claimed != known => {
-                out.push(Output::Inconsistent(Inconsistency::TwoLeaders { epoch, known, claimed }));
+                out.push(Output::Inconsistent(Inconsistency::TwoLeaders {
+                    epoch,
+                    known,
+                    claimed,
+                }));
                 return false;
             }
             (Some(leader), None) => self.to_follower(epoch, leader, out),

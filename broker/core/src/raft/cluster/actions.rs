@@ -10,7 +10,11 @@ impl Cluster {
     }
 
     pub fn duplicates(&self) -> Vec<Action> {
-        self.network.iter().cloned().map(Action::Duplicate).collect()
+        self.network
+            .iter()
+            .cloned()
+            .map(Action::Duplicate)
+            .collect()
     }
 
     pub fn losses(&self) -> Vec<Action> {
@@ -34,26 +38,37 @@ impl Cluster {
     pub fn timers(&self) -> Vec<Action> {
         let of = |node: &Node| {
             let id = node.key.id;
-            node.timers.iter().map(|&timer| Action::Timer(id, timer)).collect::<Vec<_>>()
+            node.timers
+                .iter()
+                .map(|&timer| Action::Timer(id, timer))
+                .collect::<Vec<_>>()
         };
         self.running().flat_map(of).collect()
     }
 
     /// Leaders append one record.
     pub fn appends(&self) -> Vec<Action> {
-        self.leaders().map(|raft| Action::Append(raft.id(), 1)).collect()
+        self.leaders()
+            .map(|raft| Action::Append(raft.id(), 1))
+            .collect()
     }
 
     pub fn resignations(&self) -> Vec<Action> {
-        self.leaders().map(|raft| Action::Resign(raft.id())).collect()
+        self.leaders()
+            .map(|raft| Action::Resign(raft.id()))
+            .collect()
     }
 
     pub fn power_losses(&self) -> Vec<Action> {
-        self.running().map(|node| Action::PowerLoss(node.key.id)).collect()
+        self.running()
+            .map(|node| Action::PowerLoss(node.key.id))
+            .collect()
     }
 
     pub fn kills(&self) -> Vec<Action> {
-        self.running().map(|node| Action::Kill(node.key.id)).collect()
+        self.running()
+            .map(|node| Action::Kill(node.key.id))
+            .collect()
     }
 
     pub fn starts(&self) -> Vec<Action> {

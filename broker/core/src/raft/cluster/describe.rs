@@ -4,7 +4,8 @@ use std::fmt::{self, Display, Formatter};
 
 use super::{Action, Cluster, Envelope};
 use crate::raft::{
-    EpochResponse, Error, FetchResponse, Output, QuorumState, Raft, Request, Response, RoleName, Timer,
+    EpochResponse, Error, FetchResponse, Output, QuorumState, Raft, Request, Response, RoleName,
+    Timer,
 };
 use broker_protocol::ids::{LeaderEpoch, NodeId, ReplicaKey};
 
@@ -12,7 +13,9 @@ impl Display for Action {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Action::Deliver(envelope) => write!(formatter, "{envelope}"),
-            Action::Duplicate(envelope) => write!(formatter, "{envelope} (and a copy stays on its way)"),
+            Action::Duplicate(envelope) => {
+                write!(formatter, "{envelope} (and a copy stays on its way)")
+            }
             Action::Lose(envelope) => write!(formatter, "lost: {envelope}"),
             Action::Timer(id, timer) => write!(formatter, "{id}: {timer} timer"),
             Action::FinishSave(id) => write!(formatter, "{id}: saved"),
@@ -35,8 +38,18 @@ impl Display for Envelope {
                 Some(from) => write!(formatter, "{from}->{to} {request}"),
                 None => write!(formatter, "(gone)->{to} {request}"),
             },
-            Envelope::Response { to, from, request, response, .. } => {
-                write!(formatter, "{from}->{to} {} answer: {response}", name(request))
+            Envelope::Response {
+                to,
+                from,
+                request,
+                response,
+                ..
+            } => {
+                write!(
+                    formatter,
+                    "{from}->{to} {} answer: {response}",
+                    name(request)
+                )
             }
         }
     }
@@ -57,17 +70,29 @@ impl Display for Request {
         formatter.write_str(name(self))?;
         match self {
             Request::Vote(vote) => {
-                let (epoch, end, last) = (vote.candidate_epoch, vote.last_offset, vote.last_offset_epoch);
+                let (epoch, end, last) = (
+                    vote.candidate_epoch,
+                    vote.last_offset,
+                    vote.last_offset_epoch,
+                );
                 write!(formatter, " epoch={epoch} log={end}@{last}")
             }
             Request::BeginQuorumEpoch(begin) => write!(formatter, " epoch={}", begin.leader_epoch),
             Request::EndQuorumEpoch(end) => {
                 let successors = ids(&end.preferred_candidates);
-                write!(formatter, " epoch={} successors={successors}", end.leader_epoch)
+                write!(
+                    formatter,
+                    " epoch={} successors={successors}",
+                    end.leader_epoch
+                )
             }
             Request::Fetch(fetch) => {
                 let (epoch, offset) = (fetch.current_leader_epoch, fetch.fetch_offset);
-                write!(formatter, " epoch={epoch} log={offset}@{}", fetch.last_fetched_epoch)?;
+                write!(
+                    formatter,
+                    " epoch={epoch} log={offset}@{}",
+                    fetch.last_fetched_epoch
+                )?;
                 write!(formatter, " hw={}", fetch.high_watermark)
             }
         }
@@ -75,7 +100,10 @@ impl Display for Request {
 }
 
 fn ids(replicas: &[ReplicaKey]) -> String {
-    let ids: Vec<String> = replicas.iter().map(|replica| replica.id.to_string()).collect();
+    let ids: Vec<String> = replicas
+        .iter()
+        .map(|replica| replica.id.to_string())
+        .collect();
     ids.join(",")
 }
 
@@ -83,15 +111,41 @@ impl Display for Response {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Response::Vote(vote) if vote.error == Error::None => {
-                let answer = if vote.vote_granted { "granted" } else { "rejected" };
-                write!(formatter, "{answer}{}", Known(vote.leader, vote.leader_epoch))
+                let answer = if vote.vote_granted {
+                    "granted"
+                } else {
+                    "rejected"
+                };
+                write!(
+                    formatter,
+                    "{answer}{}",
+                    Known(vote.leader, vote.leader_epoch)
+                )
             }
             Response::Vote(vote) => {
-                write!(formatter, "{:?}{}", vote.error, Known(vote.leader, vote.leader_epoch))
+                write!(
+                    formatter,
+                    "{:?}{}",
+                    vote.error,
+                    Known(vote.leader, vote.leader_epoch)
+                )
             }
-            Response::BeginQuorumEpoch(EpochResponse { error, leader, leader_epoch })
-            | Response::EndQuorumEpoch(EpochResponse { error, leader, leader_epoch }) => {
-                write!(formatter, "{}{}", fine_or(*error), Known(*leader, *leader_epoch))
+            Response::BeginQuorumEpoch(EpochResponse {
+                error,
+                leader,
+                leader_epoch,
+            })
+            | Response::EndQuorumEpoch(EpochResponse {
+                error,
+                leader,
+                leader_epoch,
+            }) => {
+                write!(
+                    formatter,
+                    "{}{}",
+                    fine_or(*error),
+                    Known(*leader, *leader_epoch)
+                )
             }
             Response::Fetch(fetch) => describe_fetch(fetch, formatter),
         }
@@ -99,16 +153,29 @@ impl Display for Response {
 }
 
 fn fine_or(error: Error) -> String {
-    if error == Error::None { "ok".to_owned() } else { format!("{error:?}") }
+    if error == Error::None {
+        "ok".to_owned()
+    } else {
+        format!("{error:?}")
+    }
 }
 
 fn describe_fetch(fetch: &FetchResponse, formatter: &mut Formatter<'_>) -> fmt::Result {
     match (fetch.diverging, fetch.batches.first(), fetch.batches.last()) {
         (Some(diverging), _, _) => {
-            write!(formatter, "diverging, epoch {} ends at {}", diverging.epoch, diverging.offset)?;
+            write!(
+                formatter,
+                "diverging, epoch {} ends at {}",
+                diverging.epoch, diverging.offset
+            )?;
         }
         (None, Some(first), Some(last)) => {
-            write!(formatter, "records {}..{}", first.base_offset, last.last_offset + 1)?;
+            write!(
+                formatter,
+                "records {}..{}",
+                first.base_offset,
+                last.last_offset + 1
+            )?;
         }
         _ => formatter.write_str(&fine_or(fetch.error))?,
     }
@@ -152,26 +219,49 @@ impl Display for RoleName {
 /// Outputs worth a line in a script: what changes the node, not what travels or runs.
 pub fn describe_change(output: &Output) -> Option<String> {
     match output {
-        Output::RoleChanged { epoch, role, leader, .. } => Some(format!("{role}{}", Known(*leader, *epoch))),
-        Output::SaveQuorumState { state: QuorumState { epoch, voted, .. }, .. } => {
-            voted.map(|voted| format!("saves its vote for {} in epoch {epoch}", voted.id))
-        }
-        Output::AppendLeaderChange { base_offset, epoch, .. } => {
-            Some(format!("appends LeaderChange at {base_offset} in epoch {epoch}"))
-        }
-        Output::AppendRecords { ticket, base_offset, epoch } => {
-            Some(format!("appends {} at {base_offset} in epoch {epoch}", ticket.0))
-        }
+        Output::RoleChanged {
+            epoch,
+            role,
+            leader,
+            ..
+        } => Some(format!("{role}{}", Known(*leader, *epoch))),
+        Output::SaveQuorumState {
+            state:
+                QuorumState {
+                    epoch,
+                    voted: Some(voted),
+                    leader: None,
+                },
+            ..
+        } => Some(format!("saves its vote for {} in epoch {epoch}", voted.id)),
+        Output::AppendLeaderChange {
+            base_offset, epoch, ..
+        } => Some(format!(
+            "appends LeaderChange at {base_offset} in epoch {epoch}"
+        )),
+        Output::AppendRecords {
+            ticket,
+            base_offset,
+            epoch,
+        } => Some(format!(
+            "appends {} at {base_offset} in epoch {epoch}",
+            ticket.0
+        )),
         Output::RejectAppend { error, .. } => Some(format!("refuses the append: {error:?}")),
         Output::AppendFetched { batches } => {
             let (first, last) = (batches.first()?, batches.last()?);
-            Some(format!("appends {}..{}", first.base_offset, last.last_offset + 1))
+            Some(format!(
+                "appends {}..{}",
+                first.base_offset,
+                last.last_offset + 1
+            ))
         }
         Output::Truncate { end } => Some(format!("truncates to {end}")),
         Output::HighWatermark(offset) => Some(format!("high watermark {offset}")),
         Output::Inconsistent(what) => Some(format!("INCONSISTENT {what:?}")),
         Output::ShutdownComplete => Some("shutdown complete".to_owned()),
-        Output::Send { .. }
+        Output::SaveQuorumState { .. }
+        | Output::Send { .. }
         | Output::Reply { .. }
         | Output::Arm { .. }
         | Output::Disarm(_)
@@ -188,8 +278,19 @@ impl Display for Cluster {
                 Some(raft) => write!(formatter, "{}", Summary(raft))?,
                 None => formatter.write_str("down")?,
             }
-            let epochs: Vec<String> = node.disk.log().0.iter().map(|entry| entry.epoch.to_string()).collect();
-            writeln!(formatter, " log=[{}] durable={}", epochs.join(" "), node.disk.durable_end())?;
+            let epochs: Vec<String> = node
+                .disk
+                .log()
+                .0
+                .iter()
+                .map(|entry| entry.epoch.to_string())
+                .collect();
+            writeln!(
+                formatter,
+                " log=[{}] durable={}",
+                epochs.join(" "),
+                node.disk.durable_end()
+            )?;
         }
         Ok(())
     }
@@ -200,7 +301,12 @@ struct Summary<'a>(&'a Raft);
 impl Display for Summary<'_> {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         let Summary(raft) = self;
-        write!(formatter, "{}{}", raft.role().name(), Known(raft.leader(), raft.epoch()))?;
+        write!(
+            formatter,
+            "{}{}",
+            raft.role().name(),
+            Known(raft.leader(), raft.epoch())
+        )?;
         match raft.high_watermark() {
             Some(high_watermark) => write!(formatter, " hw={high_watermark}"),
             None => formatter.write_str(" hw=?"),

@@ -38,7 +38,11 @@ impl Disk {
     /// How much of the log survives a power loss.
     pub fn durable_end(&self) -> Offset {
         let pairs = self.log.0.iter().zip(&self.synced.0);
-        to_offset(pairs.take_while(|(written, synced)| written == synced).count())
+        to_offset(
+            pairs
+                .take_while(|(written, synced)| written == synced)
+                .count(),
+        )
     }
 
     pub fn saved(&self) -> QuorumState {
@@ -61,7 +65,12 @@ impl Disk {
             }
         }
         let quorum_state = (self.saved != QuorumState::default()).then_some(self.saved);
-        Recovered { quorum_state, log_start_offset: 0, log_end_offset: self.log.end_offset(), epochs }
+        Recovered {
+            quorum_state,
+            log_start_offset: 0,
+            log_end_offset: self.log.end_offset(),
+            epochs,
+        }
     }
 
     pub(super) fn read(&self, range: ReadRange) -> Vec<Entry> {
@@ -71,12 +80,18 @@ impl Disk {
     pub(super) fn append(&mut self, base: Offset, epoch: LeaderEpoch, records: u64) {
         assert_eq!(base, self.log.end_offset(), "append at a wrong offset");
         for _ in 0..records {
-            self.log.0.push(Entry { epoch, written_by: self.restarts });
+            self.log.0.push(Entry {
+                epoch,
+                written_by: self.restarts,
+            });
         }
     }
 
     pub(super) fn append_fetched(&mut self, batches: &[BatchSummary], entries: &[Entry]) {
-        let count = batches.iter().map(|batch| batch.last_offset - batch.base_offset + 1).sum();
+        let count = batches
+            .iter()
+            .map(|batch| batch.last_offset - batch.base_offset + 1)
+            .sum();
         self.log.0.extend_from_slice(&entries[..to_index(count)]);
     }
 
@@ -91,7 +106,11 @@ impl Disk {
 
     pub(super) fn flush(&mut self, id: PersistId, end: Offset) {
         assert!(self.flushing.is_none(), "one flush at a time");
-        assert!(end <= self.log.end_offset(), "flush up to {end} of {:?}", self.log);
+        assert!(
+            end <= self.log.end_offset(),
+            "flush up to {end} of {:?}",
+            self.log
+        );
         self.flushing = Some((id, self.log.clone()));
     }
 
@@ -136,8 +155,11 @@ impl LogContent for LogEntries {
 
     fn hash_below(&self, end: Offset) -> u64 {
         let mix = |hash: u64, entry: &Entry| {
-            let content = i64::from(entry.epoch.0).unsigned_abs() << 32 | u64::from(entry.written_by);
-            (hash ^ content).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
+            let content =
+                i64::from(entry.epoch.0).unsigned_abs() << 32 | u64::from(entry.written_by);
+            (hash ^ content)
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                .rotate_left(29)
         };
         self.0[..to_index(end)].iter().fold(0x5151, mix)
     }

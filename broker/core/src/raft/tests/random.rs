@@ -6,7 +6,9 @@ use broker_probe::set_mutant;
 use broker_probe::{start_counting, take_counts};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::test_runner::{Config as ProptestConfig, RngAlgorithm, TestError, TestRng, TestRunner};
+use proptest::test_runner::{
+    Config as ProptestConfig, RngAlgorithm, TestError, TestRng, TestRunner,
+};
 
 use crate::raft::cluster::{Action, Cluster, Shape};
 
@@ -43,7 +45,9 @@ fn choose(cluster: &Cluster, Choice(number): Choice) -> Option<Action> {
     });
     let first = first.expect("the weights make a thousand");
     let kinds = KINDS[first..].iter().chain(&KINDS[..first]);
-    let mut possible = kinds.map(|(_, actions)| actions(cluster)).find(|actions| !actions.is_empty())?;
+    let mut possible = kinds
+        .map(|(_, actions)| actions(cluster))
+        .find(|actions| !actions.is_empty())?;
     let index = usize::try_from(which).expect("small") % possible.len();
     Some(possible.swap_remove(index))
 }
@@ -54,28 +58,45 @@ fn run(shape: Shape, choices: &[u32]) -> Result<Cluster, String> {
     let mut cluster = Cluster::new(shape, ignore);
     let mut done = Vec::new();
     for &number in choices {
-        let Some(action) = choose(&cluster, Choice(number)) else { break };
+        let Some(action) = choose(&cluster, Choice(number)) else {
+            break;
+        };
         cluster.apply(&action, ignore);
         done.push(action);
         if let Some(violation) = &cluster.violation {
             let last = &done[done.len().saturating_sub(LAST_SHOWN)..];
-            return Err(format!("{violation} after {} steps, the last of them {last:#?}", done.len()));
+            return Err(format!(
+                "{violation} after {} steps, the last of them {last:#?}",
+                done.len()
+            ));
         }
     }
     Ok(cluster)
 }
 
 fn shape(voters: i32, observers: i32) -> Shape {
-    Shape { voters, observers, instant_saves: false, instant_flushes: false }
+    Shape {
+        voters,
+        observers,
+        instant_saves: false,
+        instant_flushes: false,
+    }
 }
 
 /// Shrinking a schedule shifts every later choice, so it gains little here: seeds are fixed instead.
 fn search(voters: i32, observers: i32, cases: u32, seed: u8) -> Result<(), String> {
-    let config = ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 2000, ..ProptestConfig::default() };
+    let config = ProptestConfig {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 2000,
+        ..ProptestConfig::default()
+    };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
     let mut runner = TestRunner::new_with_rng(config, rng);
     let outcome = runner.run(&vec(0..1_000_000u32, STEPS), |choices| {
-        run(shape(voters, observers), &choices).map(|_| ()).map_err(TestCaseError::fail)
+        run(shape(voters, observers), &choices)
+            .map(|_| ())
+            .map_err(TestCaseError::fail)
     });
     outcome.map_err(|error| match error {
         TestError::Fail(reason, _) => reason.to_string(),
@@ -85,23 +106,23 @@ fn search(voters: i32, observers: i32, cases: u32, seed: u8) -> Result<(), Strin
 
 #[test]
 fn three_voters_hold_all_invariants() {
-    search(3, 0, 150, 1).unwrap();
+    search(3, 0, 1500, 1).unwrap();
 }
 
 #[test]
 fn five_voters_hold_all_invariants() {
-    search(5, 0, 60, 2).unwrap();
+    search(5, 0, 600, 2).unwrap();
 }
 
 #[test]
 fn voters_with_observers_hold_all_invariants() {
-    search(3, 2, 80, 3).unwrap();
+    search(3, 2, 800, 3).unwrap();
 }
 
 #[test]
 fn one_and_two_voters_hold_all_invariants() {
-    search(1, 1, 40, 4).unwrap();
-    search(2, 0, 40, 5).unwrap();
+    search(1, 1, 400, 4).unwrap();
+    search(2, 0, 400, 5).unwrap();
 }
 
 #[test]
@@ -118,7 +139,10 @@ fn random_schedules_reach_the_rare_paths() {
         "raft: an answer to a fetch that is no longer under way",
         "raft: a replica fetches again while its fetch is parked",
     ] {
-        assert!(counts.contains_key(probe), "{probe} was not reached in {counts:?}");
+        assert!(
+            counts.contains_key(probe),
+            "{probe} was not reached in {counts:?}"
+        );
     }
 }
 
@@ -126,7 +150,7 @@ fn random_schedules_reach_the_rare_paths() {
 #[cfg(feature = "mutants")]
 fn finds(id: &'static str) -> String {
     set_mutant(Some(id));
-    let found = std::panic::catch_unwind(|| search(3, 1, 400, 7));
+    let found = std::panic::catch_unwind(|| search(3, 1, 2000, 7));
     set_mutant(None);
     match found {
         Ok(outcome) => outcome.expect_err("the known bug was not found"),
@@ -145,6 +169,11 @@ fn known_bugs_break_an_invariant() {
     ] {
         let violation = finds(id);
         println!("{id}: {violation}");
-        assert!(invariants.iter().any(|invariant| violation.contains(invariant)), "{id}: {violation}");
+        assert!(
+            invariants
+                .iter()
+                .any(|invariant| violation.contains(invariant)),
+            "{id}: {violation}"
+        );
     }
 }
