@@ -63,7 +63,14 @@ use checks_of;
 
 /// Every promise.
 pub fn checks() -> Vec<Check> {
-    [network::CHECKS, disk::CHECKS, clock::CHECKS, spawn::CHECKS, random::CHECKS].concat()
+    [
+        network::CHECKS,
+        disk::CHECKS,
+        clock::CHECKS,
+        spawn::CHECKS,
+        random::CHECKS,
+    ]
+    .concat()
 }
 
 /// The check of this name.
@@ -86,5 +93,8 @@ async fn soon<T>(env: &Env, what: &str, future: impl Future<Output = T>) -> T {
 
 /// Waits for what must not happen.
 async fn never<T>(env: &Env, what: &str, future: impl Future<Output = T>) {
-    assert!(timeout(env, DOUBT, future).await.is_err(), "happened: {what}");
+    assert!(
+        timeout(env, DOUBT, future).await.is_err(),
+        "happened: {what}"
+    );
 }

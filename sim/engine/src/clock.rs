@@ -46,7 +46,11 @@ impl Sleep {
     pub(crate) fn new(shared: Arc<Shared>, node: u32, duration: Duration) -> Sleep {
         let yielding = duration.is_zero();
         let timer = (!yielding).then(|| shared.lock().start_timer(node, duration));
-        Sleep { shared, timer, yielding }
+        Sleep {
+            shared,
+            timer,
+            yielding,
+        }
     }
 }
 
@@ -77,7 +81,11 @@ impl Drop for Sleep {
 impl State {
     /// A clock's reading, ns.
     pub(crate) fn monotonic(&self, node: u32) -> u64 {
-        if node == TRUE_TIME { self.now } else { self.nodes[crate::index(node)].clock.monotonic(self.now) }
+        if node == TRUE_TIME {
+            self.now
+        } else {
+            self.nodes[crate::index(node)].clock.monotonic(self.now)
+        }
     }
 
     pub(crate) fn wall(&self, node: u32) -> WallTime {
@@ -101,14 +109,23 @@ impl State {
 
     /// The event of a timer came up. Tells whether anything happened.
     pub(crate) fn fire_timer(&mut self, slot: u32, generation: u32) -> bool {
-        let Some((node, deadline)) = self.timers.due(slot, generation) else { return false };
+        let Some((node, deadline)) = self.timers.due(slot, generation) else {
+            return false;
+        };
         if self.monotonic(node) < deadline {
-            let at = self.true_time(node, deadline).map(|at| at.max(self.now + 1));
+            let at = self
+                .true_time(node, deadline)
+                .map(|at| at.max(self.now + 1));
             self.timers.postpone(slot, at, &mut self.events);
             return false;
         }
         let waker = self.timers.fire(slot);
-        self.trace.event(crate::trace::EventKind::Timer, self.now, u64::from(node), u64::from(slot));
+        self.trace.event(
+            crate::trace::EventKind::Timer,
+            self.now,
+            u64::from(node),
+            u64::from(slot),
+        );
         waker.into_iter().for_each(std::task::Waker::wake);
         true
     }

@@ -1,7 +1,7 @@
 //! The run loop: pick a ready task at random, or move time to the next event.
 
-use std::sync::{Arc, MutexGuard};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll};
 
 use broker_env::{BoxFuture, Env};
@@ -60,6 +60,8 @@ impl Options {
 pub enum Outcome {
     /// The deadline was reached.
     Deadline,
+    /// The condition of [`Engine::run_while`] failed.
+    Condition,
     /// Nothing will ever happen again: no task can run, no event is due.
     Idle,
     /// Somebody called [`Handle::stop`].
@@ -85,8 +87,17 @@ pub struct Crash {
 
 impl std::fmt::Display for Crash {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Crash { node, task, message, location, .. } = self;
-        write!(formatter, "{node}: task `{task}` panicked at {location}: {message}")
+        let Crash {
+            node,
+            task,
+            message,
+            location,
+            ..
+        } = self;
+        write!(
+            formatter,
+            "{node}: task `{task}` panicked at {location}: {message}"
+        )
     }
 }
 
@@ -116,8 +127,18 @@ pub struct Engine {
 impl Engine {
     pub fn new(options: Options) -> Engine {
         panics::install();
-        let Options { seed, disk, wall_start_ms, polls_per_instant, .. } = options;
-        let mut wires = Wires::new(options.network, options.connection_buffer, salted(seed, "network", ""));
+        let Options {
+            seed,
+            disk,
+            wall_start_ms,
+            polls_per_instant,
+            ..
+        } = options;
+        let mut wires = Wires::new(
+            options.network,
+            options.connection_buffer,
+            salted(seed, "network", ""),
+        );
         wires.frames = options.classifier.map(FrameRules::new);
         let state = State {
             now: 0,
@@ -138,12 +159,21 @@ impl Engine {
             fault_counts: Default::default(),
             pause_stops_clock: options.pause_stops_clock,
         };
-        Engine { shared: Shared::new(state), disk, wall_start_ms, polls_per_instant, on_step: None, ended: None }
+        Engine {
+            shared: Shared::new(state),
+            disk,
+            wall_start_ms,
+            polls_per_instant,
+            on_step: None,
+            ended: None,
+        }
     }
 
     /// Controls the world; give clones to tasks of the testbed.
     pub fn handle(&self) -> Handle {
-        Handle { shared: self.shared.clone() }
+        Handle {
+            shared: self.shared.clone(),
+        }
     }
 
     /// A machine whose process is started now and by each restart with `boot`, and ends when the future
@@ -190,7 +220,12 @@ impl Engine {
     }
 
     /// Starts a task on a host; see [`Handle::spawn_on`].
-    pub fn spawn_on(&self, host: HostId, name: &'static str, make: impl FnOnce(Env) -> BoxFuture<'static, ()>) {
+    pub fn spawn_on(
+        &self,
+        host: HostId,
+        name: &'static str,
+        make: impl FnOnce(Env) -> BoxFuture<'static, ()>,
+    ) {
         let handle = self.handle();
         handle.spawn_on(host, name, make(handle.env(host)));
     }
@@ -205,9 +240,13 @@ impl Engine {
         self.run_while(deadline, |_| true)
     }
 
-    /// As [`Engine::run_until`], but comes back with `Deadline` as soon as `condition` fails; it is
-    /// asked before each step.
-    pub fn run_while(&mut self, deadline: u64, mut condition: impl FnMut(&StepInfo) -> bool) -> Outcome {
+    /// As [`Engine::run_until`], but comes back as soon as `condition` fails; it is asked after
+    /// each step.
+    pub fn run_while(
+        &mut self,
+        deadline: u64,
+        mut condition: impl FnMut(&StepInfo) -> bool,
+    ) -> Outcome {
         if let Some(ended) = &self.ended {
             return ended.clone();
         }
@@ -221,7 +260,7 @@ impl Engine {
                         return self.stopped();
                     }
                     if !condition(&info) {
-                        return Outcome::Deadline;
+                        return Outcome::Condition;
                     }
                 }
                 Step::Nothing(outcome) => return outcome,
@@ -234,7 +273,9 @@ impl Engine {
     }
 
     fn stopped(&self) -> Outcome {
-        Outcome::Stopped { reason: self.shared.lock().stop_reason.take().unwrap_or_default() }
+        Outcome::Stopped {
+            reason: self.shared.lock().stop_reason.take().unwrap_or_default(),
+        }
     }
 
     fn step(&mut self, deadline: u64) -> Step {
@@ -244,7 +285,11 @@ impl Engine {
             let schedule = &mut state.schedule;
             let Some(task) = self.shared.ready.take(|count| index(schedule, count)) else {
                 let step = state.advance(deadline);
-                return if state.to_kill.is_empty() { step } else { self.kill_late(guard) };
+                return if state.to_kill.is_empty() {
+                    step
+                } else {
+                    self.kill_late(guard)
+                };
             };
             match state.begin_poll(task, self.polls_per_instant) {
                 Begin::Skip => {}
@@ -310,7 +355,8 @@ impl Engine {
         drop(guard);
         let node = late[0];
         self.finish(node, "main", || {
-            late.into_iter().for_each(|node| self.handle().kill(HostId(node), Death::Reset));
+            late.into_iter()
+                .for_each(|node| self.handle().kill(HostId(node), Death::Reset));
         })
     }
 
@@ -319,7 +365,10 @@ impl Engine {
         let (tasks, disk) = {
             let mut state = self.shared.lock();
             state.control(node, "process exited");
-            (state.end_process(node, Death::Reset), state.nodes[crate::index(node)].disk.clone())
+            (
+                state.end_process(node, Death::Reset),
+                state.nodes[crate::index(node)].disk.clone(),
+            )
         };
         disk.process_crash();
         drop(tasks);
@@ -330,7 +379,14 @@ impl Engine {
         let node = state.nodes[crate::index(node)].name.to_string();
         let panics::Panic { message, location } = panic;
         let (at, event) = (state.now, state.trace.events());
-        Outcome::Crashed(Crash { node, task: task.to_owned(), message, location, at, event })
+        Outcome::Crashed(Crash {
+            node,
+            task: task.to_owned(),
+            message,
+            location,
+            at,
+            event,
+        })
     }
 
     /// The kept hashes, (event, hash), ascending.
@@ -349,7 +405,14 @@ impl Drop for Engine {
     fn drop(&mut self) {
         let (tasks, boots) = {
             let mut state = self.shared.lock();
-            let boots: Vec<_> = state.nodes.iter_mut().map(|node| { node.alive = false; node.boot.take() }).collect();
+            let boots: Vec<_> = state
+                .nodes
+                .iter_mut()
+                .map(|node| {
+                    node.alive = false;
+                    node.boot.take()
+                })
+                .collect();
             (state.tasks.remove_all(), boots)
         };
         let dropped = panics::catch(|| drop((tasks, boots)));

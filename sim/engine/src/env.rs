@@ -18,13 +18,27 @@ pub(crate) fn env_of(shared: &Arc<Shared>, node: u32) -> Env {
         let entry = &state.nodes[crate::index(node)];
         (entry.incarnation, entry.disk.clone(), entry.random.clone())
     };
-    let mount = disk.mount(Arc::new(Machine { shared: shared.clone(), node }));
+    let mount = disk.mount(Arc::new(Machine {
+        shared: shared.clone(),
+        node,
+    }));
     Env {
-        network: Arc::new(HostNetwork { shared: shared.clone(), host: node, incarnation }),
+        network: Arc::new(HostNetwork {
+            shared: shared.clone(),
+            host: node,
+            incarnation,
+        }),
         disk: Arc::new(mount),
-        clock: Arc::new(NodeClock { shared: shared.clone(), node }),
+        clock: Arc::new(NodeClock {
+            shared: shared.clone(),
+            node,
+        }),
         random,
-        spawn: Arc::new(NodeSpawn { shared: shared.clone(), node, incarnation }),
+        spawn: Arc::new(NodeSpawn {
+            shared: shared.clone(),
+            node,
+            incarnation,
+        }),
     }
 }
 
@@ -36,7 +50,11 @@ struct NodeSpawn {
 
 impl Spawn for NodeSpawn {
     fn spawn(&self, name: &'static str, future: BoxFuture<'static, ()>) -> TaskHandle {
-        let owner = Owner { node: self.node, incarnation: self.incarnation, main: false };
+        let owner = Owner {
+            node: self.node,
+            incarnation: self.incarnation,
+            main: false,
+        };
         let shared = self.shared.clone();
         // A future for a dead process is dropped only after the lock was released.
         let spawned = self.shared.lock().spawn(owner, name, future);

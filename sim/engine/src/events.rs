@@ -6,14 +6,30 @@ use std::collections::BinaryHeap;
 /// A thing due at some time. Ids carry the generation they were scheduled for; a stale one is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    Timer { slot: u32, generation: u32 },
+    Timer {
+        slot: u32,
+        generation: u32,
+    },
     /// The front of a pipe's flight may have arrived.
-    Deliver { connection: u32, generation: u32, direction: u8 },
+    Deliver {
+        connection: u32,
+        generation: u32,
+        direction: u8,
+    },
     /// A reset arrives at one side of a connection.
-    Reset { connection: u32, generation: u32, side: u8 },
-    StallEnd { node: u32 },
+    Reset {
+        connection: u32,
+        generation: u32,
+        side: u8,
+    },
+    StallEnd {
+        node: u32,
+    },
     /// The time a process was given to end by itself is over.
-    GraceEnd { node: u32, incarnation: u32 },
+    GraceEnd {
+        node: u32,
+        incarnation: u32,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +62,11 @@ pub(crate) struct Events {
 impl Events {
     pub(crate) fn schedule(&mut self, at: u64, event: Event) {
         self.sequence += 1;
-        self.heap.push(Scheduled { at, sequence: self.sequence, event });
+        self.heap.push(Scheduled {
+            at,
+            sequence: self.sequence,
+            event,
+        });
     }
 
     pub(crate) fn next_time(&self) -> Option<u64> {

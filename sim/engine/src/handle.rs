@@ -1,5 +1,6 @@
 //! What the testbed does to a running world: a cheap handle that tasks may hold.
 
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -66,7 +67,9 @@ impl Handle {
     /// All hosts, in order of adding.
     pub fn hosts(&self) -> Vec<HostId> {
         let count = self.shared.lock().nodes.len();
-        (0..u32::try_from(count).expect("host ids are 32 bits")).map(HostId).collect()
+        (0..u32::try_from(count).expect("host ids are 32 bits"))
+            .map(HostId)
+            .collect()
     }
 
     /// The disk of a host's machine, for faults and for checkers.
@@ -107,7 +110,9 @@ impl Handle {
         let node = host.map_or(u64::MAX, |host| u64::from(host.0));
         words.iter().for_each(|word| state.trace.mix(*word));
         let count = u64::try_from(words.len()).expect("64 bits");
-        state.trace.event(crate::trace::EventKind::Record, now, node, count);
+        state
+            .trace
+            .event(crate::trace::EventKind::Record, now, node, count);
         if state.trace.wants_lines() {
             let name = host.map(|host| state.nodes[crate::index(host.0)].name.clone());
             state.trace.line(now, name.as_deref().unwrap_or(""), what());
@@ -175,7 +180,11 @@ impl Handle {
         let main: BoxFuture<'static, ()> = Box::pin(async move { boot(env).await });
         let mut state = self.shared.lock();
         let node = &state.nodes[crate::index(host.0)];
-        let owner = Owner { node: host.0, incarnation: node.incarnation, main: node.ends_with_main };
+        let owner = Owner {
+            node: host.0,
+            incarnation: node.incarnation,
+            main: node.ends_with_main,
+        };
         let refused = state.spawn(owner, "main", main).err();
         drop(state);
         drop(refused);
@@ -229,7 +238,13 @@ impl Handle {
         }
         let nanos = u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX);
         let at = state.now.saturating_add(nanos);
-        state.events.schedule(at, Event::GraceEnd { node: host.0, incarnation });
+        state.events.schedule(
+            at,
+            Event::GraceEnd {
+                node: host.0,
+                incarnation,
+            },
+        );
         listeners.into_iter().for_each(Waker::wake);
     }
 
@@ -254,6 +269,17 @@ impl Handle {
     pub fn stall(&self, host: HostId, duration: Duration) {
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         self.shared.lock().stall(host.0, nanos);
+    }
+
+    /// Which tasks are alive and how many of each, by host and name: where a stuck run waits.
+    pub fn tasks(&self) -> BTreeMap<(String, &'static str), usize> {
+        let state = self.shared.lock();
+        let mut counts = BTreeMap::new();
+        for (node, name) in state.tasks.names() {
+            let host = state.nodes[crate::index(node)].name.to_string();
+            *counts.entry((host, name)).or_insert(0) += 1;
+        }
+        counts
     }
 
     /// Number of live tasks, for leak checks.

@@ -50,13 +50,19 @@ pub(crate) struct Network {
 impl Network {
     pub(crate) fn get(&mut self, reference: ConnectionRef) -> Option<&mut Connection> {
         let slot = usize::try_from(reference.slot).expect("usize has at least 32 bits");
-        self.connections.get_mut(slot).filter(|connection| connection.generation == reference.generation)
+        self.connections
+            .get_mut(slot)
+            .filter(|connection| connection.generation == reference.generation)
     }
 
     /// A port for an outgoing connection or for a listener that asked for 0.
     pub(crate) fn ephemeral_port(&mut self) -> u16 {
         const FIRST: u16 = 32_768;
-        self.next_port = self.next_port.checked_add(1).filter(|port| *port > FIRST).unwrap_or(FIRST);
+        self.next_port = self
+            .next_port
+            .checked_add(1)
+            .filter(|port| *port > FIRST)
+            .unwrap_or(FIRST);
         self.next_port
     }
 

@@ -77,9 +77,17 @@ impl Node {
 
 impl State {
     pub(crate) fn control(&mut self, node: u32, what: &str) {
-        self.trace.event(EventKind::Control, self.now, u64::from(node), crate::random::fnv(what));
+        self.trace.event(
+            EventKind::Control,
+            self.now,
+            u64::from(node),
+            crate::random::fnv(what),
+        );
         if self.trace.wants_lines() {
-            let name = self.nodes.get(crate::index(node)).map_or("", |node| &node.name);
+            let name = self
+                .nodes
+                .get(crate::index(node))
+                .map_or("", |node| &node.name);
             self.trace.line(self.now, name, what.to_owned());
         }
     }
@@ -100,7 +108,9 @@ impl State {
     }
 
     fn end_connections(&mut self, node: u32, death: Death) {
-        for slot in 0..u32::try_from(self.network.connections.len()).expect("fewer than 2^32 connections") {
+        for slot in
+            0..u32::try_from(self.network.connections.len()).expect("fewer than 2^32 connections")
+        {
             for side in [0, 1] {
                 let connection = &self.network.connections[crate::index(slot)];
                 let entry = connection.sides[usize::from(side)];
@@ -113,7 +123,9 @@ impl State {
     }
 
     fn end_side(&mut self, reference: ConnectionRef, side: u8, death: Death) {
-        let Some(connection) = self.network.get(reference) else { return };
+        let Some(connection) = self.network.get(reference) else {
+            return;
+        };
         let entry = &mut connection.sides[usize::from(side)];
         let was_open = entry.state == SideState::Open;
         (entry.state, entry.held) = (SideState::Gone, false);
@@ -143,7 +155,8 @@ impl State {
     pub(crate) fn stall(&mut self, node: u32, nanos: u64) {
         let entry = &mut self.nodes[crate::index(node)];
         entry.stalled_until = entry.stalled_until.max(self.now).saturating_add(nanos);
-        self.events.schedule(entry.stalled_until, Event::StallEnd { node });
+        self.events
+            .schedule(entry.stalled_until, Event::StallEnd { node });
     }
 
     /// A stall may be over. Tells whether it is.
@@ -152,7 +165,8 @@ impl State {
         if entry.parked.is_empty() || !entry.can_run(self.now) {
             return false;
         }
-        self.trace.event(EventKind::StallEnd, self.now, u64::from(node), 0);
+        self.trace
+            .event(EventKind::StallEnd, self.now, u64::from(node), 0);
         self.unpark(node);
         true
     }

@@ -20,7 +20,13 @@ pub(crate) fn install() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
         let earlier = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| if SIMULATED.get() { note(info) } else { earlier(info) }));
+        std::panic::set_hook(Box::new(move |info| {
+            if SIMULATED.get() {
+                note(info)
+            } else {
+                earlier(info)
+            }
+        }));
     });
 }
 
@@ -37,6 +43,9 @@ pub(crate) fn catch<T>(body: impl FnOnce() -> T) -> Result<T, Panic> {
     result.map_err(|payload| {
         let text = payload.downcast_ref::<&str>().map(ToString::to_string);
         let message = text.or_else(|| payload.downcast_ref::<String>().cloned());
-        Panic { message: message.unwrap_or_else(|| "(no text)".into()), location: LATEST.take() }
+        Panic {
+            message: message.unwrap_or_else(|| "(no text)".into()),
+            location: LATEST.take(),
+        }
     })
 }

@@ -42,8 +42,11 @@ pub(crate) struct NodeRandom {
 
 impl NodeRandom {
     pub(crate) fn new(master_seed: u64, node: &str) -> NodeRandom {
-        let streams = ["timer", "identity", "client"].map(|purpose| salted(master_seed, purpose, node));
-        NodeRandom { streams: Mutex::new(streams) }
+        let streams =
+            ["timer", "identity", "client"].map(|purpose| salted(master_seed, purpose, node));
+        NodeRandom {
+            streams: Mutex::new(streams),
+        }
     }
 }
 

@@ -24,7 +24,11 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(state: State) -> Arc<Shared> {
         let ready = state.ready.clone();
-        Arc::new(Shared { state: Mutex::new(state), ready, stop: AtomicBool::new(false) })
+        Arc::new(Shared {
+            state: Mutex::new(state),
+            ready,
+            stop: AtomicBool::new(false),
+        })
     }
 
     /// Futures must not be polled or dropped while this is held: they lock again.

@@ -41,11 +41,17 @@ pub(crate) enum Step {
 
 impl State {
     pub(crate) fn step_info(&self, host: Option<u32>) -> StepInfo {
-        StepInfo { event: self.trace.events(), at: self.now, host: host.map(HostId) }
+        StepInfo {
+            event: self.trace.events(),
+            at: self.now,
+            host: host.map(HostId),
+        }
     }
 
     pub(crate) fn begin_poll(&mut self, picked: TaskRef, budget: u32) -> Begin {
-        let Some(task) = self.tasks.get(picked) else { return Begin::Skip };
+        let Some(task) = self.tasks.get(picked) else {
+            return Begin::Skip;
+        };
         let (node, name) = (task.node, task.name);
         if task.aborted {
             return match self.tasks.remove(picked).and_then(|task| task.future) {
@@ -61,17 +67,36 @@ impl State {
         if let Some(busiest) = self.budget.spend(self.now, (node, name), budget) {
             return Begin::Livelock(self.livelock(busiest));
         }
-        let Some((future, waker)) = task.begin_poll() else { return Begin::Skip };
-        self.trace.event(EventKind::Poll, self.now, u64::from(node), u64::from(picked.serial));
+        let Some((future, waker)) = task.begin_poll() else {
+            return Begin::Skip;
+        };
+        self.trace.event(
+            EventKind::Poll,
+            self.now,
+            u64::from(node),
+            u64::from(picked.serial),
+        );
         if self.trace.wants_lines() {
-            self.trace.line(self.now, &self.nodes[crate::index(node)].name, format!("poll {name}"));
+            self.trace.line(
+                self.now,
+                &self.nodes[crate::index(node)].name,
+                format!("poll {name}"),
+            );
         }
-        Begin::Poll(Running { future, waker, node, name })
+        Begin::Poll(Running {
+            future,
+            waker,
+            node,
+            name,
+        })
     }
 
     fn livelock(&self, (node, task): (u32, &'static str)) -> Outcome {
         let node = self.nodes[crate::index(node)].name.to_string();
-        Outcome::Livelock { node, task: task.to_owned() }
+        Outcome::Livelock {
+            node,
+            task: task.to_owned(),
+        }
     }
 
     /// Puts a task back that has more to do; gives it back if it was killed or aborted meanwhile.
@@ -89,8 +114,15 @@ impl State {
     /// Takes a finished task off. Tells whether it was its process's main task.
     pub(crate) fn end_task(&mut self, task: TaskRef) -> bool {
         self.transmit_dirty();
-        let Some(entry) = self.tasks.remove(task) else { return false };
-        self.trace.event(EventKind::TaskEnd, self.now, u64::from(entry.node), u64::from(entry.serial));
+        let Some(entry) = self.tasks.remove(task) else {
+            return false;
+        };
+        self.trace.event(
+            EventKind::TaskEnd,
+            self.now,
+            u64::from(entry.node),
+            u64::from(entry.serial),
+        );
         entry.main && self.is_alive(entry.node, entry.incarnation)
     }
 
@@ -105,7 +137,9 @@ impl State {
     /// Moves time to the next event that does something, but not beyond `deadline`.
     pub(crate) fn advance(&mut self, deadline: u64) -> Step {
         loop {
-            let Some(at) = self.events.next_time() else { return self.idle(deadline) };
+            let Some(at) = self.events.next_time() else {
+                return self.idle(deadline);
+            };
             if at > deadline {
                 self.now = self.now.max(deadline);
                 return Step::Nothing(Outcome::Deadline);
@@ -131,12 +165,16 @@ impl State {
     fn happens(&mut self, event: Event) -> bool {
         match event {
             Event::Timer { slot, generation } => self.fire_timer(slot, generation),
-            Event::Deliver { connection: slot, generation, direction } => {
-                self.deliver(ConnectionRef { slot, generation }, direction)
-            }
-            Event::Reset { connection: slot, generation, side } => {
-                self.arrive_reset(ConnectionRef { slot, generation }, side)
-            }
+            Event::Deliver {
+                connection: slot,
+                generation,
+                direction,
+            } => self.deliver(ConnectionRef { slot, generation }, direction),
+            Event::Reset {
+                connection: slot,
+                generation,
+                side,
+            } => self.arrive_reset(ConnectionRef { slot, generation }, side),
             Event::StallEnd { node } => self.end_stall(node),
             Event::GraceEnd { node, incarnation } => self.grace_over(node, incarnation),
         }

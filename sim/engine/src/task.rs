@@ -25,11 +25,17 @@ pub(crate) struct ReadySet {
 
 impl ReadySet {
     pub(crate) fn push(&self, task: TaskRef) {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(task);
+        self.tasks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(task);
     }
 
     pub(crate) fn extend(&self, tasks: impl IntoIterator<Item = TaskRef>) {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).extend(tasks);
+        self.tasks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(tasks);
     }
 
     /// Takes the task that `choose` names by its index among so many.
@@ -89,7 +95,10 @@ impl Task {
     pub(crate) fn begin_poll(&mut self) -> Option<(BoxFuture<'static, ()>, Waker)> {
         self.wake.queued.store(false, Ordering::Relaxed);
         let future = self.future.take()?;
-        let waker = self.waker.take().unwrap_or_else(|| Waker::from(self.wake.clone()));
+        let waker = self
+            .waker
+            .take()
+            .unwrap_or_else(|| Waker::from(self.wake.clone()));
         Some((future, waker))
     }
 
@@ -131,11 +140,25 @@ impl Tasks {
             self.slots.push(None);
             u32::try_from(self.slots.len() - 1).expect("fewer than 2^32 live tasks")
         });
-        self.spawned = self.spawned.checked_add(1).expect("fewer than 2^32 tasks in a run");
-        let task = TaskRef { slot, serial: self.spawned };
-        let wake = Arc::new(TaskWake { task, queued: AtomicBool::new(false), ready: ready.clone() });
+        self.spawned = self
+            .spawned
+            .checked_add(1)
+            .expect("fewer than 2^32 tasks in a run");
+        let task = TaskRef {
+            slot,
+            serial: self.spawned,
+        };
+        let wake = Arc::new(TaskWake {
+            task,
+            queued: AtomicBool::new(false),
+            ready: ready.clone(),
+        });
         wake.enqueue();
-        let Owner { node, incarnation, main } = owner;
+        let Owner {
+            node,
+            incarnation,
+            main,
+        } = owner;
         let entry = Task {
             serial: task.serial,
             name,
@@ -152,7 +175,10 @@ impl Tasks {
     }
 
     pub(crate) fn get(&mut self, task: TaskRef) -> Option<&mut Task> {
-        self.slots.get_mut(crate::index(task.slot))?.as_mut().filter(|entry| entry.serial == task.serial)
+        self.slots
+            .get_mut(crate::index(task.slot))?
+            .as_mut()
+            .filter(|entry| entry.serial == task.serial)
     }
 
     pub(crate) fn remove(&mut self, task: TaskRef) -> Option<Task> {
@@ -164,14 +190,29 @@ impl Tasks {
     /// Removes all tasks of a node; the caller drops them with the world unlocked.
     pub(crate) fn remove_of_node(&mut self, node: u32) -> Vec<Task> {
         let of_node = |entry: &Option<Task>| entry.as_ref().is_some_and(|task| task.node == node);
-        let slots: Vec<u32> = (0..).zip(&self.slots).filter(|(_, entry)| of_node(entry)).map(|(slot, _)| slot).collect();
+        let slots: Vec<u32> = (0..)
+            .zip(&self.slots)
+            .filter(|(_, entry)| of_node(entry))
+            .map(|(slot, _)| slot)
+            .collect();
         self.free.extend(&slots);
-        slots.into_iter().filter_map(|slot| self.slots[crate::index(slot)].take()).collect()
+        slots
+            .into_iter()
+            .filter_map(|slot| self.slots[crate::index(slot)].take())
+            .collect()
     }
 
     pub(crate) fn remove_all(&mut self) -> Vec<Task> {
         self.free.clear();
         self.slots.drain(..).flatten().collect()
+    }
+
+    /// Node and name of each live task.
+    pub(crate) fn names(&self) -> impl Iterator<Item = (u32, &'static str)> {
+        self.slots
+            .iter()
+            .flatten()
+            .map(|task| (task.node, task.name))
     }
 
     pub(crate) fn live(&self) -> usize {
@@ -190,7 +231,12 @@ pub(crate) struct PollBudget {
 impl PollBudget {
     /// Counts a poll; gives the busiest (node, task) when `budget` polls happened in this one instant.
     /// Names are counted only in the second half of the budget, so ordinary instants pay nothing.
-    pub(crate) fn spend(&mut self, at: u64, task: (u32, &'static str), budget: u32) -> Option<(u32, &'static str)> {
+    pub(crate) fn spend(
+        &mut self,
+        at: u64,
+        task: (u32, &'static str),
+        budget: u32,
+    ) -> Option<(u32, &'static str)> {
         if at != self.at {
             self.at = at;
             self.polls = 0;
@@ -200,6 +246,13 @@ impl PollBudget {
         if self.polls > budget / 2 {
             *self.by_name.entry(task).or_insert(0) += 1;
         }
-        (self.polls > budget).then(|| *self.by_name.iter().max_by_key(|(_, polls)| **polls).expect("counted above").0)
+        (self.polls > budget).then(|| {
+            *self
+                .by_name
+                .iter()
+                .max_by_key(|(_, polls)| **polls)
+                .expect("counted above")
+                .0
+        })
     }
 }

@@ -33,21 +33,38 @@ pub(crate) struct Timers {
 
 impl Timers {
     /// A timer for `deadline` on the node's monotonic clock, due at true time `at` (never, if `None`).
-    pub(crate) fn insert(&mut self, node: u32, deadline: u64, at: Option<u64>, events: &mut Events) -> TimerRef {
+    pub(crate) fn insert(
+        &mut self,
+        node: u32,
+        deadline: u64,
+        at: Option<u64>,
+        events: &mut Events,
+    ) -> TimerRef {
         let slot = self.free.pop().unwrap_or_else(|| self.grow());
         let timer = &mut self.slots[crate::index(slot)];
         timer.node = node;
         timer.deadline = deadline;
         timer.live = true;
         timer.fired = false;
-        let timer_ref = TimerRef { slot, generation: timer.owner };
+        let timer_ref = TimerRef {
+            slot,
+            generation: timer.owner,
+        };
         self.schedule(slot, at, events);
         timer_ref
     }
 
     fn grow(&mut self) -> u32 {
-        let blank =
-            Timer { owner: 0, schedule: 0, node: 0, deadline: 0, live: false, fired: false, scheduled: false, waker: None };
+        let blank = Timer {
+            owner: 0,
+            schedule: 0,
+            node: 0,
+            deadline: 0,
+            live: false,
+            fired: false,
+            scheduled: false,
+            waker: None,
+        };
         self.slots.push(blank);
         u32::try_from(self.slots.len() - 1).expect("fewer than 2^32 timers")
     }
@@ -57,14 +74,23 @@ impl Timers {
         timer.schedule = timer.schedule.wrapping_add(1);
         timer.scheduled = at.is_some();
         if let Some(at) = at {
-            events.schedule(at, Event::Timer { slot, generation: timer.schedule });
+            events.schedule(
+                at,
+                Event::Timer {
+                    slot,
+                    generation: timer.schedule,
+                },
+            );
         }
     }
 
     /// Ready once the timer fired.
     pub(crate) fn poll(&mut self, timer: TimerRef, context: &Context<'_>) -> Poll<()> {
         let entry = &mut self.slots[crate::index(timer.slot)];
-        assert_eq!(entry.owner, timer.generation, "timer {timer:?} polled after it was freed");
+        assert_eq!(
+            entry.owner, timer.generation,
+            "timer {timer:?} polled after it was freed"
+        );
         if entry.fired {
             return Poll::Ready(());
         }
@@ -120,7 +146,12 @@ impl Timers {
     }
 
     /// Schedules all waiting timers of a node again, because its clock changed.
-    pub(crate) fn reschedule(&mut self, node: u32, at: impl Fn(u64) -> Option<u64>, events: &mut Events) {
+    pub(crate) fn reschedule(
+        &mut self,
+        node: u32,
+        at: impl Fn(u64) -> Option<u64>,
+        events: &mut Events,
+    ) {
         for slot in 0..u32::try_from(self.slots.len()).expect("fewer than 2^32 timers") {
             let timer = &self.slots[crate::index(slot)];
             if timer.live && timer.node == node && !timer.fired {

@@ -37,8 +37,16 @@ pub struct TraceLine {
 impl std::fmt::Display for TraceLine {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (seconds, nanos) = (self.at / 1_000_000_000, self.at % 1_000_000_000);
-        let node = if self.node.is_empty() { "-" } else { &self.node };
-        write!(formatter, "{seconds}.{nanos:09} · {} · {node} · {}", self.event, self.what)
+        let node = if self.node.is_empty() {
+            "-"
+        } else {
+            &self.node
+        };
+        write!(
+            formatter,
+            "{seconds}.{nanos:09} · {} · {node} · {}",
+            self.event, self.what
+        )
     }
 }
 
@@ -62,7 +70,11 @@ pub(crate) struct Trace {
 
 impl Trace {
     pub(crate) fn new(options: TraceOptions) -> Trace {
-        Trace { hash: 0x5472_6961_6c5f_5f31, options, ..Trace::default() }
+        Trace {
+            hash: 0x5472_6961_6c5f_5f31,
+            options,
+            ..Trace::default()
+        }
     }
 
     /// Counts one event and folds it into the hash.
@@ -86,11 +98,18 @@ impl Trace {
 
     /// Whether a readable line would be kept now; build the text only then.
     pub(crate) fn wants_lines(&self) -> bool {
-        self.options.lines.is_some_and(|(from, until)| (from..until).contains(&self.events))
+        self.options
+            .lines
+            .is_some_and(|(from, until)| (from..until).contains(&self.events))
     }
 
     pub(crate) fn line(&mut self, at: u64, node: &str, what: String) {
-        self.lines.push(TraceLine { at, event: self.events, node: node.to_owned(), what });
+        self.lines.push(TraceLine {
+            at,
+            event: self.events,
+            node: node.to_owned(),
+            what,
+        });
     }
 
     pub(crate) fn hash(&self) -> u64 {

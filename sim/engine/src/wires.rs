@@ -1,7 +1,9 @@
 //! The network's rules together with the stream of randomness they draw from.
 
 use rand_chacha::ChaCha8Rng;
-use sim_faults::{ConnectVerdict, Direction, FrameRules, FrameTap, HostId, NetworkOptions, NetworkRules, Verdict};
+use sim_faults::{
+    ConnectVerdict, Direction, FrameRules, FrameTap, HostId, NetworkOptions, NetworkRules, Verdict,
+};
 
 use crate::random::below;
 
@@ -22,7 +24,12 @@ fn host(id: u32) -> HostId {
 
 impl Wires {
     pub(crate) fn new(options: NetworkOptions, capacity: usize, random: ChaCha8Rng) -> Wires {
-        Wires { rules: NetworkRules::new(options), frames: None, random, capacity }
+        Wires {
+            rules: NetworkRules::new(options),
+            frames: None,
+            random,
+            capacity,
+        }
     }
 
     /// Unread bytes one direction holds before its writer must wait.
@@ -31,22 +38,39 @@ impl Wires {
     }
 
     pub(crate) fn decide(&mut self, leaves: u64, (from, to): (u32, u32), bytes: usize) -> Verdict {
-        self.rules.decide(leaves, host(from), host(to), bytes, &mut self.random)
+        self.rules
+            .decide(leaves, host(from), host(to), bytes, &mut self.random)
     }
 
     /// As [`Wires::decide`], for what waited since `since`.
-    pub(crate) fn decide_again(&mut self, now: u64, since: u64, (from, to): (u32, u32), bytes: usize) -> Verdict {
-        self.rules.decide_again(now, since, host(from), host(to), bytes, &mut self.random)
+    pub(crate) fn decide_again(
+        &mut self,
+        now: u64,
+        since: u64,
+        (from, to): (u32, u32),
+        bytes: usize,
+    ) -> Verdict {
+        self.rules
+            .decide_again(now, since, host(from), host(to), bytes, &mut self.random)
     }
 
     pub(crate) fn connect(&mut self, now: u64, (from, to): (u32, u32)) -> ConnectVerdict {
-        self.rules.connect(now, host(from), host(to), &mut self.random)
+        self.rules
+            .connect(now, host(from), host(to), &mut self.random)
     }
 
-    pub(crate) fn connect_again(&mut self, now: u64, since: u64, link: (u32, u32)) -> ConnectVerdict {
+    pub(crate) fn connect_again(
+        &mut self,
+        now: u64,
+        since: u64,
+        link: (u32, u32),
+    ) -> ConnectVerdict {
         match self.connect(now, link) {
             ConnectVerdict::AnsweredAt(at) => {
-                let retry = below(&mut self.random, SYN_RETRY.min(now.saturating_sub(since)) + 1);
+                let retry = below(
+                    &mut self.random,
+                    SYN_RETRY.min(now.saturating_sub(since)) + 1,
+                );
                 ConnectVerdict::AnsweredAt(at.saturating_add(retry))
             }
             other => other,
@@ -59,20 +83,39 @@ impl Wires {
 
     /// How many of so many bytes one read, write or segment passes.
     pub(crate) fn piece(&mut self, (from, to): (u32, u32), bytes: usize) -> usize {
-        self.rules.piece(host(from), host(to), bytes, &mut self.random)
+        self.rules
+            .piece(host(from), host(to), bytes, &mut self.random)
     }
 
     /// A tap for one direction of a new connection, in a run that may have typed rules.
-    pub(crate) fn tap(&self, connection: u64, (from, to): (u32, u32), direction: Direction) -> Option<Box<FrameTap>> {
+    pub(crate) fn tap(
+        &self,
+        connection: u64,
+        (from, to): (u32, u32),
+        direction: Direction,
+    ) -> Option<Box<FrameTap>> {
         self.frames.as_ref()?;
         let name = |id| self.rules.name(host(id));
-        Some(Box::new(FrameTap::new(connection, name(from), name(to), direction)))
+        Some(Box::new(FrameTap::new(
+            connection,
+            name(from),
+            name(to),
+            direction,
+        )))
     }
 
     /// Runs staged bytes through a tap: pieces with the time they may leave; none breaks the connection.
-    pub(crate) fn tapped(&mut self, now: u64, tap: &mut FrameTap, bytes: &[u8]) -> Vec<(bytes::Bytes, Option<u64>)> {
+    pub(crate) fn tapped(
+        &mut self,
+        now: u64,
+        tap: &mut FrameTap,
+        bytes: &[u8],
+    ) -> Vec<(bytes::Bytes, Option<u64>)> {
         let rules = self.frames.as_mut().expect("taps exist only with rules");
         let tapped = tap.push(bytes, rules, &mut self.random);
-        tapped.into_iter().map(|piece| (piece.bytes.clone(), piece.leaves_at(now))).collect()
+        tapped
+            .into_iter()
+            .map(|piece| (piece.bytes.clone(), piece.leaves_at(now)))
+            .collect()
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use sim_disk::{DiskFault, SimDisk};
-use sim_faults::{ClockFault, Effect, Fault, FrameRule, NetworkFault, ProcessFault, Unsupported, World};
+use sim_faults::{
+    ClockFault, Effect, Fault, FrameRule, NetworkFault, ProcessFault, Unsupported, World,
+};
 
 use crate::handle::{Handle, HostId};
 use crate::network::connection::{ConnectionRef, SideState};
@@ -25,17 +27,25 @@ impl World for Handle {
     }
 
     fn is_paused(&self, host: &str) -> bool {
-        self.host(host).is_some_and(|host| self.status(host) == NodeStatus::Paused)
+        self.host(host)
+            .is_some_and(|host| self.status(host) == NodeStatus::Paused)
     }
 
     fn apply(&mut self, fault: &Fault) -> Result<(), Unsupported> {
         self.note(fault);
         match fault {
             Fault::Network(network) => self.inject_network(network),
-            Fault::Frames(rule) => self.inject_frames(rule).map_err(|reason| unsupported(fault, reason))?,
+            Fault::Frames(rule) => self
+                .inject_frames(rule)
+                .map_err(|reason| unsupported(fault, reason))?,
             Fault::Disk { node, fault: disk } => self.inject_disk(self.wanted(fault, node)?, disk),
-            Fault::Clock { node, fault: clock } => self.inject_clock(self.wanted(fault, node)?, *clock),
-            Fault::Process { node, fault: process } => self.inject_process(self.wanted(fault, node)?, *process),
+            Fault::Clock { node, fault: clock } => {
+                self.inject_clock(self.wanted(fault, node)?, *clock)
+            }
+            Fault::Process {
+                node,
+                fault: process,
+            } => self.inject_process(self.wanted(fault, node)?, *process),
             Fault::Heal(healed) => self.heal(healed)?,
             Fault::HealAll => self.heal_all(),
         }
@@ -57,7 +67,9 @@ impl World for Handle {
             }
             (counts, disks)
         };
-        disks.iter().for_each(|disk| add(&mut counts, &disk.fault_counts()));
+        disks
+            .iter()
+            .for_each(|disk| add(&mut counts, &disk.fault_counts()));
         counts
     }
 }
@@ -74,13 +86,17 @@ fn unsupported(fault: &Fault, reason: &str) -> Unsupported {
 
 impl Handle {
     fn wanted(&self, fault: &Fault, name: &str) -> Result<HostId, Unsupported> {
-        self.host(name).ok_or_else(|| unsupported(fault, "no such host"))
+        self.host(name)
+            .ok_or_else(|| unsupported(fault, "no such host"))
     }
 
     /// Traces the fault, and counts those that neither the rules nor a disk count.
     fn note(&self, fault: &Fault) {
         let mut state = self.shared.lock();
-        let node = fault.node().and_then(|name| state.names.get(name).copied()).unwrap_or(u32::MAX);
+        let node = fault
+            .node()
+            .and_then(|name| state.names.get(name).copied())
+            .unwrap_or(u32::MAX);
         state.control(node, &format!("fault: {fault}"));
         if matches!(fault, Fault::Clock { .. } | Fault::Process { .. }) {
             *state.fault_counts.entry(fault.kind()).or_insert(0) += 1;
@@ -96,7 +112,12 @@ impl Handle {
 
     fn inject_frames(&self, rule: &FrameRule) -> Result<(), &'static str> {
         let mut state = self.shared.lock();
-        state.wires.frames.as_mut().ok_or("the run has no frame classifier")?.inject(rule);
+        state
+            .wires
+            .frames
+            .as_mut()
+            .ok_or("the run has no frame classifier")?
+            .inject(rule);
         Ok(())
     }
 
@@ -184,14 +205,23 @@ impl State {
             Effect::ResetConnections { from, to } => ((from.0, to.0), false),
             Effect::SilenceConnections { from, to } => ((from.0, to.0), true),
         };
-        for slot in 0..u32::try_from(self.network.connections.len()).expect("fewer than 2^32 connections") {
+        for slot in
+            0..u32::try_from(self.network.connections.len()).expect("fewer than 2^32 connections")
+        {
             let connection = &self.network.connections[crate::index(slot)];
             let exists = connection.sides[0].state != SideState::Absent;
             if !exists || connection.link(0) != wanted {
                 continue;
             }
-            let reference = ConnectionRef { slot, generation: connection.generation };
-            if silence { self.silence(reference) } else { self.reset_both(reference) }
+            let reference = ConnectionRef {
+                slot,
+                generation: connection.generation,
+            };
+            if silence {
+                self.silence(reference)
+            } else {
+                self.reset_both(reference)
+            }
         }
     }
 

@@ -15,10 +15,17 @@ fn run(options: Options, check: Check, one_host: bool) -> Result<(), String> {
     let handle = engine.handle();
     let site = |host: HostId| {
         let name = handle.name(host).to_string();
-        Site { env: handle.env(host), host: name, directory: "/conformance".into() }
+        Site {
+            env: handle.env(host),
+            host: name,
+            directory: "/conformance".into(),
+        }
     };
     let server = site(if one_host { hosts[1] } else { hosts[0] });
-    let sites = Sites { server, client: site(hosts[1]) };
+    let sites = Sites {
+        server,
+        client: site(hosts[1]),
+    };
     let done = Arc::new(AtomicBool::new(false));
     let flag = done.clone();
     engine.spawn_on(hosts[1], "check", |_| {
@@ -36,7 +43,11 @@ fn run(options: Options, check: Check, one_host: bool) -> Result<(), String> {
 fn run_all(make: impl Fn(u64) -> Options, one_host: bool) {
     let failures: Vec<String> = (0..10)
         .flat_map(|seed| checks().into_iter().map(move |check| (seed, check)))
-        .filter_map(|(seed, check)| run(make(seed), check, one_host).err().map(|error| format!("seed {seed}: {error}")))
+        .filter_map(|(seed, check)| {
+            run(make(seed), check, one_host)
+                .err()
+                .map(|error| format!("seed {seed}: {error}"))
+        })
         .collect();
     assert!(failures.is_empty(), "{failures:#?}");
 }

@@ -21,10 +21,14 @@ fn other_seeds_give_other_hashes() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "two simulators at once are the point")]
 fn engines_on_two_threads_do_not_disturb_each_other() {
     let alone = [hash(1), hash(2)];
     let together = [1, 2].map(|seed| std::thread::spawn(move || hash(seed)));
-    assert_eq!(together.map(|thread| thread.join().expect("no panic")), alone);
+    assert_eq!(
+        together.map(|thread| thread.join().expect("no panic")),
+        alone
+    );
 }
 
 const CHILD: &str = "SIM_ENGINE_TEST_CHILD";
@@ -36,8 +40,16 @@ fn another_process_gives_the_same_hash() {
         return;
     }
     let this = std::env::current_exe().expect("a test has a file");
-    let arguments = ["--exact", "another_process_gives_the_same_hash", "--nocapture"];
-    let output = std::process::Command::new(this).args(arguments).env(CHILD, "1").output().expect("it runs");
+    let arguments = [
+        "--exact",
+        "another_process_gives_the_same_hash",
+        "--nocapture",
+    ];
+    let output = std::process::Command::new(this)
+        .args(arguments)
+        .env(CHILD, "1")
+        .output()
+        .expect("it runs");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains(&format!("hash {:016x}", hash(7))), "{text}");
 }

@@ -26,13 +26,26 @@ fn a_kill_resets_connections_and_frees_the_port_for_the_restart() {
     talk.run(20);
     let mut seen = talk.seen.take();
     seen.sort();
-    assert_eq!(seen, ["cannot connect to node1:9092: connection refused", "read ConnectionReset"]);
-    assert_eq!(talk.heard.take(), ["started", "accepted", "1"], "a dead process notes nothing");
+    assert_eq!(
+        seen,
+        [
+            "cannot connect to node1:9092: connection refused",
+            "read ConnectionReset"
+        ]
+    );
+    assert_eq!(
+        talk.heard.take(),
+        ["started", "accepted", "1"],
+        "a dead process notes nothing"
+    );
     handle.restart(talk.node);
     talk.say(1);
     talk.run(20);
     assert_eq!(talk.seen.take(), ["connected", "echo 1"]);
-    assert_eq!((handle.incarnation(talk.node), handle.status(talk.node)), (2, NodeStatus::Running));
+    assert_eq!(
+        (handle.incarnation(talk.node), handle.status(talk.node)),
+        (2, NodeStatus::Running)
+    );
 }
 
 #[test]
@@ -53,15 +66,29 @@ fn a_silent_death_shows_only_when_the_machine_is_back_and_spoken_to() {
     talk.run(3_000);
     let mut seen = talk.seen.take();
     seen.sort();
-    assert_eq!(seen, ["connected", "echo 1", "read ConnectionReset", "write ConnectionReset"]);
+    assert_eq!(
+        seen,
+        [
+            "connected",
+            "echo 1",
+            "read ConnectionReset",
+            "write ConnectionReset"
+        ]
+    );
 }
 
 async fn write_and_wait(env: Env, log: Log) {
-    let file = env.disk.open(Path::new("/file"), OpenMode::Create).expect("a file");
+    let file = env
+        .disk
+        .open(Path::new("/file"), OpenMode::Create)
+        .expect("a file");
     log.note(format!("found {} bytes", file.length().expect("open")));
     file.write_at(&[1; 100], 0).expect("room");
     file.sync_data().await.expect("a healthy disk");
-    env.disk.sync_directory(Path::new("/")).await.expect("a healthy disk");
+    env.disk
+        .sync_directory(Path::new("/"))
+        .await
+        .expect("a healthy disk");
     file.write_at(&[2; 100_000], 100).expect("room");
     std::future::pending::<()>().await;
 }
@@ -69,7 +96,10 @@ async fn write_and_wait(env: Env, log: Log) {
 fn written(seed: u64) -> (Engine, sim_engine::HostId, Log) {
     let (mut engine, log) = (Engine::new(Options::new(seed)), Log::default());
     let sink = log.clone();
-    let node = engine.add_node("node1", Box::new(move |env| Box::pin(write_and_wait(env, sink.clone()))));
+    let node = engine.add_node(
+        "node1",
+        Box::new(move |env| Box::pin(write_and_wait(env, sink.clone()))),
+    );
     engine.run_until(100 * MILLI);
     assert_eq!(log.take(), ["found 0 bytes"]);
     (engine, node, log)
@@ -95,9 +125,20 @@ fn a_power_loss_keeps_what_was_synced_and_in_some_runs_no_more() {
             log.take()
         })
         .collect();
-    let length = |line: &String| line.split(' ').nth(1).and_then(|word| word.parse::<u32>().ok()).expect("a number");
-    assert!(lengths.iter().all(|line| length(line) >= 100), "{lengths:?}");
-    assert!(lengths.iter().any(|line| length(line) < 100_100), "{lengths:?}");
+    let length = |line: &String| {
+        line.split(' ')
+            .nth(1)
+            .and_then(|word| word.parse::<u32>().ok())
+            .expect("a number")
+    };
+    assert!(
+        lengths.iter().all(|line| length(line) >= 100),
+        "{lengths:?}"
+    );
+    assert!(
+        lengths.iter().any(|line| length(line) < 100_100),
+        "{lengths:?}"
+    );
 }
 
 #[test]
@@ -105,7 +146,10 @@ fn a_kill_drops_all_tasks_of_the_process_and_no_other() {
     let (mut engine, log) = (Engine::new(Options::new(1)), Log::default());
     let sink = log.clone();
     let boot = move |env: Env| {
-        let (main, child) = (NoteOnDrop(sink.clone(), "main"), NoteOnDrop(sink.clone(), "child"));
+        let (main, child) = (
+            NoteOnDrop(sink.clone(), "main"),
+            NoteOnDrop(sink.clone(), "child"),
+        );
         async move {
             env.spawn("child", async move {
                 let _child = child;
@@ -139,7 +183,12 @@ fn what_a_dead_process_does_while_it_is_dropped_has_no_effect() {
         fn drop(&mut self) {
             let log = self.1.clone();
             self.0.spawn("ghost", async move { log.note("ghost") });
-            assert!(self.0.disk.open(Path::new("/ghost"), OpenMode::Create).is_err());
+            assert!(
+                self.0
+                    .disk
+                    .open(Path::new("/ghost"), OpenMode::Create)
+                    .is_err()
+            );
         }
     }
     let (mut engine, log) = (Engine::new(Options::new(1)), Log::default());
@@ -158,7 +207,10 @@ fn what_a_dead_process_does_while_it_is_dropped_has_no_effect() {
     // Its disk is dead before its tasks are dropped, so the assertion above holds.
     engine.run_until(10 * MILLI);
     assert_eq!(log.take(), [""; 0]);
-    assert_eq!((handle.live_tasks(), handle.disk(node).files().len()), (0, 0));
+    assert_eq!(
+        (handle.live_tasks(), handle.disk(node).files().len()),
+        (0, 0)
+    );
 }
 
 #[test]
@@ -172,7 +224,11 @@ fn a_paused_process_runs_nothing_and_finds_all_messages_after() {
     talk.say(0);
     talk.run(200);
     assert_eq!(talk.heard.take(), [""; 0]);
-    assert_eq!(talk.seen.take(), ["connected", "echo 1", "connected"], "its kernel accepts for it");
+    assert_eq!(
+        talk.seen.take(),
+        ["connected", "echo 1", "connected"],
+        "its kernel accepts for it"
+    );
     handle.resume(talk.node);
     talk.run(5);
     let mut heard = talk.heard.take();
@@ -223,7 +279,13 @@ fn stopping(shutdown_millis: u64) -> (Vec<String>, NodeStatus) {
 
 #[test]
 fn a_controlled_stop_gives_time_and_then_kills() {
-    assert_eq!(stopping(20), (vec!["asked".to_owned(), "clean".to_owned()], NodeStatus::Down));
+    assert_eq!(
+        stopping(20),
+        (
+            vec!["asked".to_owned(), "clean".to_owned()],
+            NodeStatus::Down
+        )
+    );
     assert_eq!(stopping(80), (vec!["asked".to_owned()], NodeStatus::Down));
 }
 
@@ -250,7 +312,10 @@ fn a_task_may_kill_its_own_process() {
     };
     let node = engine.add_node("node1", Box::new(move |env| Box::pin(boot(env))));
     assert_eq!(engine.run_until(100 * MILLI), Outcome::Idle);
-    assert_eq!((log.take(), engine.handle().status(node)), (vec!["dropped".to_owned()], NodeStatus::Down));
+    assert_eq!(
+        (log.take(), engine.handle().status(node)),
+        (vec!["dropped".to_owned()], NodeStatus::Down)
+    );
 }
 
 #[test]
@@ -259,7 +324,10 @@ fn incarnations_draw_different_ids_and_nodes_too() {
     for name in ["node1", "node2"] {
         let log = log.clone();
         let boot = move |env: Env| {
-            log.note(format!("{:?}", broker_env::random::uuid(env.random.as_ref())));
+            log.note(format!(
+                "{:?}",
+                broker_env::random::uuid(env.random.as_ref())
+            ));
             std::future::pending::<()>()
         };
         let node = engine.add_node(name, Box::new(move |env| Box::pin(boot(env))));

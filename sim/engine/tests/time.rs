@@ -14,6 +14,7 @@ const SECOND: u64 = 1_000_000_000;
 const DAY: u64 = 86_400 * SECOND;
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "measures the simulator itself")]
 fn an_idle_day_takes_less_than_50_ms() {
     let start = std::time::Instant::now();
     let mut engine = Engine::new(Options::new(1));
@@ -29,7 +30,11 @@ fn an_idle_day_takes_less_than_50_ms() {
     }
     assert_eq!(engine.run_until(DAY), Outcome::Deadline);
     assert_eq!(engine.handle().now(), DAY);
-    assert!(start.elapsed() < Duration::from_millis(50), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_millis(50),
+        "{:?}",
+        start.elapsed()
+    );
 }
 
 #[test]
@@ -48,7 +53,11 @@ fn timeouts_that_never_strike_cost_no_memory_and_no_events() {
         })
     });
     assert_eq!(engine.run_until(DAY), Outcome::Idle);
-    assert_eq!(engine.handle().events(), 1 + 200_000 + 200_001 + 1, "start, timers, polls, end");
+    assert_eq!(
+        engine.handle().events(),
+        1 + 200_000 + 200_001 + 1,
+        "start, timers, polls, end"
+    );
 }
 
 /// Sleeps a second of its own clock over and over and notes the true time in ms.
@@ -67,7 +76,10 @@ fn ticking(engine: &mut Engine, name: &str) -> (HostId, Log) {
 }
 
 fn clock(handle: &Handle, node: &str, fault: ClockFault) {
-    handle.clone().apply(&Fault::clock(node, fault)).expect("clock faults are supported");
+    handle
+        .clone()
+        .apply(&Fault::clock(node, fault))
+        .expect("clock faults are supported");
 }
 
 #[test]
@@ -81,8 +93,16 @@ fn a_drifting_clock_ends_sleeps_early_or_late_also_those_under_way() {
     clock(&handle, "fast", ClockFault::Drift { ppm: 250_000 });
     clock(&handle, "slow", ClockFault::Drift { ppm: -200_000 });
     engine.run_until(3 * SECOND);
-    assert_eq!(fast.take(), ["900", "1700", "2500"], "half a second at rate 1, then at 1.25");
-    assert_eq!(slow.take(), ["1125", "2375"], "half a second at rate 1, then at 0.8");
+    assert_eq!(
+        fast.take(),
+        ["900", "1700", "2500"],
+        "half a second at rate 1, then at 1.25"
+    );
+    assert_eq!(
+        slow.take(),
+        ["1125", "2375"],
+        "half a second at rate 1, then at 0.8"
+    );
     assert_eq!(exact.take(), ["1000", "2000", "3000"]);
 }
 
@@ -116,7 +136,11 @@ fn a_paused_node_wakes_late_and_finds_that_time_has_passed() {
     handle.pause(host);
     engine.run_until(5 * SECOND);
     assert_eq!(log.take(), [""; 0]);
-    assert_eq!(handle.env(host).now().0, 5 * SECOND, "SIGSTOP does not stop the clock");
+    assert_eq!(
+        handle.env(host).now().0,
+        5 * SECOND,
+        "SIGSTOP does not stop the clock"
+    );
     handle.resume(host);
     engine.run_until(7 * SECOND);
     assert_eq!(log.take(), ["5000", "6000", "7000"]);
@@ -124,7 +148,10 @@ fn a_paused_node_wakes_late_and_finds_that_time_has_passed() {
 
 #[test]
 fn a_suspended_machine_finds_that_no_time_has_passed() {
-    let mut engine = Engine::new(Options { pause_stops_clock: true, ..Options::new(1) });
+    let mut engine = Engine::new(Options {
+        pause_stops_clock: true,
+        ..Options::new(1)
+    });
     let (host, log) = ticking(&mut engine, "node1");
     let handle = engine.handle();
     engine.run_until(SECOND / 2);

@@ -31,7 +31,10 @@ async fn a_sleep_is_never_early(sites: Sites) {
         env.sleep(duration).await;
         let slept = env.now().saturating_since(start);
         assert!(slept >= duration, "slept {slept:?} of {duration:?}");
-        assert!(slept < duration + Duration::from_secs(10), "slept {slept:?} instead of {duration:?}");
+        assert!(
+            slept < duration + Duration::from_secs(10),
+            "slept {slept:?} instead of {duration:?}"
+        );
     }
 }
 
@@ -73,13 +76,21 @@ async fn a_sleep_counts_from_its_making(sites: Sites) {
     let start = env.now();
     early.await;
     let waited = env.now().saturating_since(start);
-    assert!(waited < Duration::from_millis(150), "waited {waited:?} for a sleep that was over");
+    assert!(
+        waited < Duration::from_millis(150),
+        "waited {waited:?} for a sleep that was over"
+    );
 }
 
 async fn a_timeout_cuts(sites: Sites) {
     let env = sites.client.env;
     let start = env.now();
-    let outcome = timeout(&env, Duration::from_millis(20), std::future::pending::<()>()).await;
+    let outcome = timeout(
+        &env,
+        Duration::from_millis(20),
+        std::future::pending::<()>(),
+    )
+    .await;
     assert_eq!(outcome, Err(Elapsed));
     assert!(env.now() >= start + Duration::from_millis(20));
 }
@@ -96,10 +107,16 @@ async fn a_timeout_lets_through_what_is_in_time(sites: Sites) {
 async fn wall_time_passes(sites: Sites) {
     let clock = sites.client.env.clock.clone();
     let before = clock.wall();
-    assert!(before.0 > 1_500_000_000_000, "{before:?} is before this project");
+    assert!(
+        before.0 > 1_500_000_000_000,
+        "{before:?} is before this project"
+    );
     clock.sleep(Duration::from_millis(20)).await;
     let passed = clock.wall().0 - before.0;
-    assert!((15..10_000).contains(&passed), "{passed} ms passed in a sleep of 20 ms");
+    assert!(
+        (15..10_000).contains(&passed),
+        "{passed} ms passed in a sleep of 20 ms"
+    );
 }
 
 async fn a_dropped_sleep_wakes_nobody(sites: Sites) {

@@ -18,11 +18,15 @@ checks_of!("network":
 
 async fn listen(site: &Site) -> Box<dyn Listener> {
     let address = Address::new(site.host.clone(), 0);
-    soon(&site.env, "listen", site.env.network.listen(&address)).await.expect("a free port")
+    soon(&site.env, "listen", site.env.network.listen(&address))
+        .await
+        .expect("a free port")
 }
 
 async fn connect(site: &Site, address: &Address) -> BoxConnection {
-    soon(&site.env, "connect", site.env.network.connect(address)).await.expect("somebody listens")
+    soon(&site.env, "connect", site.env.network.connect(address))
+        .await
+        .expect("somebody listens")
 }
 
 /// A connection: the server's end, then the client's.
@@ -39,12 +43,18 @@ async fn pair_on(sites: &Sites, listener: &mut dyn Listener) -> (BoxConnection, 
     });
     let accepted = soon(&sites.server.env, "accept", listener.accept()).await;
     let (server, _) = accepted.expect("a healthy listener");
-    let client = soon(&sites.client.env, "the connect task", receiver).await.expect("it connects");
+    let client = soon(&sites.client.env, "the connect task", receiver)
+        .await
+        .expect("it connects");
     (server, client)
 }
 
 fn pattern(length: usize, salt: usize) -> Vec<u8> {
-    (0..length).map(|position| u8::try_from((position * 7 + position / 251 + salt) % 256).expect("below 256")).collect()
+    (0..length)
+        .map(|position| {
+            u8::try_from((position * 7 + position / 251 + salt) % 256).expect("below 256")
+        })
+        .collect()
 }
 
 async fn a_listener_tells_its_port(sites: Sites) {
@@ -61,17 +71,29 @@ async fn a_used_port_is_refused_until_free(sites: Sites) {
     let address = listener.address();
     let env = &sites.server.env;
     let second = soon(env, "listen", env.network.listen(&address)).await;
-    assert!(matches!(second, Err(NetworkError::Listen { .. })), "two listeners on {address}");
+    assert!(
+        matches!(second, Err(NetworkError::Listen { .. })),
+        "two listeners on {address}"
+    );
     drop(listener);
-    soon(env, "listen", env.network.listen(&address)).await.expect("free again");
+    soon(env, "listen", env.network.listen(&address))
+        .await
+        .expect("free again");
 }
 
 async fn nobody_listens_nobody_answers(sites: Sites) {
     let listener = listen(&sites.server).await;
     let address = listener.address();
     drop(listener);
-    let refused = soon(&sites.client.env, "a refusal", sites.client.env.network.connect(&address)).await;
-    let Err(NetworkError::Connect { address: named, .. }) = refused else { panic!("connected to nobody") };
+    let refused = soon(
+        &sites.client.env,
+        "a refusal",
+        sites.client.env.network.connect(&address),
+    )
+    .await;
+    let Err(NetworkError::Connect { address: named, .. }) = refused else {
+        panic!("connected to nobody")
+    };
     assert_eq!(named, address);
 }
 
@@ -81,7 +103,10 @@ async fn a_closed_listener_refuses(sites: Sites) {
     drop(pair_on(&sites, listener.as_mut()).await);
     drop(listener);
     let env = &sites.client.env;
-    soon(env, "a refusal", env.network.connect(&address)).await.err().expect("nobody listens any more");
+    soon(env, "a refusal", env.network.connect(&address))
+        .await
+        .err()
+        .expect("nobody listens any more");
 }
 
 async fn connections_outlive_their_listener(sites: Sites) {
@@ -106,7 +131,9 @@ async fn peers_are_named(sites: Sites) {
         client.env.sleep(Duration::from_secs(1)).await;
         drop(connection);
     });
-    let (_connection, peer) = soon(&sites.server.env, "accept", listener.accept()).await.expect("a healthy listener");
+    let (_connection, peer) = soon(&sites.server.env, "accept", listener.accept())
+        .await
+        .expect("a healthy listener");
     assert!(!peer.is_empty());
 }
 
@@ -134,8 +161,15 @@ async fn bytes_arrive_whole_and_in_order(sites: Sites) {
         client.shutdown().await.expect("an open connection");
     };
     soon(&sites.client.env, "all is written", write).await;
-    let all = soon(&sites.client.env, "all is read", received).await.expect("the reader ends");
-    assert!(all == expected, "{} of {} bytes, or others", all.len(), expected.len());
+    let all = soon(&sites.client.env, "all is read", received)
+        .await
+        .expect("the reader ends");
+    assert!(
+        all == expected,
+        "{} of {} bytes, or others",
+        all.len(),
+        expected.len()
+    );
 }
 
 async fn both_directions_flow_at_once(sites: Sites) {
@@ -146,7 +180,10 @@ async fn both_directions_flow_at_once(sites: Sites) {
         let (sender, receiver) = oneshot::channel();
         site.env.spawn("read", async move {
             let mut bytes = vec![0; 200_000];
-            reader.read_exact(&mut bytes).await.expect("the peer's bytes");
+            reader
+                .read_exact(&mut bytes)
+                .await
+                .expect("the peer's bytes");
             let _gone = sender.send((bytes == pattern(200_000, 3 - salt), reader));
         });
         finished.push(receiver);
@@ -161,7 +198,9 @@ async fn both_directions_flow_at_once(sites: Sites) {
         done.push(receiver);
     }
     for receiver in finished {
-        let (equal, _reader) = soon(&sites.client.env, "a reader ends", receiver).await.expect("no panic");
+        let (equal, _reader) = soon(&sites.client.env, "a reader ends", receiver)
+            .await
+            .expect("no panic");
         assert!(equal, "other bytes than were sent");
     }
 }
@@ -170,12 +209,21 @@ async fn flushed_bytes_need_no_more_bytes(sites: Sites) {
     let (mut server, mut client) = pair(&sites).await;
     let exchange = async {
         for round in 0..50_u8 {
-            client.write_all(&[round]).await.expect("an open connection");
+            client
+                .write_all(&[round])
+                .await
+                .expect("an open connection");
             client.flush().await.expect("an open connection");
             assert_eq!(server.read_u8().await.expect("one byte"), round);
-            server.write_all(&[round, round]).await.expect("an open connection");
+            server
+                .write_all(&[round, round])
+                .await
+                .expect("an open connection");
             server.flush().await.expect("an open connection");
-            assert_eq!(client.read_u16().await.expect("two bytes"), u16::from(round) * 257);
+            assert_eq!(
+                client.read_u16().await.expect("two bytes"),
+                u16::from(round) * 257
+            );
         }
     };
     soon(&sites.client.env, "fifty rounds", exchange).await;
@@ -186,10 +234,14 @@ async fn each_connection_is_its_own(sites: Sites) {
     let address = listener.address();
     let mut answers = Vec::new();
     for number in 0..20_u8 {
-        let (client, address, (sender, receiver)) = (sites.client.clone(), address.clone(), oneshot::channel());
+        let (client, address, (sender, receiver)) =
+            (sites.client.clone(), address.clone(), oneshot::channel());
         sites.client.env.spawn("client", async move {
             let mut connection = connect(&client, &address).await;
-            connection.write_all(&[number; 100]).await.expect("an open connection");
+            connection
+                .write_all(&[number; 100])
+                .await
+                .expect("an open connection");
             connection.flush().await.expect("an open connection");
             let mut echo = [0; 100];
             connection.read_exact(&mut echo).await.expect("the echo");
@@ -198,11 +250,16 @@ async fn each_connection_is_its_own(sites: Sites) {
         answers.push(receiver);
     }
     for _ in 0..20 {
-        let (mut connection, _) = soon(&sites.server.env, "accept", listener.accept()).await.expect("healthy");
+        let (mut connection, _) = soon(&sites.server.env, "accept", listener.accept())
+            .await
+            .expect("healthy");
         sites.server.env.spawn("echo", async move {
             let mut bytes = [0; 100];
             connection.read_exact(&mut bytes).await.expect("a request");
-            connection.write_all(&bytes).await.expect("an open connection");
+            connection
+                .write_all(&bytes)
+                .await
+                .expect("an open connection");
             connection.flush().await.expect("an open connection");
             // The client closes first.
             let _end = connection.read_u8().await;
@@ -228,26 +285,46 @@ async fn a_dropped_end_is_an_end_of_stream(sites: Sites) {
 
 async fn bytes_before_the_end_arrive(sites: Sites) {
     let (mut server, mut client) = pair(&sites).await;
-    client.write_all(b"last words").await.expect("an open connection");
+    client
+        .write_all(b"last words")
+        .await
+        .expect("an open connection");
     client.flush().await.expect("an open connection");
     drop(client);
     let mut all = Vec::new();
-    soon(&sites.server.env, "the end", server.read_to_end(&mut all)).await.expect("an end, not a reset");
+    soon(&sites.server.env, "the end", server.read_to_end(&mut all))
+        .await
+        .expect("an end, not a reset");
     assert_eq!(all, b"last words");
 }
 
 async fn shutdown_ends_one_direction_only(sites: Sites) {
     let (mut server, mut client) = pair(&sites).await;
     let exchange = async {
-        client.write_all(b"question").await.expect("an open connection");
+        client
+            .write_all(b"question")
+            .await
+            .expect("an open connection");
         client.shutdown().await.expect("an open connection");
         let mut all = Vec::new();
-        server.read_to_end(&mut all).await.expect("the end of the question");
+        server
+            .read_to_end(&mut all)
+            .await
+            .expect("the end of the question");
         assert_eq!(all, b"question");
-        server.write_all(b"answer").await.expect("the other direction is open");
-        server.shutdown().await.expect("the other direction is open");
+        server
+            .write_all(b"answer")
+            .await
+            .expect("the other direction is open");
+        server
+            .shutdown()
+            .await
+            .expect("the other direction is open");
         all.clear();
-        client.read_to_end(&mut all).await.expect("the end of the answer");
+        client
+            .read_to_end(&mut all)
+            .await
+            .expect("the end of the answer");
         assert_eq!(all, b"answer");
         let error = client.write_all(b"more").await.expect_err("after shutdown");
         assert_eq!(error.kind(), ErrorKind::BrokenPipe);
@@ -268,7 +345,11 @@ async fn writing_to_a_gone_peer_fails(sites: Sites) {
         }
     };
     let kind = soon(&sites.client.env, "an error", write).await;
-    let expected = [ErrorKind::BrokenPipe, ErrorKind::ConnectionReset, ErrorKind::ConnectionAborted];
+    let expected = [
+        ErrorKind::BrokenPipe,
+        ErrorKind::ConnectionReset,
+        ErrorKind::ConnectionAborted,
+    ];
     assert!(expected.contains(&kind), "{kind:?}");
 }
 
@@ -286,25 +367,45 @@ async fn a_full_stream_makes_its_writer_wait(sites: Sites) {
         client.flush().await.expect("an open connection");
         let _gone = sender.send(client);
     });
-    never(&sites.client.env, "64 MiB are written that nobody reads", &mut written).await;
+    never(
+        &sites.client.env,
+        "64 MiB are written that nobody reads",
+        &mut written,
+    )
+    .await;
     let mut buffer = vec![0; 1 << 20];
     let mut left = MORE_THAN_ANY_BUFFER;
     while left > 0 {
-        let count = soon(&sites.server.env, "more bytes", server.read(&mut buffer)).await.expect("no reset");
+        let count = soon(&sites.server.env, "more bytes", server.read(&mut buffer))
+            .await
+            .expect("no reset");
         assert!(count > 0 && buffer[..count].iter().all(|byte| *byte == 5));
         left -= count;
     }
-    drop(soon(&sites.client.env, "the writer ends", written).await.expect("no panic"));
+    drop(
+        soon(&sites.client.env, "the writer ends", written)
+            .await
+            .expect("no panic"),
+    );
 }
 
 async fn vectored_writes_arrive(sites: Sites) {
     let (mut server, mut client) = pair(&sites).await;
-    let pieces = [std::io::IoSlice::new(b"head"), std::io::IoSlice::new(b"body")];
+    let pieces = [
+        std::io::IoSlice::new(b"head"),
+        std::io::IoSlice::new(b"body"),
+    ];
     let exchange = async {
-        let count = client.write_vectored(&pieces).await.expect("an open connection");
+        let count = client
+            .write_vectored(&pieces)
+            .await
+            .expect("an open connection");
         client.flush().await.expect("an open connection");
         let mut bytes = vec![0; count];
-        server.read_exact(&mut bytes).await.expect("what was written");
+        server
+            .read_exact(&mut bytes)
+            .await
+            .expect("what was written");
         assert_eq!(bytes, b"headbody"[..count]);
         assert!(count > 0);
     };

@@ -30,7 +30,9 @@ async fn a_task_outlives_its_handle(sites: Sites) {
         let _gone = sender.send(());
     });
     drop(handle);
-    soon(&env, "the child answers", receiver).await.expect("the child ran to its end");
+    soon(&env, "the child answers", receiver)
+        .await
+        .expect("the child ran to its end");
 }
 
 async fn abort_drops_the_future(sites: Sites) {
@@ -42,7 +44,9 @@ async fn abort_drops_the_future(sites: Sites) {
     });
     env.sleep(Duration::from_millis(5)).await;
     handle.abort();
-    soon(&env, "what the child held is dropped", dropped).await.expect_err("nothing was sent");
+    soon(&env, "what the child held is dropped", dropped)
+        .await
+        .expect_err("nothing was sent");
 }
 
 async fn abort_of_an_ended_task_does_nothing(sites: Sites) {
@@ -51,7 +55,9 @@ async fn abort_of_an_ended_task_does_nothing(sites: Sites) {
     let handle = env.spawn("child", async move {
         let _gone = sender.send(());
     });
-    soon(&env, "the child answers", receiver).await.expect("the child ran");
+    soon(&env, "the child answers", receiver)
+        .await
+        .expect("the child ran");
     env.sleep(Duration::from_millis(5)).await;
     handle.abort();
     handle.abort();

@@ -1,6 +1,10 @@
 //! The operating system's clocks and tokio's timers (1 ms grain, never early).
 
-#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the one door to real time")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the one door to real time"
+)]
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,7 +16,9 @@ pub(super) struct SystemClock {
 
 impl SystemClock {
     pub(super) fn new() -> SystemClock {
-        SystemClock { start: std::time::Instant::now() }
+        SystemClock {
+            start: std::time::Instant::now(),
+        }
     }
 }
 

@@ -1,5 +1,11 @@
 //! Files: page-cache calls inline, syncs on the blocking pool.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the one door to real files"
+)]
+
 use std::fs::{self, TryLockError};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -40,7 +46,13 @@ impl RealDisk {
 
 fn failed(operation: &'static str, path: &Path, error: &io::Error) -> DiskError {
     let errno = error.raw_os_error().unwrap_or(0);
-    DiskError { operation, path: path.to_owned(), kind: kind_of(errno), errno, detail: error.to_string() }
+    DiskError {
+        operation,
+        path: path.to_owned(),
+        kind: kind_of(errno),
+        errno,
+        detail: error.to_string(),
+    }
 }
 
 /// Linux: what a lock held elsewhere answers.
@@ -78,8 +90,14 @@ fn options(mode: OpenMode) -> fs::OpenOptions {
 
 impl Disk for RealDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn File>, DiskError> {
-        let file = options(mode).open(path).map_err(|error| failed("open", path, &error))?;
-        Ok(Arc::new(RealFile { file: Arc::new(file), path: path.to_owned(), disk: self.clone() }))
+        let file = options(mode)
+            .open(path)
+            .map_err(|error| failed("open", path, &error))?;
+        Ok(Arc::new(RealFile {
+            file: Arc::new(file),
+            path: path.to_owned(),
+            disk: self.clone(),
+        }))
     }
 
     fn create_directory(&self, path: &Path) -> Result<(), DiskError> {
@@ -107,7 +125,9 @@ impl Disk for RealDisk {
     }
 
     fn sync_directory(&self, path: &Path) -> BoxFuture<'static, Result<(), DiskError>> {
-        self.blocking("sync_directory", path.to_owned(), |path| fs::File::open(path)?.sync_all())
+        self.blocking("sync_directory", path.to_owned(), |path| {
+            fs::File::open(path)?.sync_all()
+        })
     }
 
     fn lock(&self, path: &Path) -> Result<Box<dyn DiskLock>, DiskError> {
@@ -115,14 +135,20 @@ impl Disk for RealDisk {
         let file = opened.map_err(|error| failed("lock", path, &error))?;
         match file.try_lock() {
             Ok(()) => Ok(Box::new(FileLock { _held: file })),
-            Err(TryLockError::WouldBlock) => Err(failed("lock", path, &io::Error::from_raw_os_error(EAGAIN))),
+            Err(TryLockError::WouldBlock) => {
+                Err(failed("lock", path, &io::Error::from_raw_os_error(EAGAIN)))
+            }
             Err(TryLockError::Error(error)) => Err(failed("lock", path, &error)),
         }
     }
 }
 
 fn remove(path: &Path) -> io::Result<()> {
-    if fs::symlink_metadata(path)?.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
+    if fs::symlink_metadata(path)?.is_dir() {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    }
 }
 
 fn list(path: &Path) -> io::Result<Vec<String>> {
@@ -170,7 +196,9 @@ impl File for RealFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), DiskError> {
-        self.file.write_all_at(bytes, offset).map_err(self.failed("write_at"))
+        self.file
+            .write_all_at(bytes, offset)
+            .map_err(self.failed("write_at"))
     }
 
     fn truncate(&self, length: u64) -> Result<(), DiskError> {
@@ -178,11 +206,15 @@ impl File for RealFile {
     }
 
     fn length(&self) -> Result<u64, DiskError> {
-        self.file.metadata().map(|metadata| metadata.len()).map_err(self.failed("length"))
+        self.file
+            .metadata()
+            .map(|metadata| metadata.len())
+            .map_err(self.failed("length"))
     }
 
     fn sync_data(&self) -> BoxFuture<'static, Result<(), DiskError>> {
         let file = self.file.clone();
-        self.disk.blocking("sync_data", self.path.clone(), move |_| file.sync_data())
+        self.disk
+            .blocking("sync_data", self.path.clone(), move |_| file.sync_data())
     }
 }

@@ -16,7 +16,11 @@ pub(super) struct SystemRandom {
 impl SystemRandom {
     pub(super) fn new() -> SystemRandom {
         let stream = || Mutex::new(ChaCha20Rng::from_os_rng());
-        SystemRandom { timer: stream(), identity: stream(), client: stream() }
+        SystemRandom {
+            timer: stream(),
+            identity: stream(),
+            client: stream(),
+        }
     }
 }
 
@@ -27,6 +31,9 @@ impl Random for SystemRandom {
             Stream::Identity => &self.identity,
             Stream::Client => &self.client,
         };
-        source.lock().unwrap_or_else(PoisonError::into_inner).next_u64()
+        source
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .next_u64()
     }
 }

@@ -11,14 +11,21 @@ use crate::trace::EventKind;
 impl State {
     /// The event of a pipe's front came up: all that is due arrives. Tells whether anything happened.
     pub(crate) fn deliver(&mut self, reference: ConnectionRef, direction: u8) -> bool {
-        let Some(connection) = self.network.get(reference) else { return false };
+        let Some(connection) = self.network.get(reference) else {
+            return false;
+        };
         connection.pipes[at(direction)].scheduled = false;
         let mut happened = false;
         while self.front_is_due(reference, direction) {
             if self.path_blocked(reference, direction) {
                 self.block(reference, direction);
                 let blocked = u64::MAX - u64::from(direction);
-                self.trace.event(EventKind::Deliver, self.now, u64::from(reference.slot), blocked);
+                self.trace.event(
+                    EventKind::Deliver,
+                    self.now,
+                    u64::from(reference.slot),
+                    blocked,
+                );
                 return true;
             }
             self.arrive(reference, direction);
@@ -30,13 +37,17 @@ impl State {
 
     fn front_is_due(&mut self, reference: ConnectionRef, direction: u8) -> bool {
         let now = self.now;
-        let Some(connection) = self.network.get(reference) else { return false };
+        let Some(connection) = self.network.get(reference) else {
+            return false;
+        };
         let pipe = &connection.pipes[at(direction)];
         !pipe.blocked && pipe.front().is_some_and(|front| front.at <= now)
     }
 
     fn path_blocked(&mut self, reference: ConnectionRef, direction: u8) -> bool {
-        let Some(connection) = self.network.get(reference) else { return true };
+        let Some(connection) = self.network.get(reference) else {
+            return true;
+        };
         let link = connection.link(direction);
         connection.silenced || !self.nodes[crate::index(link.1)].powered || self.wires.is_cut(link)
     }
@@ -61,13 +72,19 @@ impl State {
             Payload::Accepted => 3 << 40,
             Payload::Refused => 4 << 40,
         };
-        let id = (u64::from(reference.slot) << 33) | (u64::from(reference.generation) << 1) | u64::from(direction);
+        let id = (u64::from(reference.slot) << 33)
+            | (u64::from(reference.generation) << 1)
+            | u64::from(direction);
         self.trace.event(EventKind::Deliver, self.now, id, word);
         if self.trace.wants_lines() {
             let connection = self.network.get(reference).expect("the caller found it");
             let (from, to) = connection.link(direction);
             let name = |host| &self.nodes[crate::index(host)].name;
-            let what = format!("{payload} from {} on connection {}", name(from), reference.slot);
+            let what = format!(
+                "{payload} from {} on connection {}",
+                name(from),
+                reference.slot
+            );
             self.trace.line(self.now, name(to), what);
         }
     }
@@ -106,7 +123,11 @@ impl State {
     fn arrive_answer(&mut self, reference: ConnectionRef, answer: Handshake) {
         let connection = self.network.get(reference).expect("the caller found it");
         connection.handshake = answer;
-        connection.connector.take().into_iter().for_each(Waker::wake);
+        connection
+            .connector
+            .take()
+            .into_iter()
+            .for_each(Waker::wake);
     }
 
     /// A reset arrives at `side`. Tells whether anything happened.
@@ -121,7 +142,9 @@ impl State {
     }
 
     fn reset(&mut self, reference: ConnectionRef, side: u8) -> bool {
-        let Some(connection) = self.network.get(reference) else { return false };
+        let Some(connection) = self.network.get(reference) else {
+            return false;
+        };
         if connection.sides[at(side)].state != SideState::Open {
             return false;
         }
@@ -133,13 +156,20 @@ impl State {
         connection.wake_side(at(side));
         self.network.blocked.remove(&(reference.slot, side));
         self.network.blocked.remove(&(reference.slot, 1 - side));
-        self.trace.event(EventKind::Reset, self.now, u64::from(reference.slot), u64::from(side));
+        self.trace.event(
+            EventKind::Reset,
+            self.now,
+            u64::from(reference.slot),
+            u64::from(side),
+        );
         true
     }
 
     /// The process of `side` closed it. Unread bytes turn the end of the stream into a reset.
     pub(crate) fn close(&mut self, reference: ConnectionRef, side: u8) {
-        let Some(connection) = self.network.get(reference) else { return };
+        let Some(connection) = self.network.get(reference) else {
+            return;
+        };
         connection.sides[at(side)].held = false;
         if connection.sides[at(side)].state == SideState::Open {
             connection.sides[at(side)].state = SideState::Gone;
@@ -157,7 +187,9 @@ impl State {
 
     /// Frees the slot once no side holds it; what still travels reaches nobody.
     pub(crate) fn release_if_unheld(&mut self, reference: ConnectionRef) {
-        let Some(connection) = self.network.get(reference) else { return };
+        let Some(connection) = self.network.get(reference) else {
+            return;
+        };
         if connection.sides.iter().any(|side| side.held) {
             return;
         }

@@ -60,7 +60,11 @@ impl Connection {
     /// Sender and receiver of a direction.
     pub(crate) fn link(&self, direction: u8) -> (u32, u32) {
         let [connector, acceptor] = [self.sides[0].host, self.sides[1].host];
-        if direction == 0 { (connector, acceptor) } else { (acceptor, connector) }
+        if direction == 0 {
+            (connector, acceptor)
+        } else {
+            (acceptor, connector)
+        }
     }
 
     pub(crate) fn recycle(&mut self) {
@@ -74,9 +78,16 @@ impl Connection {
 
     /// Wakes all who wait on this side: its reader, its writer, its connect.
     pub(crate) fn wake_side(&mut self, side: usize) {
-        let connector = if side == 0 { self.connector.take() } else { None };
+        let connector = if side == 0 {
+            self.connector.take()
+        } else {
+            None
+        };
         let reader = self.pipes[1 - side].reader.take();
         let writer = self.pipes[side].writer.take();
-        [connector, reader, writer].into_iter().flatten().for_each(Waker::wake);
+        [connector, reader, writer]
+            .into_iter()
+            .flatten()
+            .for_each(Waker::wake);
     }
 }

@@ -7,9 +7,9 @@ use std::task::{Context, Poll};
 use broker_env::{Address, BoxConnection, BoxFuture, Listener, Network, NetworkError};
 use sim_faults::Direction;
 
+use super::Port;
 use super::connection::{ConnectionRef, Handshake, Side, SideState};
 use super::stream::Stream;
-use super::Port;
 use crate::state::{Shared, State};
 
 /// The network as one incarnation of a node sees it.
@@ -20,15 +20,26 @@ pub(crate) struct HostNetwork {
 }
 
 impl Network for HostNetwork {
-    fn listen(&self, address: &Address) -> BoxFuture<'static, Result<Box<dyn Listener>, NetworkError>> {
+    fn listen(
+        &self,
+        address: &Address,
+    ) -> BoxFuture<'static, Result<Box<dyn Listener>, NetworkError>> {
         let result = self.bind(address);
         Box::pin(std::future::ready(result))
     }
 
-    fn connect(&self, address: &Address) -> BoxFuture<'static, Result<BoxConnection, NetworkError>> {
+    fn connect(
+        &self,
+        address: &Address,
+    ) -> BoxFuture<'static, Result<BoxConnection, NetworkError>> {
         let shared = self.shared.clone();
-        let started = shared.lock().start_connect(self.host, self.incarnation, address);
-        let connecting = started.map(|connection| Connecting { shared, connection: Some(connection) });
+        let started = shared
+            .lock()
+            .start_connect(self.host, self.incarnation, address);
+        let connecting = started.map(|connection| Connecting {
+            shared,
+            connection: Some(connection),
+        });
         let address = address.clone();
         Box::pin(async move {
             let mut connecting = connecting?;
@@ -39,9 +50,18 @@ impl Network for HostNetwork {
 
 impl HostNetwork {
     fn bind(&self, address: &Address) -> Result<Box<dyn Listener>, NetworkError> {
-        let (port, serial) = self.shared.lock().bind(self.host, self.incarnation, address)?;
+        let (port, serial) = self
+            .shared
+            .lock()
+            .bind(self.host, self.incarnation, address)?;
         let address = Address::new(address.host.clone(), port);
-        Ok(Box::new(Listening { shared: self.shared.clone(), host: self.host, port, serial, address }))
+        Ok(Box::new(Listening {
+            shared: self.shared.clone(),
+            host: self.host,
+            port,
+            serial,
+            address,
+        }))
     }
 }
 
@@ -65,11 +85,20 @@ impl Listener for Listening {
 }
 
 impl Listening {
-    fn poll_accept(&self, context: &Context<'_>) -> Poll<Result<(BoxConnection, String), NetworkError>> {
+    fn poll_accept(
+        &self,
+        context: &Context<'_>,
+    ) -> Poll<Result<(BoxConnection, String), NetworkError>> {
         let mut state = self.shared.lock();
-        let port = state.network.ports.get_mut(&(self.host, self.port)).filter(|port| port.serial == self.serial);
+        let port = state
+            .network
+            .ports
+            .get_mut(&(self.host, self.port))
+            .filter(|port| port.serial == self.serial);
         let Some(port) = port else {
-            return Poll::Ready(Err(NetworkError::Accept { reason: "the process is gone".into() }));
+            return Poll::Ready(Err(NetworkError::Accept {
+                reason: "the process is gone".into(),
+            }));
         };
         let Some(connection) = port.backlog.pop_front() else {
             port.waker = Some(context.waker().clone());
@@ -77,7 +106,11 @@ impl Listening {
         };
         let peer = state.peer_name(connection);
         drop(state);
-        let stream = Stream { shared: self.shared.clone(), connection, side: 1 };
+        let stream = Stream {
+            shared: self.shared.clone(),
+            connection,
+            side: 1,
+        };
         Poll::Ready(Ok((Box::new(stream), peer)))
     }
 }
@@ -95,10 +128,16 @@ struct Connecting {
 }
 
 impl Connecting {
-    fn poll(&mut self, context: &Context<'_>, address: &Address) -> Poll<Result<BoxConnection, NetworkError>> {
+    fn poll(
+        &mut self,
+        context: &Context<'_>,
+        address: &Address,
+    ) -> Poll<Result<BoxConnection, NetworkError>> {
         let reference = self.connection.expect("polled after completion");
         let mut state = self.shared.lock();
-        let Some(connection) = state.network.get(reference) else { return Poll::Pending };
+        let Some(connection) = state.network.get(reference) else {
+            return Poll::Pending;
+        };
         match (connection.sides[0].state, connection.handshake) {
             // The process is dead; what still holds this future will be dropped.
             (SideState::Gone | SideState::Absent, _) => Poll::Pending,
@@ -109,16 +148,25 @@ impl Connecting {
             (SideState::Open, Handshake::Established) => {
                 self.connection = None;
                 drop(state);
-                Poll::Ready(Ok(Box::new(Stream { shared: self.shared.clone(), connection: reference, side: 0 })))
+                Poll::Ready(Ok(Box::new(Stream {
+                    shared: self.shared.clone(),
+                    connection: reference,
+                    side: 0,
+                })))
             }
             (SideState::Reset, _) => Poll::Ready(Err(refused(address, "connection reset"))),
-            (SideState::Open, Handshake::Refused) => Poll::Ready(Err(refused(address, "connection refused"))),
+            (SideState::Open, Handshake::Refused) => {
+                Poll::Ready(Err(refused(address, "connection refused")))
+            }
         }
     }
 }
 
 fn refused(address: &Address, reason: &str) -> NetworkError {
-    NetworkError::Connect { address: address.clone(), reason: reason.into() }
+    NetworkError::Connect {
+        address: address.clone(),
+        reason: reason.into(),
+    }
 }
 
 impl Drop for Connecting {
@@ -130,28 +178,54 @@ impl Drop for Connecting {
 }
 
 impl State {
-    fn bind(&mut self, host: u32, incarnation: u32, address: &Address) -> Result<(u16, u64), NetworkError> {
-        let fail = |reason: &str| NetworkError::Listen { address: address.clone(), reason: reason.into() };
+    fn bind(
+        &mut self,
+        host: u32,
+        incarnation: u32,
+        address: &Address,
+    ) -> Result<(u16, u64), NetworkError> {
+        let fail = |reason: &str| NetworkError::Listen {
+            address: address.clone(),
+            reason: reason.into(),
+        };
         if !self.is_alive(host, incarnation) {
             return Err(fail("the process is gone"));
         }
         if self.resolve(host, &address.host) != Some(host) {
             return Err(fail("cannot assign requested address"));
         }
-        let port = if address.port == 0 { self.network.ephemeral_port() } else { address.port };
+        let port = if address.port == 0 {
+            self.network.ephemeral_port()
+        } else {
+            address.port
+        };
         if self.network.ports.contains_key(&(host, port)) {
             return Err(fail("address already in use"));
         }
         self.network.listeners += 1;
         let serial = self.network.listeners;
-        let entry = Port { incarnation, serial, backlog: Default::default(), waker: None };
+        let entry = Port {
+            incarnation,
+            serial,
+            backlog: Default::default(),
+            waker: None,
+        };
         self.network.ports.insert((host, port), entry);
         Ok((port, serial))
     }
 
     fn unbind(&mut self, host: u32, port: u16, serial: u64) {
-        if self.network.ports.get(&(host, port)).is_some_and(|entry| entry.serial == serial) {
-            let entry = self.network.ports.remove(&(host, port)).expect("found above");
+        if self
+            .network
+            .ports
+            .get(&(host, port))
+            .is_some_and(|entry| entry.serial == serial)
+        {
+            let entry = self
+                .network
+                .ports
+                .remove(&(host, port))
+                .expect("found above");
             for connection in entry.backlog {
                 self.send_reset(connection, 0);
                 self.close(connection, 1);
@@ -172,13 +246,31 @@ impl State {
         let port = self.network.ephemeral_port();
         let alive = self.is_alive(host, incarnation);
         let connection = self.network.get(reference).expect("just allocated");
-        let state = if alive { SideState::Open } else { SideState::Gone };
-        connection.sides[0] = Side { host, incarnation, port, state, held: true };
-        connection.sides[1] = Side { host: target, port: address.port, ..Side::default() };
+        let state = if alive {
+            SideState::Open
+        } else {
+            SideState::Gone
+        };
+        connection.sides[0] = Side {
+            host,
+            incarnation,
+            port,
+            state,
+            held: true,
+        };
+        connection.sides[1] = Side {
+            host: target,
+            port: address.port,
+            ..Side::default()
+        };
         self.network.opened += 1;
         let number = self.network.opened;
         let taps = [(0, Direction::Request), (1, Direction::Response)].map(|(side, direction)| {
-            let link = if side == 0 { (host, target) } else { (target, host) };
+            let link = if side == 0 {
+                (host, target)
+            } else {
+                (target, host)
+            };
             self.wires.tap(number, link, direction)
         });
         let connection = self.network.get(reference).expect("just allocated");
@@ -193,7 +285,9 @@ impl State {
     }
 
     fn peer_name(&mut self, reference: ConnectionRef) -> String {
-        let Some(connection) = self.network.get(reference) else { return String::new() };
+        let Some(connection) = self.network.get(reference) else {
+            return String::new();
+        };
         let Side { host, port, .. } = connection.sides[0];
         format!("{}:{port}", self.nodes[crate::index(host)].name)
     }

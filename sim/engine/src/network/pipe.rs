@@ -104,16 +104,26 @@ impl Pipe {
     /// The first `count` staged bytes leave and arrive at `at`, not before what left earlier. Joins the
     /// last segment if that arrives at the same time.
     pub(crate) fn launch_bytes(&mut self, count: usize, at: u64) {
-        assert!(count <= self.staged, "{count} of {} staged bytes", self.staged);
+        assert!(
+            count <= self.staged,
+            "{count} of {} staged bytes",
+            self.staged
+        );
         self.staged -= count;
         let at = at.max(self.flight.back().map_or(0, |last| last.at));
-        if let Some(Segment { at: last_at, payload: Payload::Bytes(length) }) = self.flight.back_mut()
+        if let Some(Segment {
+            at: last_at,
+            payload: Payload::Bytes(length),
+        }) = self.flight.back_mut()
             && *last_at == at
         {
             *length += count;
             return;
         }
-        self.flight.push_back(Segment { at, payload: Payload::Bytes(count) });
+        self.flight.push_back(Segment {
+            at,
+            payload: Payload::Bytes(count),
+        });
     }
 
     pub(crate) fn launch(&mut self, payload: Payload, at: u64) {
@@ -134,7 +144,10 @@ impl Pipe {
 
     /// Takes the front off; its bytes become readable.
     pub(crate) fn arrive(&mut self) -> Payload {
-        let segment = self.flight.pop_front().expect("an event was scheduled for the front");
+        let segment = self
+            .flight
+            .pop_front()
+            .expect("an event was scheduled for the front");
         match segment.payload {
             Payload::Bytes(count) => self.readable += count,
             Payload::Fin => self.finished = true,
@@ -182,6 +195,10 @@ impl Pipe {
         ring.clear();
         flight.clear();
         ring.shrink_to(64 * 1024);
-        *self = Pipe { ring, flight, ..Pipe::default() };
+        *self = Pipe {
+            ring,
+            flight,
+            ..Pipe::default()
+        };
     }
 }

@@ -7,8 +7,8 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::connection::{Connection, ConnectionRef, SideState};
 use super::Network;
+use super::connection::{Connection, ConnectionRef, SideState};
 use super::transmit::at;
 use crate::state::Shared;
 
@@ -20,7 +20,11 @@ pub(crate) struct Stream {
 }
 
 /// The connection a stream refers to, unless its process was killed.
-fn open(network: &mut Network, reference: ConnectionRef, side: u8) -> Result<&mut Connection, Error> {
+fn open(
+    network: &mut Network,
+    reference: ConnectionRef,
+    side: u8,
+) -> Result<&mut Connection, Error> {
     let connection = network.get(reference).ok_or(ErrorKind::NotConnected)?;
     match connection.sides[at(side)].state {
         SideState::Open | SideState::Reset => Ok(connection),
@@ -36,7 +40,11 @@ fn wait(slot: &mut Option<Waker>, context: &Context<'_>) {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<Result<(), Error>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<Result<(), Error>> {
         let state = &mut *self.shared.lock();
         let connection = open(&mut state.network, self.connection, self.side)?;
         let reset = connection.sides[at(self.side)].state == SideState::Reset;
@@ -100,7 +108,11 @@ impl Stream {
 }
 
 impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, Error>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<Result<usize, Error>> {
         self.poll_stage(context, std::iter::once(bytes))
     }
 

@@ -22,7 +22,9 @@ impl State {
 
     /// Staged bytes, and the end of the stream after them, leave the sender.
     pub(crate) fn transmit(&mut self, reference: ConnectionRef, direction: u8) {
-        let Some(connection) = self.network.get(reference) else { return };
+        let Some(connection) = self.network.get(reference) else {
+            return;
+        };
         let pipe = &mut connection.pipes[at(direction)];
         pipe.dirty = false;
         if pipe.staged() > 0 {
@@ -38,7 +40,9 @@ impl State {
 
     /// All staged bytes leave at `leaves`, in as many segments as the network makes of them.
     fn launch_staged(&mut self, reference: ConnectionRef, direction: u8, leaves: u64) {
-        let Some(connection) = self.network.get(reference) else { return };
+        let Some(connection) = self.network.get(reference) else {
+            return;
+        };
         let link = connection.link(direction);
         let pipe = &mut connection.pipes[at(direction)];
         while pipe.staged() > 0 {
@@ -60,13 +64,19 @@ impl State {
 
     /// As [`State::launch_staged`], each frame by itself and only whole ones.
     fn launch_frames(&mut self, reference: ConnectionRef, direction: u8) {
-        let Some(connection) = self.network.get(reference) else { return };
+        let Some(connection) = self.network.get(reference) else {
+            return;
+        };
         let pipe = &mut connection.pipes[at(direction)];
         let bytes = pipe.unstage();
         let mut tap = pipe.tap.take().expect("the caller saw it");
         for (frame, leaves) in self.wires.tapped(self.now, &mut tap, &bytes) {
-            let Some(leaves) = leaves else { return self.reset_both(reference) };
-            let Some(connection) = self.network.get(reference) else { return };
+            let Some(leaves) = leaves else {
+                return self.reset_both(reference);
+            };
+            let Some(connection) = self.network.get(reference) else {
+                return;
+            };
             connection.pipes[at(direction)].stage(&frame);
             self.launch_staged(reference, direction, leaves);
         }
@@ -76,7 +86,9 @@ impl State {
     }
 
     fn launch_fin(&mut self, reference: ConnectionRef, direction: u8) {
-        let Some(connection) = self.network.get(reference) else { return };
+        let Some(connection) = self.network.get(reference) else {
+            return;
+        };
         let pipe = &mut connection.pipes[at(direction)];
         if !pipe.finishing || pipe.fin_sent {
             return;
@@ -91,10 +103,16 @@ impl State {
 
     /// Sends something without bytes.
     pub(crate) fn send(&mut self, reference: ConnectionRef, direction: u8, payload: Payload) {
-        let Some(connection) = self.network.get(reference) else { return };
+        let Some(connection) = self.network.get(reference) else {
+            return;
+        };
         let link = connection.link(direction);
         let pipe = &mut connection.pipes[at(direction)];
-        let verdict = if pipe.blocked { Verdict::HoldUntilReleased } else { self.wires.decide(self.now, link, 0) };
+        let verdict = if pipe.blocked {
+            Verdict::HoldUntilReleased
+        } else {
+            self.wires.decide(self.now, link, 0)
+        };
         match verdict {
             Verdict::DeliverAt(arrives) => pipe.launch(payload, arrives),
             Verdict::HoldUntilReleased => pipe.launch(payload, self.now),
@@ -105,13 +123,17 @@ impl State {
 
     /// Asks the listener.
     pub(crate) fn send_syn(&mut self, reference: ConnectionRef) {
-        let Some(connection) = self.network.get(reference) else { return };
+        let Some(connection) = self.network.get(reference) else {
+            return;
+        };
         let link = connection.link(0);
         let port = connection.sides[1].port;
         let verdict = self.wires.connect(self.now, link);
         let connection = self.network.get(reference).expect("found above");
         match verdict {
-            ConnectVerdict::AnsweredAt(arrives) => connection.pipes[0].launch(Payload::Syn { port }, arrives),
+            ConnectVerdict::AnsweredAt(arrives) => {
+                connection.pipes[0].launch(Payload::Syn { port }, arrives)
+            }
             ConnectVerdict::HoldUntilReleased => {
                 connection.pipes[0].launch(Payload::Syn { port }, self.now);
                 self.block(reference, 0);
@@ -125,7 +147,9 @@ impl State {
     }
 
     pub(crate) fn schedule_front(&mut self, reference: ConnectionRef, direction: u8) {
-        let Some(connection) = self.network.get(reference) else { return };
+        let Some(connection) = self.network.get(reference) else {
+            return;
+        };
         let pipe = &mut connection.pipes[at(direction)];
         if pipe.scheduled || pipe.blocked {
             return;
@@ -133,7 +157,14 @@ impl State {
         if let Some(front) = pipe.front() {
             pipe.scheduled = true;
             let ConnectionRef { slot, generation } = reference;
-            self.events.schedule(front.at, Event::Deliver { connection: slot, generation, direction });
+            self.events.schedule(
+                front.at,
+                Event::Deliver {
+                    connection: slot,
+                    generation,
+                    direction,
+                },
+            );
         }
     }
 
@@ -161,14 +192,19 @@ impl State {
 
     fn send_again(&mut self, reference: ConnectionRef, direction: u8) {
         let now = self.now;
-        let Some(connection) = self.network.get(reference) else { return };
+        let Some(connection) = self.network.get(reference) else {
+            return;
+        };
         let link = connection.link(direction);
         if !self.nodes[crate::index(link.1)].powered {
             return;
         }
         let pipe = &mut connection.pipes[at(direction)];
         let since = pipe.blocked_since;
-        let is_syn = matches!(pipe.front().map(|front| front.payload), Some(Payload::Syn { .. }));
+        let is_syn = matches!(
+            pipe.front().map(|front| front.payload),
+            Some(Payload::Syn { .. })
+        );
         let arrives = if is_syn {
             match self.wires.connect_again(now, since, link) {
                 ConnectVerdict::AnsweredAt(arrives) => arrives,
@@ -201,14 +237,23 @@ impl State {
 
     /// A reset leaves for `side`; lost if the way is cut when it leaves or would arrive.
     pub(crate) fn send_reset(&mut self, reference: ConnectionRef, side: u8) {
-        let Some(connection) = self.network.get(reference) else { return };
+        let Some(connection) = self.network.get(reference) else {
+            return;
+        };
         if connection.silenced {
             return;
         }
         let link = connection.link(1 - side);
         if let Verdict::DeliverAt(arrives) = self.wires.decide(self.now, link, 0) {
             let ConnectionRef { slot, generation } = reference;
-            self.events.schedule(arrives, Event::Reset { connection: slot, generation, side });
+            self.events.schedule(
+                arrives,
+                Event::Reset {
+                    connection: slot,
+                    generation,
+                    side,
+                },
+            );
         }
     }
 }

@@ -10,7 +10,10 @@ pub struct Log {
 
 impl Log {
     pub fn note(&self, line: impl Into<String>) {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).push(line.into());
+        self.lines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(line.into());
     }
 
     /// The lines since the last call.

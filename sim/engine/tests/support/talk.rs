@@ -14,7 +14,11 @@ pub const PORT: u16 = 9092;
 /// Notes every start, every connection and what comes over it, with an echo for each read.
 pub async fn server(env: Env, log: Log) {
     log.note("started");
-    let mut listener = env.network.listen(&Address::new("0.0.0.0", PORT)).await.expect("the port is free");
+    let mut listener = env
+        .network
+        .listen(&Address::new("0.0.0.0", PORT))
+        .await
+        .expect("the port is free");
     while let Ok((mut connection, _)) = listener.accept().await {
         let log = log.clone();
         log.note("accepted");
@@ -50,9 +54,18 @@ pub fn talk(options: Options) -> Talk {
     let mut engine = Engine::new(options);
     let (heard, seen) = (Log::default(), Log::default());
     let log = heard.clone();
-    let node = engine.add_node("node1", Box::new(move |env| Box::pin(server(env, log.clone()))));
+    let node = engine.add_node(
+        "node1",
+        Box::new(move |env| Box::pin(server(env, log.clone()))),
+    );
     let client = engine.add_host("client1");
-    Talk { engine, node, client, heard, seen }
+    Talk {
+        engine,
+        node,
+        client,
+        heard,
+        seen,
+    }
 }
 
 impl Talk {
@@ -74,7 +87,10 @@ impl Talk {
     pub fn run(&mut self, millis: u64) {
         let until = self.engine.handle().now() + millis * MILLI;
         let outcome = self.engine.run_until(until);
-        assert!(!matches!(outcome, sim_engine::Outcome::Crashed(_)), "{outcome:?}");
+        assert!(
+            !matches!(outcome, sim_engine::Outcome::Crashed(_)),
+            "{outcome:?}"
+        );
     }
 }
 
@@ -87,7 +103,10 @@ async fn say(env: Env, connection: BoxConnection, count: u32, seen: Log) {
         loop {
             match reader.read(&mut buffer).await {
                 Ok(0) => return echoes.note("end"),
-                Ok(count) => echoes.note(format!("echo {}", String::from_utf8_lossy(&buffer[..count]))),
+                Ok(count) => echoes.note(format!(
+                    "echo {}",
+                    String::from_utf8_lossy(&buffer[..count])
+                )),
                 Err(error) => return echoes.note(format!("read {:?}", error.kind())),
             }
         }

@@ -13,7 +13,10 @@ const BODY: usize = 100;
 const PORT: u16 = 9092;
 
 /// What a finished run gives.
-#[allow(dead_code, reason = "tests look at the hash, the benchmark at the rest")]
+#[allow(
+    dead_code,
+    reason = "tests look at the hash, the benchmark at the rest"
+)]
 pub struct Report {
     pub hash: u64,
     pub events: u64,
@@ -23,12 +26,19 @@ pub struct Report {
 
 type Frames = Arc<AtomicU64>;
 
-async fn read_frame(connection: &mut (impl AsyncReadExt + Unpin), body: &mut Vec<u8>, frames: &Frames) -> bool {
+async fn read_frame(
+    connection: &mut (impl AsyncReadExt + Unpin),
+    body: &mut Vec<u8>,
+    frames: &Frames,
+) -> bool {
     let mut length = [0; 4];
     if connection.read_exact(&mut length).await.is_err() {
         return false;
     }
-    body.resize(usize::try_from(u32::from_be_bytes(length)).expect("small"), 0);
+    body.resize(
+        usize::try_from(u32::from_be_bytes(length)).expect("small"),
+        0,
+    );
     frames.fetch_add(1, Ordering::Relaxed);
     connection.read_exact(body).await.is_ok()
 }
@@ -42,7 +52,11 @@ async fn write_frame(connection: &mut (impl AsyncWriteExt + Unpin), body: &[u8])
 
 /// Answers every frame with its first eight bytes.
 async fn follower(env: Env, frames: Frames) {
-    let mut listener = env.network.listen(&Address::new("0.0.0.0", PORT)).await.expect("the port is free");
+    let mut listener = env
+        .network
+        .listen(&Address::new("0.0.0.0", PORT))
+        .await
+        .expect("the port is free");
     while let Ok((mut connection, _)) = listener.accept().await {
         let frames = frames.clone();
         env.spawn("serve", async move {
@@ -57,13 +71,20 @@ async fn follower(env: Env, frames: Frames) {
 type Append = (Vec<u8>, oneshot::Sender<()>);
 
 /// One link to a follower: appends go out in order, acknowledgements come back in order.
-async fn replicate(env: Env, connection: BoxConnection, mut appends: mpsc::UnboundedReceiver<Append>, frames: Frames) {
+async fn replicate(
+    env: Env,
+    connection: BoxConnection,
+    mut appends: mpsc::UnboundedReceiver<Append>,
+    frames: Frames,
+) {
     let (mut reader, mut writer) = tokio::io::split(connection);
     let (waiting, mut answers) = mpsc::unbounded_channel::<oneshot::Sender<()>>();
     env.spawn("acknowledgements", async move {
         let mut body = Vec::new();
         while read_frame(&mut reader, &mut body, &frames).await {
-            let Some(done) = answers.recv().await else { return };
+            let Some(done) = answers.recv().await else {
+                return;
+            };
             let _gone = done.send(());
         }
     });
@@ -78,11 +99,18 @@ async fn leader(env: Env, followers: Vec<String>, frames: Frames) {
     for host in followers {
         let connection = connect(&env, &host).await;
         let (sender, receiver) = mpsc::unbounded_channel();
-        env.spawn("replicate", replicate(env.clone(), connection, receiver, frames.clone()));
+        env.spawn(
+            "replicate",
+            replicate(env.clone(), connection, receiver, frames.clone()),
+        );
         links.push(sender);
     }
     let log = Arc::new(Mutex::new(Vec::<u8>::new()));
-    let mut listener = env.network.listen(&Address::new("0.0.0.0", PORT)).await.expect("the port is free");
+    let mut listener = env
+        .network
+        .listen(&Address::new("0.0.0.0", PORT))
+        .await
+        .expect("the port is free");
     while let Ok((mut connection, _)) = listener.accept().await {
         let (links, log, frames) = (links.clone(), log.clone(), frames.clone());
         env.spawn("produce", async move {
@@ -92,7 +120,8 @@ async fn leader(env: Env, followers: Vec<String>, frames: Frames) {
                 let mut answers = Vec::with_capacity(links.len());
                 for link in &links {
                     let (done, answer) = oneshot::channel();
-                    link.send((body.clone(), done)).expect("the link task lives as long as the node");
+                    link.send((body.clone(), done))
+                        .expect("the link task lives as long as the node");
                     answers.push(answer);
                 }
                 for answer in answers {
@@ -131,7 +160,10 @@ pub fn run(options: Options, clients: u64, produces_per_client: u64) -> Report {
     let frames = Frames::default();
     for name in ["node2", "node3"] {
         let frames = frames.clone();
-        engine.add_node(name, Box::new(move |env| Box::pin(follower(env, frames.clone()))));
+        engine.add_node(
+            name,
+            Box::new(move |env| Box::pin(follower(env, frames.clone()))),
+        );
     }
     let counter = frames.clone();
     let boot = move |env| {
@@ -142,11 +174,22 @@ pub fn run(options: Options, clients: u64, produces_per_client: u64) -> Report {
     for number in 0..clients {
         let host = engine.add_host(&format!("client{number}"));
         let frames = frames.clone();
-        engine.spawn_on(host, "client", |env| Box::pin(client(env, produces_per_client, frames)));
+        engine.spawn_on(host, "client", |env| {
+            Box::pin(client(env, produces_per_client, frames))
+        });
     }
     assert_eq!(engine.run_until(u64::MAX), Outcome::Idle);
     let handle = engine.handle();
     let frames = frames.load(Ordering::Relaxed);
-    assert_eq!(frames, clients * produces_per_client * 6, "every produce is received six times");
-    Report { hash: handle.trace_hash(), events: handle.events(), sim_ns: handle.now(), frames }
+    assert_eq!(
+        frames,
+        clients * produces_per_client * 6,
+        "every produce is received six times"
+    );
+    Report {
+        hash: handle.trace_hash(),
+        events: handle.events(),
+        sim_ns: handle.now(),
+        frames,
+    }
 }
