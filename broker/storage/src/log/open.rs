@@ -209,6 +209,10 @@ impl Loader {
             self.remove_files_from(0)?;
         }
         let mut versions = Versions::default();
+        if !self.options.clean {
+            // The process before may have died between creating a segment and syncing its name.
+            versions.names_changed();
+        }
         if self.segments.is_empty() {
             let LogOptions { disk, directory, now_ms, .. } = &self.options;
             let segment = Segment::create(disk.as_ref(), directory, log_start, *now_ms)?;
@@ -223,7 +227,9 @@ impl Loader {
         if self.epochs_on_disk.as_ref() != Some(&self.epochs) {
             versions.epochs_changed();
         }
-        if self.cut {
+        // The recovery point on disk may be above the log end: of a truncation that a crash cut short. It must
+        // be lowered before appends reach it again and are taken for durable.
+        if self.cut || self.recovery_point > log_end {
             versions.truncated();
         }
         Ok(self.into_log(log_start, log_end, versions))
