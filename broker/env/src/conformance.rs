@@ -4,10 +4,11 @@
 //! A check panics if the promise is broken. An engine that cannot keep one names the check it leaves
 //! out, and why, in its own tests; the list of [`checks`] is the whole contract.
 //!
-//! Map: `network` · `disk` · `clock` · `spawn` · `random`.
+//! Map: `network`, `endings` · `disk` · `clock` · `spawn` · `random`.
 
 mod clock;
 mod disk;
+mod endings;
 mod network;
 mod random;
 mod spawn;
@@ -65,6 +66,7 @@ use checks_of;
 pub fn checks() -> Vec<Check> {
     [
         network::CHECKS,
+        endings::CHECKS,
         disk::CHECKS,
         clock::CHECKS,
         spawn::CHECKS,

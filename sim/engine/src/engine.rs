@@ -6,111 +6,19 @@ use std::task::{Context, Poll};
 
 use broker_env::{BoxFuture, Env};
 use sim_disk::{DiskOptions, SimDisk};
-use sim_faults::{ClockModel, FrameClassifier, FrameRules, NetworkOptions};
+use sim_faults::{ClockModel, FrameRules};
 
 use crate::handle::{Handle, HostId};
 use crate::node::{Boot, Death, Node};
+use crate::options::Options;
+use crate::outcome::{Crash, Outcome, StepInfo};
 use crate::panics;
 use crate::random::{NodeRandom, index, salted};
 use crate::state::{Shared, State};
 use crate::step::{Begin, Running, Step};
 use crate::task::TaskRef;
-use crate::trace::{Trace, TraceLine, TraceOptions};
+use crate::trace::{Trace, TraceLine};
 use crate::wires::Wires;
-
-/// What a world is made of.
-#[derive(Clone)]
-pub struct Options {
-    /// All randomness of the run follows from it.
-    pub seed: u64,
-    pub network: NetworkOptions,
-    /// Unread bytes one direction of a connection holds before its writer must wait.
-    pub connection_buffer: usize,
-    /// The wall clocks at the start, ms since the Unix epoch.
-    pub wall_start_ms: i64,
-    /// A pause stops the node's monotonic clock as the suspension of a virtual machine does. Default
-    /// no: it goes on, as in garbage collection or SIGSTOP.
-    pub pause_stops_clock: bool,
-    /// Tells frames apart for typed faults; without one, they are refused as unsupported.
-    pub classifier: Option<Arc<dyn FrameClassifier>>,
-    pub disk: DiskOptions,
-    pub trace: TraceOptions,
-    /// Polls within one simulated instant after which the run counts as livelocked.
-    pub polls_per_instant: u32,
-}
-
-impl Options {
-    pub fn new(seed: u64) -> Options {
-        Options {
-            seed,
-            network: NetworkOptions::default(),
-            connection_buffer: 256 * 1024,
-            wall_start_ms: 1_767_225_600_000,
-            pause_stops_clock: false,
-            classifier: None,
-            disk: DiskOptions::default(),
-            trace: TraceOptions::default(),
-            polls_per_instant: 1_000_000,
-        }
-    }
-}
-
-/// Why [`Engine::run_until`] came back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The deadline was reached.
-    Deadline,
-    /// The condition of [`Engine::run_while`] failed.
-    Condition,
-    /// Nothing will ever happen again: no task can run, no event is due.
-    Idle,
-    /// Somebody called [`Handle::stop`].
-    Stopped { reason: String },
-    /// A task panicked.
-    Crashed(Crash),
-    /// Tasks kept each other running without time passing; `task` was polled most.
-    Livelock { node: String, task: String },
-}
-
-/// A panic in a task.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Crash {
-    pub node: String,
-    pub task: String,
-    pub message: String,
-    /// `file:line:column`, or empty.
-    pub location: String,
-    /// True time, ns.
-    pub at: u64,
-    pub event: u64,
-}
-
-impl std::fmt::Display for Crash {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Crash {
-            node,
-            task,
-            message,
-            location,
-            ..
-        } = self;
-        write!(
-            formatter,
-            "{node}: task `{task}` panicked at {location}: {message}"
-        )
-    }
-}
-
-/// One step of the run, for white-box checkers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StepInfo {
-    /// Number of the latest event.
-    pub event: u64,
-    /// True time, ns.
-    pub at: u64,
-    /// The host whose task ran; none for what the world did.
-    pub host: Option<HostId>,
-}
 
 type StepHook = Box<dyn FnMut(&StepInfo)>;
 

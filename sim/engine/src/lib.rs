@@ -16,6 +16,8 @@ mod events;
 mod handle;
 mod network;
 mod node;
+mod options;
+mod outcome;
 mod panics;
 mod random;
 mod state;
@@ -26,9 +28,11 @@ mod trace;
 mod wires;
 mod world;
 
-pub use engine::{Crash, Engine, Options, Outcome, StepInfo};
+pub use engine::Engine;
 pub use handle::{Handle, HostId};
 pub use node::{Boot, Death, NodeStatus};
+pub use options::Options;
+pub use outcome::{Crash, Outcome, StepInfo};
 pub use random::salted;
 pub use trace::{EventKind, TraceLine, TraceOptions};
 

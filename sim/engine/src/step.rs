@@ -4,10 +4,10 @@ use std::task::Waker;
 
 use broker_env::BoxFuture;
 
-use crate::engine::{Outcome, StepInfo};
 use crate::events::Event;
 use crate::handle::HostId;
 use crate::network::connection::ConnectionRef;
+use crate::outcome::{Outcome, StepInfo};
 use crate::state::State;
 use crate::task::TaskRef;
 use crate::trace::EventKind;

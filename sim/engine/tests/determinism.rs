@@ -21,7 +21,10 @@ fn other_seeds_give_other_hashes() {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "two simulators at once are the point")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "two simulators at once are the point"
+)]
 fn engines_on_two_threads_do_not_disturb_each_other() {
     let alone = [hash(1), hash(2)];
     let together = [1, 2].map(|seed| std::thread::spawn(move || hash(seed)));

@@ -14,7 +14,11 @@ const SECOND: u64 = 1_000_000_000;
 const DAY: u64 = 86_400 * SECOND;
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "measures the simulator itself")]
+#[expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "measures the simulator itself"
+)]
 fn an_idle_day_takes_less_than_50_ms() {
     let start = std::time::Instant::now();
     let mut engine = Engine::new(Options::new(1));
