@@ -2,6 +2,7 @@
 
 mod controller;
 mod edges;
+mod follower_edges;
 mod network;
 mod node;
 mod random;

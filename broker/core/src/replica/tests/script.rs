@@ -334,6 +334,10 @@ fn describe(output: &Output) -> Option<String> {
 }
 
 #[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "records what the scripts play, outside of any simulation"
+)]
 fn scripts_play_as_recorded() {
     let record = std::env::var_os("RECORD").is_some();
     let scripts = scripts();
