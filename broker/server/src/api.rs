@@ -130,8 +130,8 @@ impl Service for BrokerService {
             ApiKey::DescribeConfigs => Box::pin(answer(request, move |request, _| async move {
                 describe_configs::handle(&api, request)
             })),
-            ApiKey::DescribeCluster => Box::pin(answer(request, move |request, _| async move {
-                cluster::handle(&api, ListenerKind::Broker, &request)
+            ApiKey::DescribeCluster => Box::pin(answer(request, move |request, version| async move {
+                cluster::handle(&api, ListenerKind::Broker, &request, version)
             })),
             ApiKey::DescribeTopicPartitions => Box::pin(answer(request, move |request, _| async move {
                 metadata::describe_topic_partitions(&api, &request)
@@ -165,10 +165,10 @@ fn controller_request(api: Arc<Api>, request: RawRequest) -> BoxFuture<'static, 
             quorum::fetch_snapshot(&request)
         })),
         ApiKey::DescribeQuorum => {
-            Box::pin(answer(request, move |request, _| quorum::describe(api, request)))
+            Box::pin(answer(request, move |request, version| quorum::describe(api, request, version)))
         }
-        ApiKey::DescribeCluster => Box::pin(answer(request, move |request, _| async move {
-            cluster::handle(&api, ListenerKind::Controller, &request)
+        ApiKey::DescribeCluster => Box::pin(answer(request, move |request, version| async move {
+            cluster::handle(&api, ListenerKind::Controller, &request, version)
         })),
         ApiKey::BrokerRegistration => {
             Box::pin(answer(request, move |request, _| inter_broker::register_broker(api, request)))

@@ -10,10 +10,14 @@ pub fn supported() -> BTreeMap<String, (i16, i16)> {
     highest.into_iter().map(|(name, level)| (name, (0, level))).collect()
 }
 
-/// What the first active controller of a new cluster writes: metadata.version at its highest. Eligible
-/// leader replicas (KIP-966) and the other features stay off until what they need is built.
+/// What the first active controller of a new cluster writes: metadata.version and eligible
+/// leader replicas (KIP-966) at their highest, as Kafka 4.1 does. The others stay off until what they need is
+/// built.
 pub fn bootstrap() -> Vec<Record> {
     let levels = ControllerConfig::default().supported_features;
-    let level = levels.get("metadata.version").copied().expect("the controller supports a metadata.version");
-    vec![Record::FeatureLevel { name: "metadata.version".into(), level }]
+    let level = |name: &str| Record::FeatureLevel {
+        name: name.into(),
+        level: *levels.get(name).expect("the controller supports what it bootstraps"),
+    };
+    vec![level("metadata.version"), level("eligible.leader.replicas.version")]
 }

@@ -73,7 +73,13 @@ pub enum Observation {
     /// The leader counts this follower's log end from now on.
     FollowerCounted { partition: TopicIdPartition, follower: NodeId, log_end: Offset, epoch: LeaderEpoch },
     /// The leader's view of the ISR changed.
-    IsrChanged { partition: TopicIdPartition, committed: Vec<NodeId>, maximal: Vec<NodeId>, epoch: LeaderEpoch },
+    IsrChanged {
+        partition: TopicIdPartition,
+        committed: Vec<NodeId>,
+        maximal: Vec<NodeId>,
+        epoch: LeaderEpoch,
+        partition_epoch: PartitionEpoch,
+    },
     /// A produce request was answered without error.
     ProduceAcknowledged { partition: TopicIdPartition, base_offset: Offset, last_offset: Offset, acks: i16 },
     /// Records were handed to a consumer: `[from, end)` under `limit` (high watermark or LSO).

@@ -16,7 +16,7 @@ mod peers;
 pub mod persistence;
 mod raft;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use broker_core::metadata::{self, Record, Reply};
@@ -176,6 +176,13 @@ struct PeerRequest {
     vote: Option<(LeaderEpoch, NodeId)>,
 }
 
+/// What is due once a step's outputs are done.
+enum FollowUp {
+    Persisted(PersistId),
+    /// The high watermark moved.
+    Committed,
+}
+
 /// The member's task.
 pub struct Quorum {
     env: Env,
@@ -190,6 +197,7 @@ pub struct Quorum {
     next_ticket: u64,
     /// Peers' requests that wait for the raft core's answer.
     requests: BTreeMap<Ticket, PeerRequest>,
+    follow_ups: VecDeque<FollowUp>,
     controller: Option<Controller>,
     high_watermark: Offset,
     /// Where this node's epoch as leader starts.
@@ -218,6 +226,7 @@ impl Quorum {
             handle: parts.handle,
             next_ticket: 0,
             requests: BTreeMap::new(),
+            follow_ups: VecDeque::new(),
             high_watermark: 0,
             leader_epoch_start: None,
             shutdown: None,

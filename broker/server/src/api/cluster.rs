@@ -9,7 +9,12 @@ use super::Api;
 const BROKERS: i8 = 1;
 const CONTROLLERS: i8 = 2;
 
-pub fn handle(api: &Api, listener: ListenerKind, request: &wire::DescribeClusterRequest) -> wire::DescribeClusterResponse {
+pub fn handle(
+    api: &Api,
+    listener: ListenerKind,
+    request: &wire::DescribeClusterRequest,
+    version: i16,
+) -> wire::DescribeClusterResponse {
     let expected = match listener {
         ListenerKind::Broker => BROKERS,
         ListenerKind::Controller => CONTROLLERS,
@@ -27,7 +32,7 @@ pub fn handle(api: &Api, listener: ListenerKind, request: &wire::DescribeCluster
         return response;
     }
     response.brokers = match listener {
-        ListenerKind::Broker => brokers(api, request.include_fenced_brokers),
+        ListenerKind::Broker => brokers(api, version >= 2 && request.include_fenced_brokers),
         ListenerKind::Controller => controllers(api),
     };
     response

@@ -231,7 +231,8 @@ fn partition_data(api: &Api, asked: &Asked, read: ReadResult, version: i16) -> w
         }
         Err(error) => {
             data.error_code = refine(api, asked, error, version).code();
-            if matches!(error, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch)
+            if version >= 12
+                && matches!(error, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch)
                 && let Some((leader_id, leader_epoch)) = leader_hint(api, asked.id)
             {
                 data.current_leader =

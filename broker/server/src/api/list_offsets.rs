@@ -50,7 +50,12 @@ fn partition(
         ..Default::default()
     };
     match find(api, topic, wanted, consumer) {
-        Ok(found) => (response.timestamp, response.offset, response.leader_epoch) = found,
+        Ok((timestamp, offset, leader_epoch)) => {
+            (response.timestamp, response.offset) = (timestamp, offset);
+            if version >= 4 {
+                response.leader_epoch = leader_epoch;
+            }
+        }
         // The code is younger than these versions.
         Err(ErrorCode::OffsetNotAvailable) if version < 5 => {
             response.error_code = ErrorCode::LeaderNotAvailable.code();

@@ -44,7 +44,7 @@ pub async fn answer(api: Arc<Api>, raw: RawRequest) -> Answer {
     if acks == 0 {
         return silent(&topics);
     }
-    let response = finish(&api, topics, limit).await;
+    let response = finish(&api, topics, limit, version >= 10).await;
     encode::<wire::ProduceRequest>(&response, version, raw.correlation_id)
 }
 
@@ -116,14 +116,14 @@ fn not_hosted(api: &Api, id: TopicIdPartition, version: i16) -> ErrorCode {
     }
 }
 
-async fn finish(api: &Api, topics: Vec<StartedTopic>, limit: Duration) -> wire::ProduceResponse {
+async fn finish(api: &Api, topics: Vec<StartedTopic>, limit: Duration, hints: bool) -> wire::ProduceResponse {
     let deadline = api.env.now() + limit;
     let mut responses = Vec::with_capacity(topics.len());
     for topic in topics {
         let mut partition_responses = Vec::with_capacity(topic.partitions.len());
         for started in topic.partitions {
             let remaining = deadline.saturating_since(api.env.now());
-            partition_responses.push(finish_partition(api, started, remaining).await);
+            partition_responses.push(finish_partition(api, started, remaining, hints).await);
         }
         responses.push(wire::TopicProduceResponse {
             name: topic.name,
@@ -135,7 +135,13 @@ async fn finish(api: &Api, topics: Vec<StartedTopic>, limit: Duration) -> wire::
     wire::ProduceResponse { responses, ..Default::default() }
 }
 
-async fn finish_partition(api: &Api, started: Started, limit: Duration) -> wire::PartitionProduceResponse {
+/// `hints`: this version can name the leader to try instead.
+async fn finish_partition(
+    api: &Api,
+    started: Started,
+    limit: Duration,
+    hints: bool,
+) -> wire::PartitionProduceResponse {
     let (result, message) = match started.answer {
         Pending::Refused(code, message) => (Err(code), message),
         Pending::Waiting(answer) => (wait(api, answer, limit).await, None),
@@ -153,7 +159,8 @@ async fn finish_partition(api: &Api, started: Started, limit: Duration) -> wire:
         }
         Err(error) => {
             response.error_code = error.code();
-            if error == ErrorCode::NotLeaderOrFollower
+            if hints
+                && error == ErrorCode::NotLeaderOrFollower
                 && let Some((leader_id, leader_epoch)) = leader_hint(api, started.id)
             {
                 response.current_leader =

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use broker_core::raft::{Request, Response};
 use broker_protocol::ErrorCode;
 use broker_protocol::api as wire;
+use broker_protocol::ids::Uuid;
 use bytes::Bytes;
 
 use super::{Api, raft_wire};
@@ -96,7 +97,11 @@ pub fn fetch_snapshot(request: &wire::FetchSnapshotRequest) -> wire::FetchSnapsh
     wire::FetchSnapshotResponse { topics: topics.collect(), ..Default::default() }
 }
 
-pub async fn describe(api: Arc<Api>, request: wire::DescribeQuorumRequest) -> wire::DescribeQuorumResponse {
+pub async fn describe(
+    api: Arc<Api>,
+    request: wire::DescribeQuorumRequest,
+    version: i16,
+) -> wire::DescribeQuorumResponse {
     let failed = |code: ErrorCode| wire::DescribeQuorumResponse {
         error_code: code.code(),
         error_message: None,
@@ -114,7 +119,7 @@ pub async fn describe(api: Arc<Api>, request: wire::DescribeQuorumRequest) -> wi
         leader_id: quorum.leader.map_or(-1, |leader| leader.0),
         leader_epoch: quorum.epoch.0,
         high_watermark: quorum.high_watermark,
-        current_voters: quorum.voters.iter().map(replica_state).collect(),
+        current_voters: quorum.voters.iter().map(|replica| replica_state(replica, version)).collect(),
         error_message: None,
         ..Default::default()
     };
@@ -135,15 +140,15 @@ pub async fn describe(api: Arc<Api>, request: wire::DescribeQuorumRequest) -> wi
             partitions: vec![partition],
             ..Default::default()
         }],
-        nodes: nodes.collect(),
+        nodes: if version >= 2 { nodes.collect() } else { Vec::new() },
         ..Default::default()
     }
 }
 
-fn replica_state(replica: &ReplicaDescription) -> wire::DescribeQuorumReplicaState {
+fn replica_state(replica: &ReplicaDescription, version: i16) -> wire::DescribeQuorumReplicaState {
     wire::DescribeQuorumReplicaState {
         replica_id: replica.replica.id.0,
-        replica_directory_id: replica.replica.directory_id,
+        replica_directory_id: if version >= 2 { replica.replica.directory_id } else { Uuid::ZERO },
         log_end_offset: replica.log_end,
         ..Default::default()
     }

@@ -81,6 +81,7 @@ impl Partition {
                 committed: inner.core.committed_isr().into_iter().collect(),
                 maximal: inner.core.maximal_isr().into_iter().collect(),
                 epoch: inner.core.leader_epoch(),
+                partition_epoch: inner.core.partition_epoch(),
             }),
             Output::AlterPartition { request, leader_epoch, partition_epoch, isr } => {
                 let partition = self.id;

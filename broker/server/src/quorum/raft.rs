@@ -5,7 +5,7 @@ use broker_env::DiskError;
 use broker_protocol::ids::{LeaderEpoch, NodeId, Offset};
 use bytes::Bytes;
 
-use super::{Committed, Event, Leadership, Quorum, TimerName};
+use super::{Committed, Event, FollowUp, Leadership, Quorum, TimerName};
 use crate::observe::{Observation, QuorumRole};
 
 /// Most bytes of one answer to a fetch of the metadata log, as in Kafka.
@@ -40,6 +40,8 @@ impl Quorum {
         self.carry_out(outputs, Some(records)).await
     }
 
+    /// Does all of `outputs` before anything that follows from them: outputs of a later step must not
+    /// overtake those of an earlier one.
     pub(super) async fn carry_out(
         &mut self,
         outputs: Vec<Output>,
@@ -47,6 +49,12 @@ impl Quorum {
     ) -> Result<(), DiskError> {
         for output in outputs {
             self.carry_out_one(output, fetched.as_ref()).await?;
+        }
+        while let Some(follow_up) = self.follow_ups.pop_front() {
+            match follow_up {
+                FollowUp::Persisted(id) => Box::pin(self.step(Input::Persisted(id))).await?,
+                FollowUp::Committed => Box::pin(self.controller_committed()).await?,
+            }
         }
         Ok(())
     }
@@ -67,7 +75,7 @@ impl Quorum {
                     leader: state.leader,
                     voted: state.voted.map(|voted| voted.id),
                 });
-                Box::pin(self.step(Input::Persisted(id))).await?;
+                self.follow_ups.push_back(FollowUp::Persisted(id));
             }
             Output::AppendLeaderChange { base_offset, epoch, voters, granting_voters } => {
                 let now = self.env.clock.wall();
@@ -100,8 +108,8 @@ impl Quorum {
                 self.log.truncate(end).await?;
                 self.observer.observe(|| Observation::MetadataTruncated { log_end: end });
             }
-            Output::Flush { id, .. } => Box::pin(self.flush(id)).await?,
-            Output::HighWatermark(offset) => self.high_watermark_moved(offset).await?,
+            Output::Flush { id, .. } => self.flush(id),
+            Output::HighWatermark(offset) => self.high_watermark_moved(offset)?,
             Output::RoleChanged { epoch, role, leader, epoch_start_offset } => {
                 self.leader_epoch_start = epoch_start_offset;
                 self.role_changed(epoch, role, leader);
@@ -143,24 +151,25 @@ impl Quorum {
     }
 
     /// Syncs beside the task; the core waits for `Persisted`.
-    async fn flush(&mut self, id: broker_core::PersistId) -> Result<(), DiskError> {
+    fn flush(&mut self, id: broker_core::PersistId) {
         let Some(job) = self.log.start_flush() else {
-            return self.step(Input::Persisted(id)).await;
+            self.follow_ups.push_back(FollowUp::Persisted(id));
+            return;
         };
         let events = self.handle.events.clone();
         self.env.spawn("metadata flush", async move {
             let done = job.run().await;
             let _member_has_stopped = events.send(Event::Flushed(id, done));
         });
-        Ok(())
     }
 
-    async fn high_watermark_moved(&mut self, offset: Offset) -> Result<(), DiskError> {
+    fn high_watermark_moved(&mut self, offset: Offset) -> Result<(), DiskError> {
         self.high_watermark = offset;
         let (epoch, leader) = (self.raft.epoch(), self.leads());
         self.observer.observe(|| Observation::MetadataHighWatermark { high_watermark: offset, epoch, leader });
         self.publish_committed()?;
-        self.controller_committed().await
+        self.follow_ups.push_back(FollowUp::Committed);
+        Ok(())
     }
 
     /// Hands committed batches on, each once and in order.
