@@ -43,7 +43,13 @@ impl BatchInfo {
         let minimum = HEADER_SIZE - LOG_OVERHEAD;
         let size = match u32::try_from(length) {
             Ok(rest) if rest >= 49 => rest + 12,
-            _ => return Err(BatchError::LengthTooSmall { declared: length, minimum }.into()),
+            _ => {
+                return Err(BatchError::LengthTooSmall {
+                    declared: length,
+                    minimum,
+                }
+                .into());
+            }
         };
         let magic = i8::from_be_bytes(field(header, 16));
         if magic != MAGIC {
@@ -53,7 +59,13 @@ impl BatchInfo {
         let last_offset_delta = i32::from_be_bytes(field(header, 23));
         let last_offset = match base_offset.checked_add(i64::from(last_offset_delta)) {
             Some(last) if base_offset >= 0 && last_offset_delta >= 0 && last < i64::MAX => last,
-            _ => return Err(BatchError::OffsetRange { base_offset, last_offset_delta }.into()),
+            _ => {
+                return Err(BatchError::OffsetRange {
+                    base_offset,
+                    last_offset_delta,
+                }
+                .into());
+            }
         };
         Ok(BatchInfo {
             base_offset,

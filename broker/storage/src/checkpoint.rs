@@ -32,22 +32,13 @@ pub fn read_file(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>, DiskEr
 /// Replaces a file so that after power loss either the old or the new content is there. Writers of the same
 /// path must take turns.
 pub async fn replace_file(disk: &dyn Disk, path: &Path, content: &[u8]) -> Result<(), DiskError> {
-    replace(disk, path, content, true).await
-}
-
-/// `durable: false` exists for mutants only.
-pub(crate) async fn replace(disk: &dyn Disk, path: &Path, content: &[u8], durable: bool) -> Result<(), DiskError> {
     let temporary = with_suffix(path, ".tmp");
     let file = disk.open(&temporary, OpenMode::Truncate)?;
     file.write_at(content, 0)?;
-    if durable {
-        file.sync_data().await?;
-    }
+    file.sync_data().await?;
     disk.rename(&temporary, path)?;
-    if durable {
-        disk.sync_directory(path.parent().expect("a file has a directory")).await?;
-    }
-    Ok(())
+    disk.sync_directory(path.parent().expect("a file has a directory"))
+        .await
 }
 
 pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
@@ -58,16 +49,20 @@ pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 
 /// `leader-epoch-checkpoint`.
 pub(crate) fn encode_epochs(history: &EpochHistory) -> Vec<u8> {
-    let lines = history.entries().iter().map(|entry| format!("{} {}", entry.epoch, entry.start_offset));
+    let lines = history
+        .entries()
+        .iter()
+        .map(|entry| format!("{} {}", entry.epoch, entry.start_offset));
     encode(lines.collect())
 }
 
 /// `None` if the file is malformed.
 pub(crate) fn decode_epochs(bytes: &[u8]) -> Option<EpochHistory> {
     let entry = |fields: &[&str]| match fields {
-        [epoch, start] => {
-            Some(EpochEntry { epoch: LeaderEpoch(epoch.parse().ok()?), start_offset: start.parse().ok()? })
-        }
+        [epoch, start] => Some(EpochEntry {
+            epoch: LeaderEpoch(epoch.parse().ok()?),
+            start_offset: start.parse().ok()?,
+        }),
         _ => None,
     };
     EpochHistory::new(decode(bytes, entry)?)
@@ -76,16 +71,22 @@ pub(crate) fn decode_epochs(bytes: &[u8]) -> Option<EpochHistory> {
 /// `topic partition offset` lines; `None` if the file is malformed.
 pub fn decode_offsets(bytes: &[u8]) -> Option<BTreeMap<TopicPartition, Offset>> {
     let entry = |fields: &[&str]| match fields {
-        [topic, partition, offset] => {
-            Some((TopicPartition::new(*topic, partition.parse().ok()?), offset.parse().ok()?))
-        }
+        [topic, partition, offset] => Some((
+            TopicPartition::new(*topic, partition.parse().ok()?),
+            offset.parse().ok()?,
+        )),
         _ => None,
     };
     Some(decode(bytes, entry)?.into_iter().collect())
 }
 
 pub fn encode_offsets(offsets: &BTreeMap<TopicPartition, Offset>) -> Vec<u8> {
-    encode(offsets.iter().map(|(key, offset)| format!("{} {} {offset}", key.topic, key.partition)).collect())
+    encode(
+        offsets
+            .iter()
+            .map(|(key, offset)| format!("{} {} {offset}", key.topic, key.partition))
+            .collect(),
+    )
 }
 
 fn encode(lines: Vec<String>) -> Vec<u8> {
@@ -142,7 +143,12 @@ impl OffsetCheckpoint {
 
     /// Starts empty whatever the file holds.
     pub fn empty(disk: Arc<dyn Disk>, path: &Path) -> OffsetCheckpoint {
-        OffsetCheckpoint { disk, path: Arc::from(path), offsets: Arc::default(), written: Arc::default() }
+        OffsetCheckpoint {
+            disk,
+            path: Arc::from(path),
+            offsets: Arc::default(),
+            written: Arc::default(),
+        }
     }
 
     pub fn get(&self, partition: &TopicPartition) -> Option<Offset> {

@@ -70,11 +70,17 @@ pub struct LogDirectory {
 
 impl LogDirectory {
     /// Writes `meta.properties` into a directory that has none; creates the directory.
-    pub async fn format(disk: &dyn Disk, path: &Path, properties: &MetaProperties) -> Result<(), DirectoryError> {
+    pub async fn format(
+        disk: &dyn Disk,
+        path: &Path,
+        properties: &MetaProperties,
+    ) -> Result<(), DirectoryError> {
         disk.create_directory(path)?;
         let file = path.join(MetaProperties::FILE);
         if disk.exists(&file) {
-            return Err(DirectoryError::AlreadyFormatted { path: path.to_owned() });
+            return Err(DirectoryError::AlreadyFormatted {
+                path: path.to_owned(),
+            });
         }
         replace_file(disk, &file, &properties.encode()).await?;
         if let Some(parent) = path.parent().filter(|parent| disk.is_directory(parent)) {
@@ -84,11 +90,18 @@ impl LogDirectory {
     }
 
     /// `None` if the directory is not formatted.
-    pub fn read_properties(disk: &dyn Disk, path: &Path) -> Result<Option<MetaProperties>, DirectoryError> {
+    pub fn read_properties(
+        disk: &dyn Disk,
+        path: &Path,
+    ) -> Result<Option<MetaProperties>, DirectoryError> {
         let file = path.join(MetaProperties::FILE);
-        let Some(bytes) = read_file(disk, &file)? else { return Ok(None) };
+        let Some(bytes) = read_file(disk, &file)? else {
+            return Ok(None);
+        };
         let properties = MetaProperties::decode(&bytes);
-        properties.map(Some).map_err(|reason| DirectoryError::Malformed { path: file, reason })
+        properties
+            .map(Some)
+            .map_err(|reason| DirectoryError::Malformed { path: file, reason })
     }
 
     /// Locks and verifies the directory, then loads all logs in it, with recovery unless the last stop was
@@ -99,10 +112,12 @@ impl LogDirectory {
         if !disk.is_directory(path) {
             return Err(DirectoryError::NotFormatted { path: path.clone() });
         }
-        let lock = disk.lock(&path.join(names::LOCK)).map_err(|error| match error.kind {
-            DiskErrorKind::Locked => in_use(),
-            _ => error.into(),
-        })?;
+        let lock = disk
+            .lock(&path.join(names::LOCK))
+            .map_err(|error| match error.kind {
+                DiskErrorKind::Locked => in_use(),
+                _ => error.into(),
+            })?;
         let properties = verify(&options)?;
         load::load(options, properties, lock).await
     }
@@ -157,21 +172,31 @@ impl LogDirectory {
             return Err(DirectoryError::LogExists(partition.clone()));
         }
         let directory = self.path.join(partition.to_string());
-        let created = self.begin_log(&directory, partition, topic_id, config, log_start, now_ms).await?;
+        let created = self
+            .begin_log(&directory, partition, topic_id, config, log_start, now_ms)
+            .await?;
         self.lock_logs().insert(partition.clone(), created.clone());
         Ok(created)
     }
 
     /// Forgets a log and removes its files; the name is free again at once.
-    pub async fn delete_log(&self, partition: &TopicPartition, unique: Uuid) -> Result<(), DirectoryError> {
+    pub async fn delete_log(
+        &self,
+        partition: &TopicPartition,
+        unique: Uuid,
+    ) -> Result<(), DirectoryError> {
         self.check_online()?;
         let removed = self.lock_logs().remove(partition);
         let log = removed.ok_or_else(|| DirectoryError::NoSuchLog(partition.clone()))?;
-        let doomed = log.lock().delete(unique).map_err(|error| log_error(partition, error))?;
+        let doomed = log
+            .lock()
+            .delete(unique)
+            .map_err(|error| log_error(partition, error))?;
         self.high_watermarks.remove(partition);
         self.log_starts.remove(partition);
         // Only then: were the files gone first, power loss could bring back a directory with some of them.
-        self.health.watch(self.disk.sync_directory(&self.path).await)?;
+        self.health
+            .watch(self.disk.sync_directory(&self.path).await)?;
         self.health.watch(self.disk.remove(&doomed))?;
         Ok(())
     }
@@ -205,7 +230,9 @@ impl LogDirectory {
     /// Flushes every log.
     pub async fn flush_all(&self) -> Result<(), DirectoryError> {
         for log in self.logs() {
-            log.flush().await.map_err(|error| log_error(log.partition(), error))?;
+            log.flush()
+                .await
+                .map_err(|error| log_error(log.partition(), error))?;
         }
         Ok(())
     }
@@ -216,14 +243,17 @@ impl LogDirectory {
     pub async fn close(&self, broker_epoch: BrokerEpoch) -> Result<bool, DirectoryError> {
         self.check_online()?;
         for log in self.logs() {
-            log.close().await.map_err(|error| log_error(log.partition(), error))?;
+            log.close()
+                .await
+                .map_err(|error| log_error(log.partition(), error))?;
         }
         self.checkpoint().await?;
         // A log that did not load was not closed either; the next start must look at it again (L-02).
         if !self.failed.is_empty() && !mutant!(L_02) {
             return Ok(false);
         }
-        self.health.watch(marker::write(self.disk.as_ref(), &self.path, broker_epoch).await)?;
+        self.health
+            .watch(marker::write(self.disk.as_ref(), &self.path, broker_epoch).await)?;
         Ok(true)
     }
 
@@ -240,7 +270,8 @@ impl LogDirectory {
         if let Some(topic_id) = topic_id {
             let file = directory.join(PartitionMetadata::FILE);
             let content = PartitionMetadata { topic_id }.encode();
-            self.health.watch(replace_file(self.disk.as_ref(), &file, &content).await)?;
+            self.health
+                .watch(replace_file(self.disk.as_ref(), &file, &content).await)?;
         }
         self.recovery_points.set(partition, log_start);
         let log = Log::open(LogOptions {
@@ -255,8 +286,11 @@ impl LogDirectory {
             now_ms,
         });
         let log = SharedLog::new(log.map_err(|error| log_error(partition, error))?, topic_id);
-        log.flush().await.map_err(|error| log_error(partition, error))?;
-        self.health.watch(self.disk.sync_directory(&self.path).await)?;
+        log.flush()
+            .await
+            .map_err(|error| log_error(partition, error))?;
+        self.health
+            .watch(self.disk.sync_directory(&self.path).await)?;
         Ok(log)
     }
 
@@ -274,7 +308,10 @@ impl LogDirectory {
 }
 
 fn log_error(partition: &TopicPartition, error: LogError) -> DirectoryError {
-    DirectoryError::Log { partition: partition.clone(), error: Box::new(error) }
+    DirectoryError::Log {
+        partition: partition.clone(),
+        error: Box::new(error),
+    }
 }
 
 fn verify(options: &DirectoryOptions) -> Result<MetaProperties, DirectoryError> {
@@ -282,12 +319,24 @@ fn verify(options: &DirectoryOptions) -> Result<MetaProperties, DirectoryError> 
     let Some(properties) = LogDirectory::read_properties(options.disk.as_ref(), &path)? else {
         return Err(DirectoryError::NotFormatted { path });
     };
-    if let Some(expected) = options.cluster_id.clone().filter(|expected| *expected != properties.cluster_id) {
-        return Err(DirectoryError::WrongCluster { path, expected, found: properties.cluster_id });
+    if let Some(expected) = options
+        .cluster_id
+        .clone()
+        .filter(|expected| *expected != properties.cluster_id)
+    {
+        return Err(DirectoryError::WrongCluster {
+            path,
+            expected,
+            found: properties.cluster_id,
+        });
     }
     if properties.node_id != options.node_id {
         let (expected, found) = (options.node_id, properties.node_id);
-        return Err(DirectoryError::WrongNode { path, expected, found });
+        return Err(DirectoryError::WrongNode {
+            path,
+            expected,
+            found,
+        });
     }
     Ok(properties)
 }

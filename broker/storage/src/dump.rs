@@ -28,7 +28,11 @@ pub fn segments(disk: &dyn Disk, directory: &Path) -> Result<Vec<SegmentFile>, D
         if let Some(base_offset) = names::base_offset_of(&name, names::LOG) {
             let path = directory.join(name);
             let size_bytes = disk.open(&path, OpenMode::Read)?.length()?;
-            files.push(SegmentFile { base_offset, path, size_bytes });
+            files.push(SegmentFile {
+                base_offset,
+                path,
+                size_bytes,
+            });
         }
     }
     Ok(files)
@@ -70,11 +74,20 @@ impl BatchDump {
         let file = disk.open(path, OpenMode::Read)?;
         let end = file.length()?;
         let headers = BatchScanner::new(file.clone(), 0, end, SEQUENTIAL_BYTES);
-        Ok(BatchDump { file, path: path.to_owned(), position: 0, end, headers, failed: false })
+        Ok(BatchDump {
+            file,
+            path: path.to_owned(),
+            position: 0,
+            end,
+            headers,
+            failed: false,
+        })
     }
 
     fn next_batch(&mut self) -> Result<Option<DumpedBatch>, ScanError> {
-        let Some((position, info)) = self.headers.next_info()? else { return Ok(None) };
+        let Some((position, info)) = self.headers.next_info()? else {
+            return Ok(None);
+        };
         let size = usize::try_from(info.size).expect("32 bits");
         let mut bytes = vec![0; size];
         let read = self.file.read_at(&mut bytes, position)?;
@@ -82,7 +95,12 @@ impl BatchDump {
         let batch = RecordBatch::new(Bytes::from(bytes)).map_err(Damage::from)?;
         let damage = batch.validate().err().map(Damage::from);
         self.position = position + u64::from(info.size);
-        Ok(Some(DumpedBatch { position, info, batch, damage }))
+        Ok(Some(DumpedBatch {
+            position,
+            info,
+            batch,
+            damage,
+        }))
     }
 
     /// Bytes read so far and bytes of the file.
@@ -103,9 +121,11 @@ impl Iterator for BatchDump {
         self.failed = result.is_err();
         Some(result.map_err(|error| match error {
             ScanError::Disk(error) => DumpError::Disk(error),
-            ScanError::Damaged(damage) => {
-                DumpError::Corrupt(Corruption { path: self.path.clone(), position, damage })
-            }
+            ScanError::Damaged(damage) => DumpError::Corrupt(Corruption {
+                path: self.path.clone(),
+                position,
+                damage,
+            }),
         }))
     }
 }

@@ -18,9 +18,9 @@ pub struct EpochHistory {
 impl EpochHistory {
     /// `None` if the entries are not ascending in both fields.
     pub fn new(entries: Vec<EpochEntry>) -> Option<EpochHistory> {
-        let ascending = entries
-            .windows(2)
-            .all(|pair| pair[0].epoch < pair[1].epoch && pair[0].start_offset < pair[1].start_offset);
+        let ascending = entries.windows(2).all(|pair| {
+            pair[0].epoch < pair[1].epoch && pair[0].start_offset < pair[1].start_offset
+        });
         ascending.then_some(EpochHistory { entries })
     }
 
@@ -34,7 +34,9 @@ impl EpochHistory {
 
     /// The epoch of the record at `offset`, for an offset inside of the log.
     pub fn epoch_at(&self, offset: Offset) -> Option<LeaderEpoch> {
-        let after = self.entries.partition_point(|entry| entry.start_offset <= offset);
+        let after = self
+            .entries
+            .partition_point(|entry| entry.start_offset <= offset);
         after.checked_sub(1).map(|at| self.entries[at].epoch)
     }
 
@@ -43,7 +45,12 @@ impl EpochHistory {
     pub fn end_offset(&self, epoch: LeaderEpoch, log_end: Offset) -> Option<(LeaderEpoch, Offset)> {
         let after = self.entries.partition_point(|entry| entry.epoch <= epoch);
         let found = self.entries[after.checked_sub(1)?].epoch;
-        Some((found, self.entries.get(after).map_or(log_end, |next| next.start_offset)))
+        Some((
+            found,
+            self.entries
+                .get(after)
+                .map_or(log_end, |next| next.start_offset),
+        ))
     }
 
     /// An epoch starts at an offset: drops entries that this contradicts. Whether anything changed.
@@ -51,14 +58,20 @@ impl EpochHistory {
         if epoch.0 < 0 || self.latest() == Some(epoch) {
             return false;
         }
-        self.entries.retain(|entry| entry.epoch < epoch && entry.start_offset < start_offset);
-        self.entries.push(EpochEntry { epoch, start_offset });
+        self.entries
+            .retain(|entry| entry.epoch < epoch && entry.start_offset < start_offset);
+        self.entries.push(EpochEntry {
+            epoch,
+            start_offset,
+        });
         true
     }
 
     /// The log now ends at `log_end`. Whether anything changed.
     pub(crate) fn truncate_end(&mut self, log_end: Offset) -> bool {
-        let kept = self.entries.partition_point(|entry| entry.start_offset < log_end);
+        let kept = self
+            .entries
+            .partition_point(|entry| entry.start_offset < log_end);
         let changed = kept < self.entries.len();
         self.entries.truncate(kept);
         changed
@@ -73,8 +86,12 @@ impl EpochHistory {
 
     /// The log now starts at `log_start`: the epoch in force there starts there. Whether anything changed.
     pub(crate) fn truncate_start(&mut self, log_start: Offset) -> bool {
-        let after = self.entries.partition_point(|entry| entry.start_offset <= log_start);
-        let Some(first) = after.checked_sub(1) else { return false };
+        let after = self
+            .entries
+            .partition_point(|entry| entry.start_offset <= log_start);
+        let Some(first) = after.checked_sub(1) else {
+            return false;
+        };
         let changed = first > 0 || self.entries[0].start_offset != log_start;
         self.entries.drain(..first);
         self.entries[0].start_offset = log_start;

@@ -14,11 +14,20 @@ pub enum Damage {
     #[error(transparent)]
     Batch(#[from] BatchError),
     #[error("batch starts at offset {base_offset}, but the log is at {expected}")]
-    OffsetOrder { expected: Offset, base_offset: Offset },
+    OffsetOrder {
+        expected: Offset,
+        base_offset: Offset,
+    },
     #[error("batch has leader epoch {epoch} after {latest}")]
-    EpochOrder { latest: LeaderEpoch, epoch: LeaderEpoch },
+    EpochOrder {
+        latest: LeaderEpoch,
+        epoch: LeaderEpoch,
+    },
     #[error("last offset {last_offset} does not fit a segment that starts at {base_offset}")]
-    RelativeOffset { base_offset: Offset, last_offset: Offset },
+    RelativeOffset {
+        base_offset: Offset,
+        last_offset: Offset,
+    },
     #[error("the segment ends at offset {end}, the next one starts at {next_base}")]
     Gap { end: Offset, next_base: Offset },
 }
@@ -47,17 +56,33 @@ pub enum LogError {
     #[error("a truncation is not durable yet")]
     TruncationPending,
     #[error("offset {offset} is outside of {log_start}..={log_end}")]
-    OutOfRange { offset: Offset, log_start: Offset, log_end: Offset },
+    OutOfRange {
+        offset: Offset,
+        log_start: Offset,
+        log_end: Offset,
+    },
     #[error("batch {base_offset}..={last_offset} does not follow log end {log_end}")]
-    OutOfOrder { base_offset: Offset, last_offset: Offset, log_end: Offset },
+    OutOfOrder {
+        base_offset: Offset,
+        last_offset: Offset,
+        log_end: Offset,
+    },
     #[error("leader epoch {epoch} at offset {base_offset} is below the log's latest {latest}")]
-    EpochRegressed { epoch: LeaderEpoch, latest: LeaderEpoch, base_offset: Offset },
+    EpochRegressed {
+        epoch: LeaderEpoch,
+        latest: LeaderEpoch,
+        base_offset: Offset,
+    },
     /// Bytes on disk are not what was written; found by a read.
     #[error(transparent)]
     Corrupt(#[from] Corruption),
     /// Found while opening: the disk lost what it had acknowledged as durable.
     #[error("damage at offset {offset}, below the recovery point {recovery_point}: {corruption}")]
-    LostBelowRecoveryPoint { offset: Offset, recovery_point: Offset, corruption: Corruption },
+    LostBelowRecoveryPoint {
+        offset: Offset,
+        recovery_point: Offset,
+        corruption: Corruption,
+    },
 }
 
 /// Why a log directory cannot be used.
@@ -74,9 +99,17 @@ pub enum DirectoryError {
     #[error("{path} is formatted already", path = path.display())]
     AlreadyFormatted { path: PathBuf },
     #[error("{path} belongs to cluster {found}, not {expected}", path = path.display())]
-    WrongCluster { path: PathBuf, expected: String, found: String },
+    WrongCluster {
+        path: PathBuf,
+        expected: String,
+        found: String,
+    },
     #[error("{path} belongs to node {found}, not {expected}", path = path.display())]
-    WrongNode { path: PathBuf, expected: NodeId, found: NodeId },
+    WrongNode {
+        path: PathBuf,
+        expected: NodeId,
+        found: NodeId,
+    },
     #[error("{path} is malformed: {reason}", path = path.display())]
     Malformed { path: PathBuf, reason: String },
     #[error("{0} exists already")]
@@ -84,5 +117,8 @@ pub enum DirectoryError {
     #[error("{0} is not in this log directory")]
     NoSuchLog(TopicPartition),
     #[error("{partition}: {error}")]
-    Log { partition: TopicPartition, error: Box<LogError> },
+    Log {
+        partition: TopicPartition,
+        error: Box<LogError>,
+    },
 }

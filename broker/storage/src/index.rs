@@ -42,7 +42,10 @@ impl Entry for OffsetEntry {
     }
 
     fn decode(bytes: &[u8]) -> OffsetEntry {
-        OffsetEntry { relative_offset: u32_at(bytes, 0), position: u32_at(bytes, 4) }
+        OffsetEntry {
+            relative_offset: u32_at(bytes, 0),
+            position: u32_at(bytes, 4),
+        }
     }
 
     fn follows(&self, previous: &OffsetEntry) -> bool {
@@ -60,7 +63,10 @@ impl Entry for TimeEntry {
 
     fn decode(bytes: &[u8]) -> TimeEntry {
         let timestamp = i64::from_be_bytes(bytes[..8].try_into().expect("an entry is 12 bytes"));
-        TimeEntry { timestamp, relative_offset: u32_at(bytes, 8) }
+        TimeEntry {
+            timestamp,
+            relative_offset: u32_at(bytes, 8),
+        }
     }
 
     fn follows(&self, previous: &TimeEntry) -> bool {
@@ -85,14 +91,24 @@ impl<E: Entry> IndexFile<E> {
     /// Creates an empty index, or empties the one that is there.
     pub(crate) fn create(disk: &dyn Disk, path: &Path) -> Result<IndexFile<E>, DiskError> {
         let file = disk.open(path, OpenMode::Truncate)?;
-        Ok(IndexFile { path: path.to_owned(), file, entries: OnceLock::from(Vec::new()), stored: 0 })
+        Ok(IndexFile {
+            path: path.to_owned(),
+            file,
+            entries: OnceLock::from(Vec::new()),
+            stored: 0,
+        })
     }
 
     /// Opens the index that is there without reading it.
     pub(crate) fn open(disk: &dyn Disk, path: &Path) -> Result<IndexFile<E>, DiskError> {
         let file = disk.open(path, OpenMode::Write)?;
         let stored = usize::try_from(file.length()?).unwrap_or(usize::MAX) / E::SIZE;
-        Ok(IndexFile { path: path.to_owned(), file, entries: OnceLock::new(), stored })
+        Ok(IndexFile {
+            path: path.to_owned(),
+            file,
+            entries: OnceLock::new(),
+            stored,
+        })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -150,14 +166,17 @@ impl<E: Entry> IndexFile<E> {
         entries.truncate(kept);
         if kept < self.stored {
             self.stored = kept;
-            self.file.truncate(u64::try_from(kept * E::SIZE).expect("64 bits hold a usize"))?;
+            self.file
+                .truncate(u64::try_from(kept * E::SIZE).expect("64 bits hold a usize"))?;
         }
         Ok(())
     }
 
     /// Writes the entries that are only in memory. Whether there were any.
     pub(crate) fn store(&mut self) -> Result<bool, DiskError> {
-        let Some(entries) = self.entries.get() else { return Ok(false) };
+        let Some(entries) = self.entries.get() else {
+            return Ok(false);
+        };
         if entries.len() == self.stored {
             return Ok(false);
         }
@@ -165,14 +184,21 @@ impl<E: Entry> IndexFile<E> {
         for entry in &entries[self.stored..] {
             entry.encode(&mut bytes);
         }
-        self.file.write_at(&bytes, u64::try_from(self.stored * E::SIZE).expect("64 bits hold a usize"))?;
+        self.file.write_at(
+            &bytes,
+            u64::try_from(self.stored * E::SIZE).expect("64 bits hold a usize"),
+        )?;
         self.stored = entries.len();
         Ok(true)
     }
 
     /// Frees the entries; they are loaded again when needed.
     pub(crate) fn unload(&mut self) {
-        if self.entries.get().is_some_and(|entries| entries.len() == self.stored) {
+        if self
+            .entries
+            .get()
+            .is_some_and(|entries| entries.len() == self.stored)
+        {
             self.entries = OnceLock::new();
         }
     }

@@ -127,7 +127,10 @@ impl Log {
 
     /// Bytes of all segments, indexes not counted.
     pub fn size_bytes(&self) -> u64 {
-        self.segments.values().map(|segment| u64::from(segment.size())).sum()
+        self.segments
+            .values()
+            .map(|segment| u64::from(segment.size()))
+            .sum()
     }
 
     /// Base offsets of the segments, ascending; the last one is active.
@@ -146,11 +149,17 @@ impl Log {
     }
 
     fn active(&self) -> &Segment {
-        self.segments.last_key_value().expect("a log always has an active segment").1
+        self.segments
+            .last_key_value()
+            .expect("a log always has an active segment")
+            .1
     }
 
     fn active_mut(&mut self) -> &mut Segment {
-        self.segments.last_entry().expect("a log always has an active segment").into_mut()
+        self.segments
+            .last_entry()
+            .expect("a log always has an active segment")
+            .into_mut()
     }
 
     /// Refuses on a log that may not be changed any more.
@@ -174,10 +183,22 @@ impl Log {
 
     fn check_invariants(&self) {
         let (start, end, flushed) = (self.log_start, self.log_end, self.flushed_end);
-        assert!(start <= end, "{}: log start {start} is above log end {end}", self.partition);
-        assert!(flushed <= end, "{}: flushed end {flushed} is above log end {end}", self.partition);
+        assert!(
+            start <= end,
+            "{}: log start {start} is above log end {end}",
+            self.partition
+        );
+        assert!(
+            flushed <= end,
+            "{}: flushed end {flushed} is above log end {end}",
+            self.partition
+        );
         let base = self.active().base_offset;
-        assert!(base <= end, "{}: active segment {base} starts above log end {end}", self.partition);
+        assert!(
+            base <= end,
+            "{}: active segment {base} starts above log end {end}",
+            self.partition
+        );
     }
 }
 

@@ -17,15 +17,28 @@ pub(crate) struct CleanShutdown {
 }
 
 pub(crate) fn read(disk: &dyn Disk, directory: &Path) -> Result<Option<CleanShutdown>, DiskError> {
-    let Some(bytes) = read_file(disk, &directory.join(names::CLEAN_SHUTDOWN))? else { return Ok(None) };
+    let Some(bytes) = read_file(disk, &directory.join(names::CLEAN_SHUTDOWN))? else {
+        return Ok(None);
+    };
     let content: Option<Value> = serde_json::from_slice(&bytes).ok();
     let epoch = content.and_then(|content| content["brokerEpoch"].as_i64());
-    Ok(Some(CleanShutdown { broker_epoch: epoch.map(BrokerEpoch) }))
+    Ok(Some(CleanShutdown {
+        broker_epoch: epoch.map(BrokerEpoch),
+    }))
 }
 
-pub(crate) async fn write(disk: &dyn Disk, directory: &Path, epoch: BrokerEpoch) -> Result<(), DiskError> {
+pub(crate) async fn write(
+    disk: &dyn Disk,
+    directory: &Path,
+    epoch: BrokerEpoch,
+) -> Result<(), DiskError> {
     let content = json!({"version": 0, "brokerEpoch": epoch.0}).to_string();
-    replace_file(disk, &directory.join(names::CLEAN_SHUTDOWN), content.as_bytes()).await
+    replace_file(
+        disk,
+        &directory.join(names::CLEAN_SHUTDOWN),
+        content.as_bytes(),
+    )
+    .await
 }
 
 /// Durable before it returns: a broker that dies from now on must not look clean, whatever kills it (L-01).

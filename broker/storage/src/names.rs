@@ -23,13 +23,20 @@ pub(crate) fn segment_file(base_offset: Offset, extension: &str) -> String {
 pub(crate) fn base_offset_of(name: &str, extension: &str) -> Option<Offset> {
     let digits = name.strip_suffix(extension)?.strip_suffix('.')?;
     let well_formed = digits.len() == 20 && digits.bytes().all(|digit| digit.is_ascii_digit());
-    if well_formed { digits.parse().ok() } else { None }
+    if well_formed {
+        digits.parse().ok()
+    } else {
+        None
+    }
 }
 
 /// The partition a directory holds, if its name says so.
 pub(crate) fn partition_of(name: &str) -> Option<TopicPartition> {
     let (topic, partition) = name.rsplit_once('-')?;
-    if topic.is_empty() || partition.is_empty() || !partition.bytes().all(|digit| digit.is_ascii_digit()) {
+    if topic.is_empty()
+        || partition.is_empty()
+        || !partition.bytes().all(|digit| digit.is_ascii_digit())
+    {
         return None;
     }
     Some(TopicPartition::new(topic, partition.parse().ok()?))

@@ -16,7 +16,11 @@ impl MetaProperties {
     pub const FILE: &'static str = "meta.properties";
 
     pub fn encode(&self) -> Vec<u8> {
-        let MetaProperties { cluster_id, node_id, directory_id } = self;
+        let MetaProperties {
+            cluster_id,
+            node_id,
+            directory_id,
+        } = self;
         format!("#\ncluster.id={cluster_id}\ndirectory.id={directory_id}\nnode.id={node_id}\nversion=1\n").into_bytes()
     }
 
@@ -32,8 +36,13 @@ impl MetaProperties {
         let directory_id = get("directory.id")?;
         Ok(MetaProperties {
             cluster_id: get("cluster.id")?.clone(),
-            node_id: NodeId(node_id.parse().map_err(|_| format!("node.id {node_id} is not a number"))?),
-            directory_id: Uuid::parse(directory_id).ok_or_else(|| format!("directory.id {directory_id} is not a Uuid"))?,
+            node_id: NodeId(
+                node_id
+                    .parse()
+                    .map_err(|_| format!("node.id {node_id} is not a number"))?,
+            ),
+            directory_id: Uuid::parse(directory_id)
+                .ok_or_else(|| format!("directory.id {directory_id} is not a Uuid"))?,
         })
     }
 }
@@ -46,7 +55,9 @@ fn properties(bytes: &[u8]) -> Result<BTreeMap<String, String>, String> {
         if line.is_empty() || line.starts_with(['#', '!']) {
             continue;
         }
-        let (key, value) = line.split_once('=').ok_or_else(|| format!("line without '=': {line}"))?;
+        let (key, value) = line
+            .split_once('=')
+            .ok_or_else(|| format!("line without '=': {line}"))?;
         properties.insert(unescape(key.trim()), unescape(value.trim()));
     }
     Ok(properties)

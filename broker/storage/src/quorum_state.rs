@@ -36,7 +36,11 @@ impl QuorumState {
             "data_version": self.data_version,
         });
         if self.data_version == 0 {
-            let voters: Vec<Value> = self.current_voters.iter().map(|voter| json!({"voterId": voter.0})).collect();
+            let voters: Vec<Value> = self
+                .current_voters
+                .iter()
+                .map(|voter| json!({"voterId": voter.0}))
+                .collect();
             state["clusterId"] = json!("");
             state["appliedOffset"] = json!(0);
             state["currentVoters"] = json!(voters);
@@ -52,11 +56,18 @@ impl QuorumState {
         let data_version = match state["data_version"].as_u64() {
             Some(0) => 0,
             Some(1) => 1,
-            _ => return Err(format!("data_version {} is not 0 or 1", state["data_version"])),
+            _ => {
+                return Err(format!(
+                    "data_version {} is not 0 or 1",
+                    state["data_version"]
+                ));
+            }
         };
         let voted_directory_id = match (data_version, state["votedDirectoryId"].as_str()) {
             (0, _) => Uuid::ZERO,
-            (_, Some(text)) => Uuid::parse(text).ok_or_else(|| format!("votedDirectoryId {text} is not a Uuid"))?,
+            (_, Some(text)) => {
+                Uuid::parse(text).ok_or_else(|| format!("votedDirectoryId {text} is not a Uuid"))?
+            }
             (_, None) => return Err("no votedDirectoryId".to_owned()),
         };
         Ok(QuorumState {
@@ -72,9 +83,13 @@ impl QuorumState {
     /// `None` if there is no file: a fresh member.
     pub fn read(disk: &dyn Disk, directory: &Path) -> Result<Option<QuorumState>, DirectoryError> {
         let path = directory.join(FILE);
-        let Some(bytes) = read_file(disk, &path)? else { return Ok(None) };
+        let Some(bytes) = read_file(disk, &path)? else {
+            return Ok(None);
+        };
         let state = QuorumState::decode(&bytes);
-        state.map(Some).map_err(|reason| DirectoryError::Malformed { path, reason })
+        state
+            .map(Some)
+            .map_err(|reason| DirectoryError::Malformed { path, reason })
     }
 
     /// Durable when done. Calls must take turns.
@@ -89,11 +104,18 @@ fn node(state: &Value, field: &str) -> Result<Option<NodeId>, String> {
 }
 
 fn number(state: &Value, field: &str) -> Result<i32, String> {
-    let value = state[field].as_i64().and_then(|number| i32::try_from(number).ok());
+    let value = state[field]
+        .as_i64()
+        .and_then(|number| i32::try_from(number).ok());
     value.ok_or_else(|| format!("{field} {} is not a number", state[field]))
 }
 
 fn voters(state: &Value) -> Result<Vec<NodeId>, String> {
-    let Some(voters) = state["currentVoters"].as_array() else { return Ok(Vec::new()) };
-    voters.iter().map(|voter| number(voter, "voterId").map(NodeId)).collect()
+    let Some(voters) = state["currentVoters"].as_array() else {
+        return Ok(Vec::new());
+    };
+    voters
+        .iter()
+        .map(|voter| number(voter, "voterId").map(NodeId))
+        .collect()
 }

@@ -43,8 +43,20 @@ pub(crate) struct BatchScanner {
 
 impl BatchScanner {
     /// Walks `[position, end)`; `position` must be a batch boundary.
-    pub(crate) fn new(file: Arc<dyn File>, position: u64, end: u64, read_ahead: usize) -> BatchScanner {
-        BatchScanner { file, position, end, read_ahead, buffer: Vec::new(), buffer_at: 0 }
+    pub(crate) fn new(
+        file: Arc<dyn File>,
+        position: u64,
+        end: u64,
+        read_ahead: usize,
+    ) -> BatchScanner {
+        BatchScanner {
+            file,
+            position,
+            end,
+            read_ahead,
+            buffer: Vec::new(),
+            buffer_at: 0,
+        }
     }
 
     /// Where the next batch starts, or where the walk ended.
@@ -64,7 +76,7 @@ impl BatchScanner {
     }
 
     /// The next batch with its bytes, after checking checksum and header. `None` at the end.
-    pub(crate) fn next_batch(&mut self) -> Result<Option<(u64, BatchInfo, &[u8])>, ScanError> {
+    pub(crate) fn next_batch(&mut self) -> Result<Option<(BatchInfo, &[u8])>, ScanError> {
         if self.position >= self.end {
             return Ok(None);
         }
@@ -75,15 +87,20 @@ impl BatchScanner {
         batch.validate().map_err(Damage::from)?;
         self.position += u64::from(info.size);
         let start = usize::try_from(position - self.buffer_at).expect("inside of the buffer");
-        Ok(Some((position, info, &self.buffer[start..start + size])))
+        Ok(Some((info, &self.buffer[start..start + size])))
     }
 
     fn peek(&mut self) -> Result<BatchInfo, ScanError> {
         let header = self.window(HEADER_SIZE)?;
-        let info = BatchInfo::from_header(header.try_into().expect("a window has the asked length"))?;
+        let info =
+            BatchInfo::from_header(header.try_into().expect("a window has the asked length"))?;
         let available = self.end - self.position;
         if u64::from(info.size) > available {
-            return Err(Damage::Cut { needed: u64::from(info.size), available }.into());
+            return Err(Damage::Cut {
+                needed: u64::from(info.size),
+                available,
+            }
+            .into());
         }
         Ok(info)
     }
@@ -95,21 +112,27 @@ impl BatchScanner {
         if needed > available {
             return Err(Damage::Cut { needed, available }.into());
         }
-        let buffered_end = self.buffer_at + u64::try_from(self.buffer.len()).expect("64 bits hold a usize");
+        let buffered_end =
+            self.buffer_at + u64::try_from(self.buffer.len()).expect("64 bits hold a usize");
         if self.position < self.buffer_at || self.position + needed > buffered_end {
             self.fill(length)?;
         }
         let start = usize::try_from(self.position - self.buffer_at).expect("inside of the buffer");
         match self.buffer.get(start..start + length) {
             Some(window) => Ok(window),
-            None => Err(Damage::Cut { needed, available: buffered_end.saturating_sub(self.position) }.into()),
+            None => Err(Damage::Cut {
+                needed,
+                available: buffered_end.saturating_sub(self.position),
+            }
+            .into()),
         }
     }
 
     /// Bounded by the file's length: a declared length was checked against it before.
     fn fill(&mut self, length: usize) -> Result<(), DiskError> {
         let available = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
-        self.buffer.resize(length.max(self.read_ahead).min(available), 0);
+        self.buffer
+            .resize(length.max(self.read_ahead).min(available), 0);
         self.buffer_at = self.position;
         let read = self.file.read_at(&mut self.buffer, self.position)?;
         self.buffer.truncate(read);

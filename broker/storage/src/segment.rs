@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use broker_env::{Disk, DiskError, File, OpenMode};
-use broker_protocol::ids::Offset;
 use broker_probe::mutant;
+use broker_protocol::ids::Offset;
 
 pub(crate) use recover::{ScanFrom, Scanned};
 pub(crate) use search::Located;
@@ -54,7 +54,10 @@ pub(crate) struct SyncMark {
 impl SyncMark {
     /// A file about whose durability nothing is known.
     fn unknown() -> SyncMark {
-        SyncMark { changes: 1, durable: 0 }
+        SyncMark {
+            changes: 1,
+            durable: 0,
+        }
     }
 
     fn change(&mut self) {
@@ -66,7 +69,11 @@ impl SyncMark {
     }
 
     pub(crate) fn synced(&mut self, changes: u64) {
-        assert!(changes <= self.changes, "a sync of change {changes} of {}", self.changes);
+        assert!(
+            changes <= self.changes,
+            "a sync of change {changes} of {}",
+            self.changes
+        );
         self.durable = self.durable.max(changes);
     }
 }
@@ -100,7 +107,11 @@ impl Segment {
 
     /// All files of the segment.
     pub(crate) fn paths(&self) -> [PathBuf; 3] {
-        [self.path.clone(), self.index.path().to_owned(), self.time_index.path().to_owned()]
+        [
+            self.path.clone(),
+            self.index.path().to_owned(),
+            self.time_index.path().to_owned(),
+        ]
     }
 
     pub(crate) fn log_file(&self) -> Arc<dyn File> {
@@ -204,16 +215,28 @@ impl Segment {
     }
 
     /// Timestamps and index entries of a batch; the same rule for appends and for recovery.
-    fn note_batch(&mut self, position: u32, batch: &BatchInfo, interval: u32) -> Result<(), DiskError> {
+    fn note_batch(
+        &mut self,
+        position: u32,
+        batch: &BatchInfo,
+        interval: u32,
+    ) -> Result<(), DiskError> {
         if position == 0 {
             self.first_timestamp = Some(batch.max_timestamp);
         }
-        if batch.max_timestamp >= 0 && self.newest.is_none_or(|(newest, _)| batch.max_timestamp > newest) {
+        if batch.max_timestamp >= 0
+            && self
+                .newest
+                .is_none_or(|(newest, _)| batch.max_timestamp > newest)
+        {
             self.newest = Some((batch.max_timestamp, batch.last_offset));
         }
         if self.bytes_since_index_entry > interval {
             let relative_offset = self.relative(batch.last_offset);
-            self.index.push(OffsetEntry { relative_offset, position })?;
+            self.index.push(OffsetEntry {
+                relative_offset,
+                position,
+            })?;
             self.push_newest()?;
             self.bytes_since_index_entry = 0;
         }
@@ -222,12 +245,18 @@ impl Segment {
     }
 
     fn push_newest(&mut self) -> Result<(), DiskError> {
-        let Some((timestamp, offset)) = self.newest else { return Ok(()) };
-        self.time_index.push(TimeEntry { timestamp, relative_offset: self.relative(offset) })
+        let Some((timestamp, offset)) = self.newest else {
+            return Ok(());
+        };
+        self.time_index.push(TimeEntry {
+            timestamp,
+            relative_offset: self.relative(offset),
+        })
     }
 
     fn relative(&self, offset: Offset) -> u32 {
-        u32::try_from(offset - self.base_offset).expect("appends check that the segment can hold the offset")
+        u32::try_from(offset - self.base_offset)
+            .expect("appends check that the segment can hold the offset")
     }
 
     /// No more appends: completes and writes the indexes. The last time entry has the greatest timestamp.
@@ -254,8 +283,10 @@ impl Segment {
             self.next_offset = self.base_offset.max(offset.min(info.base_offset));
         }
         let keep = self.next_offset - self.base_offset;
-        self.index.truncate(|entry| i64::from(entry.relative_offset) < keep)?;
-        self.time_index.truncate(|entry| i64::from(entry.relative_offset) < keep)?;
+        self.index
+            .truncate(|entry| i64::from(entry.relative_offset) < keep)?;
+        self.time_index
+            .truncate(|entry| i64::from(entry.relative_offset) < keep)?;
         self.log_mark.change();
         self.index_mark.change();
         self.bytes_since_index_entry = 0;
@@ -268,7 +299,11 @@ impl Segment {
 
     /// Damage found at a position of the log file.
     pub(crate) fn corruption(&self, position: u64, damage: Damage) -> Corruption {
-        Corruption { path: self.path.clone(), position, damage }
+        Corruption {
+            path: self.path.clone(),
+            position,
+            damage,
+        }
     }
 
     fn scan_error(&self, position: u64, error: ScanError) -> LogError {

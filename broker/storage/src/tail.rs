@@ -27,7 +27,11 @@ struct TailBatch {
 
 impl TailCache {
     pub(crate) fn new(limit_bytes: usize) -> TailCache {
-        TailCache { batches: VecDeque::new(), bytes: 0, limit_bytes }
+        TailCache {
+            batches: VecDeque::new(),
+            bytes: 0,
+            limit_bytes,
+        }
     }
 
     /// `chunk` is a whole append, `infos` its batches in order.
@@ -35,7 +39,12 @@ impl TailCache {
         let mut start = 0;
         for info in infos {
             let end = start + usize::try_from(info.size).expect("32 bits");
-            self.batches.push_back(TailBatch { info: *info, chunk: chunk.clone(), start, end });
+            self.batches.push_back(TailBatch {
+                info: *info,
+                chunk: chunk.clone(),
+                start,
+                end,
+            });
             self.bytes += end - start;
             start = end;
         }
@@ -45,7 +54,9 @@ impl TailCache {
     /// Drops the oldest batches until at most `limit_bytes` are held.
     pub(crate) fn shrink(&mut self, limit_bytes: usize) {
         while self.bytes > limit_bytes {
-            let Some(oldest) = self.batches.pop_front() else { break };
+            let Some(oldest) = self.batches.pop_front() else {
+                break;
+            };
             self.bytes -= oldest.end - oldest.start;
         }
     }
@@ -57,7 +68,11 @@ impl TailCache {
 
     /// Drops batches that reach to `offset` or beyond.
     pub(crate) fn truncate(&mut self, offset: Offset) {
-        while self.batches.back().is_some_and(|batch| batch.info.last_offset >= offset) {
+        while self
+            .batches
+            .back()
+            .is_some_and(|batch| batch.info.last_offset >= offset)
+        {
             let newest = self.batches.pop_back().expect("just seen");
             self.bytes -= newest.end - newest.start;
         }
@@ -70,11 +85,19 @@ impl TailCache {
 
     /// Whole batches from the one that holds `offset`, below `max_offset`; `None` if the cache does not
     /// reach back to `offset`.
-    pub(crate) fn read(&self, offset: Offset, max_bytes: usize, max_offset: Offset, one: bool) -> Option<TailRead> {
+    pub(crate) fn read(
+        &self,
+        offset: Offset,
+        max_bytes: usize,
+        max_offset: Offset,
+        one: bool,
+    ) -> Option<TailRead> {
         if self.batches.front()?.info.base_offset > offset {
             return None;
         }
-        let first = self.batches.partition_point(|batch| batch.info.last_offset < offset);
+        let first = self
+            .batches
+            .partition_point(|batch| batch.info.last_offset < offset);
         if first == self.batches.len() {
             return None;
         }
@@ -92,7 +115,12 @@ impl TailCache {
         }
         let last = (end > first).then(|| self.batches[end - 1].info);
         let first_info = last.map(|_| self.batches[first].info);
-        Some(TailRead { records: self.gather(first, end, bytes), first: first_info, last, over_limit })
+        Some(TailRead {
+            records: self.gather(first, end, bytes),
+            first: first_info,
+            last,
+            over_limit,
+        })
     }
 
     /// Zero-copy if all batches came in one append.

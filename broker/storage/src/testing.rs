@@ -60,7 +60,13 @@ pub(crate) fn infos(bytes: &Bytes) -> Vec<BatchInfo> {
 }
 
 /// Appends a batch at the log end.
-pub(crate) fn append(log: &mut Log, count: i32, epoch: i32, timestamp: i64, payload: usize) -> Result<Bytes, LogError> {
+pub(crate) fn append(
+    log: &mut Log,
+    count: i32,
+    epoch: i32,
+    timestamp: i64,
+    payload: usize,
+) -> Result<Bytes, LogError> {
     let bytes = batch(log.log_end(), count, epoch, timestamp, payload);
     log.append(&bytes, &[info(&bytes)], timestamp)?;
     Ok(bytes)
@@ -71,7 +77,9 @@ pub(crate) fn content(log: &Log) -> Vec<BatchInfo> {
     let mut all = Vec::new();
     let mut offset = log.log_start();
     while offset < log.log_end() {
-        let read = log.read(offset, 1 << 20, log.log_end(), true).expect("a readable log");
+        let read = log
+            .read(offset, 1 << 20, log.log_end(), true)
+            .expect("a readable log");
         assert!(read.next_offset > offset, "stuck at {offset} of {log:?}");
         all.extend(infos(&read.records));
         offset = read.next_offset;
@@ -107,9 +115,14 @@ impl Fixture {
             ..LogConfig::default()
         };
         let disk = MemoryDisk::new();
-        disk.create_directory(Path::new("/data")).expect("a healthy disk");
+        disk.create_directory(Path::new("/data"))
+            .expect("a healthy disk");
         let recovery_points = read_recovery_points(&disk);
-        Fixture { disk, config, recovery_points }
+        Fixture {
+            disk,
+            config,
+            recovery_points,
+        }
     }
 
     pub(crate) fn directory() -> PathBuf {

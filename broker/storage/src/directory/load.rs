@@ -64,14 +64,23 @@ fn read_checkpoint(disk: &Arc<dyn Disk>, path: &Path) -> Result<OffsetCheckpoint
     }
 }
 
-async fn load_logs(directory: &mut LogDirectory, options: &DirectoryOptions) -> Result<(), DirectoryError> {
+async fn load_logs(
+    directory: &mut LogDirectory,
+    options: &DirectoryOptions,
+) -> Result<(), DirectoryError> {
     for (partition, topic_id) in find_partitions(directory)? {
         match load_log(directory, options, &partition, topic_id).await {
             Ok(log) => drop(directory.lock_logs().insert(partition, log)),
-            Err(error @ (LogError::Disk(_) | LogError::Offline(_))) => return Err(log_error(&partition, error)),
+            Err(error @ (LogError::Disk(_) | LogError::Offline(_))) => {
+                return Err(log_error(&partition, error));
+            }
             Err(error) => {
                 tracing::error!(%partition, %error, "log did not open");
-                directory.failed.push(FailedLog { partition, topic_id, error });
+                directory.failed.push(FailedLog {
+                    partition,
+                    topic_id,
+                    error,
+                });
             }
         }
     }
@@ -79,7 +88,9 @@ async fn load_logs(directory: &mut LogDirectory, options: &DirectoryOptions) -> 
 }
 
 /// Removes what was being deleted; gives the partitions with their topic ids.
-fn find_partitions(directory: &LogDirectory) -> Result<Vec<(TopicPartition, Option<Uuid>)>, DiskError> {
+fn find_partitions(
+    directory: &LogDirectory,
+) -> Result<Vec<(TopicPartition, Option<Uuid>)>, DiskError> {
     let mut partitions = Vec::new();
     for name in directory.disk.list(&directory.path)? {
         let path = directory.path.join(&name);

@@ -22,7 +22,13 @@ struct Inner {
 impl SharedLog {
     pub fn new(log: Log, topic_id: Option<Uuid>) -> SharedLog {
         let partition = log.partition().clone();
-        SharedLog { inner: Arc::new(Inner { partition, topic_id, log: Mutex::new(log) }) }
+        SharedLog {
+            inner: Arc::new(Inner {
+                partition,
+                topic_id,
+                log: Mutex::new(log),
+            }),
+        }
     }
 
     pub fn partition(&self) -> &TopicPartition {
@@ -36,7 +42,10 @@ impl SharedLog {
 
     pub fn lock(&self) -> MutexGuard<'_, Log> {
         // A panic under the lock is a bug that ends the process; its log is not looked at twice.
-        self.inner.log.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner
+            .log
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes everything appended before the call durable, and gives the flushed end.

@@ -23,35 +23,69 @@ impl Log {
     ///
     /// `batches` describe `bytes` in order. Offsets must be at or above the log end and ascend, leader epochs
     /// must not decrease; content is the caller's to validate. `now_ms` is wall time, for `segment.ms`.
-    pub fn append(&mut self, bytes: &Bytes, batches: &[BatchInfo], now_ms: i64) -> Result<Appended, LogError> {
+    pub fn append(
+        &mut self,
+        bytes: &Bytes,
+        batches: &[BatchInfo],
+        now_ms: i64,
+    ) -> Result<Appended, LogError> {
         self.check_usable()?;
         if self.versions.truncation_pending() {
             return Err(LogError::TruncationPending);
         }
         self.check_sequence(bytes, batches)?;
         let (Some(first), Some(last)) = (batches.first(), batches.last()) else {
-            return Ok(Appended { base_offset: self.log_end, last_offset: self.log_end - 1, rolled: 0 });
+            return Ok(Appended {
+                base_offset: self.log_end,
+                last_offset: self.log_end - 1,
+                rolled: 0,
+            });
         };
         let appended = self.append_runs(bytes, batches, now_ms);
         let rolled = self.watch(appended.map_err(LogError::from))?;
         self.tail.push(bytes, batches);
         self.unflushed_since_ms.get_or_insert(now_ms);
         self.check_invariants();
-        Ok(Appended { base_offset: first.base_offset, last_offset: last.last_offset, rolled })
+        Ok(Appended {
+            base_offset: first.base_offset,
+            last_offset: last.last_offset,
+            rolled,
+        })
     }
 
     fn check_sequence(&self, bytes: &Bytes, batches: &[BatchInfo]) -> Result<(), LogError> {
-        let described: usize = batches.iter().map(|batch| usize::try_from(batch.size).expect("32 bits")).sum();
-        assert_eq!(described, bytes.len(), "{}: batch sizes do not add up to the bytes", self.partition);
+        let described: usize = batches
+            .iter()
+            .map(|batch| usize::try_from(batch.size).expect("32 bits"))
+            .sum();
+        assert_eq!(
+            described,
+            bytes.len(),
+            "{}: batch sizes do not add up to the bytes",
+            self.partition
+        );
         let mut log_end = self.log_end;
         let mut latest = self.epochs.latest();
         for batch in batches {
-            let BatchInfo { base_offset, last_offset, leader_epoch: epoch, .. } = *batch;
+            let BatchInfo {
+                base_offset,
+                last_offset,
+                leader_epoch: epoch,
+                ..
+            } = *batch;
             if base_offset < log_end || last_offset < base_offset || last_offset == i64::MAX {
-                return Err(LogError::OutOfOrder { base_offset, last_offset, log_end });
+                return Err(LogError::OutOfOrder {
+                    base_offset,
+                    last_offset,
+                    log_end,
+                });
             }
             if let Some(latest) = latest.filter(|latest| epoch.0 >= 0 && epoch < *latest) {
-                return Err(LogError::EpochRegressed { epoch, latest, base_offset });
+                return Err(LogError::EpochRegressed {
+                    epoch,
+                    latest,
+                    base_offset,
+                });
             }
             log_end = batch.next_offset();
             latest = latest.max(Some(epoch));
@@ -60,7 +94,12 @@ impl Log {
     }
 
     /// One write per segment touched. The number of rolls.
-    fn append_runs(&mut self, bytes: &Bytes, batches: &[BatchInfo], now_ms: i64) -> Result<usize, DiskError> {
+    fn append_runs(
+        &mut self,
+        bytes: &Bytes,
+        batches: &[BatchInfo],
+        now_ms: i64,
+    ) -> Result<usize, DiskError> {
         let (mut rolled, mut start, mut from) = (0, 0, 0);
         while from < batches.len() {
             if self.must_roll(&batches[from], 0, now_ms) {
@@ -75,7 +114,13 @@ impl Log {
     }
 
     /// The batches from `from` on that go into the active segment, and where their bytes end.
-    fn run_end(&self, batches: &[BatchInfo], from: usize, start: usize, now_ms: i64) -> (usize, usize) {
+    fn run_end(
+        &self,
+        batches: &[BatchInfo],
+        from: usize,
+        start: usize,
+        now_ms: i64,
+    ) -> (usize, usize) {
         let (mut to, mut pending_bytes) = (from, 0_u32);
         while let Some(batch) = batches.get(to) {
             if to > from && self.must_roll(batch, pending_bytes, now_ms) {
@@ -132,7 +177,11 @@ impl Log {
         let active = self.active_mut();
         if active.base_offset == base_offset {
             // An empty segment is already the one wanted; a second of that name would destroy it (L-16).
-            assert!(active.is_empty(), "roll onto segment {base_offset}, which holds {} bytes", active.size());
+            assert!(
+                active.is_empty(),
+                "roll onto segment {base_offset}, which holds {} bytes",
+                active.size()
+            );
             return Ok(());
         }
         active.seal()?;

@@ -14,10 +14,16 @@ impl Log {
     /// any more. Gives the new path, for removal.
     pub(crate) fn delete(&mut self, unique: Uuid) -> Result<PathBuf, LogError> {
         self.check_usable()?;
-        let parent = self.directory.parent().expect("a log lies in a data directory");
+        let parent = self
+            .directory
+            .parent()
+            .expect("a log lies in a data directory");
         let target = parent.join(names::deleted_directory(&self.partition, unique));
         self.deleted.store(true, Ordering::Relaxed);
-        let renamed = self.disk.rename(&self.directory, &target).map_err(LogError::from);
+        let renamed = self
+            .disk
+            .rename(&self.directory, &target)
+            .map_err(LogError::from);
         self.watch(renamed)?;
         self.recovery_points.remove(&self.partition);
         self.tail.clear();

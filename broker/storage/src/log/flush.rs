@@ -9,7 +9,7 @@ use broker_probe::{mutant, probe};
 use broker_protocol::ids::Offset;
 
 use super::Log;
-use crate::checkpoint::{OffsetCheckpoint, encode_epochs, replace};
+use crate::checkpoint::{OffsetCheckpoint, encode_epochs, replace_file};
 use crate::error::LogError;
 use crate::health::DirectoryHealth;
 use crate::segment::SyncMark;
@@ -54,7 +54,11 @@ pub(super) struct EpochFile {
 
 impl EpochFile {
     pub(super) fn new(disk: Arc<dyn Disk>, path: PathBuf) -> EpochFile {
-        EpochFile { disk, path, written: tokio::sync::Mutex::new(0) }
+        EpochFile {
+            disk,
+            path,
+            written: tokio::sync::Mutex::new(0),
+        }
     }
 
     async fn write(&self, version: u64, content: &[u8]) -> Result<(), DiskError> {
@@ -63,7 +67,7 @@ impl EpochFile {
             return Ok(());
         }
         // Without the sync an OS crash leaves an empty or torn file under the right name (L-05).
-        replace(self.disk.as_ref(), &self.path, content, !mutant!(L_05)).await?;
+        replace_file(self.disk.as_ref(), &self.path, content).await?;
         *written = version;
         Ok(())
     }
@@ -132,22 +136,43 @@ impl Log {
             probe!("storage: flush overtaken by a truncation");
             return;
         }
-        self.versions.durable_generation = self.versions.durable_generation.max(done.versions.generation);
+        self.versions.durable_generation = self
+            .versions
+            .durable_generation
+            .max(done.versions.generation);
         self.versions.names.durable = self.versions.names.durable.max(done.versions.names.changes);
-        self.versions.epochs.durable = self.versions.epochs.durable.max(done.versions.epochs.changes);
+        self.versions.epochs.durable = self
+            .versions
+            .epochs
+            .durable
+            .max(done.versions.epochs.changes);
         for marks in &done.segments {
-            let Some(segment) = self.segments.get_mut(&marks.base_offset) else { continue };
-            marks.log_changes.into_iter().for_each(|changes| segment.log_synced(changes));
-            marks.index_changes.into_iter().for_each(|changes| segment.index_synced(changes));
+            let Some(segment) = self.segments.get_mut(&marks.base_offset) else {
+                continue;
+            };
+            marks
+                .log_changes
+                .into_iter()
+                .for_each(|changes| segment.log_synced(changes));
+            marks
+                .index_changes
+                .into_iter()
+                .for_each(|changes| segment.index_synced(changes));
         }
         self.set_flushed_end(self.flushed_end.max(done.end.min(self.log_end)));
-        self.unflushed_since_ms = if self.flushed_end < self.log_end { done.since_ms } else { None };
+        self.unflushed_since_ms = if self.flushed_end < self.log_end {
+            done.since_ms
+        } else {
+            None
+        };
         self.check_invariants();
     }
 
     /// Whether `flush.messages` or `flush.ms` ask for a flush.
     pub fn flush_due(&self, now_ms: i64) -> bool {
-        let waited = self.unflushed_since_ms.map(|since| now_ms.saturating_sub(since));
+        let waited = self
+            .unflushed_since_ms
+            .map(|since| now_ms.saturating_sub(since));
         self.log_end - self.flushed_end >= self.config.flush_messages
             || waited.is_some_and(|waited| waited >= self.config.flush_ms)
     }
@@ -167,13 +192,23 @@ impl Log {
             let log_changes = log.is_dirty().then_some(log.changes);
             let index_changes = (sealed && index.is_dirty()).then_some(index.changes);
             files.extend(log_changes.map(|_| segment.log_file()));
-            files.extend(index_changes.into_iter().flat_map(|_| segment.index_files()));
+            files.extend(
+                index_changes
+                    .into_iter()
+                    .flat_map(|_| segment.index_files()),
+            );
             if log_changes.or(index_changes).is_some() {
-                segments.push(SegmentMarks { base_offset, log_changes, index_changes });
+                segments.push(SegmentMarks {
+                    base_offset,
+                    log_changes,
+                    index_changes,
+                });
             }
         }
         let versions = self.versions;
-        let pending = versions.truncation_pending() || versions.names.is_dirty() || versions.epochs.is_dirty();
+        let pending = versions.truncation_pending()
+            || versions.names.is_dirty()
+            || versions.epochs.is_dirty();
         if files.is_empty() && !pending && self.flushed_end == self.log_end {
             return None;
         }
@@ -187,8 +222,15 @@ impl Log {
             sync_names: versions.names.is_dirty(),
             epochs: versions.epochs.is_dirty().then(epochs),
             // The file may still claim more than the truncated log has durable.
-            recovery_points: versions.truncation_pending().then(|| self.recovery_points.clone()),
-            done: FlushDone { end: self.log_end, since_ms: self.unflushed_since_ms, versions, segments },
+            recovery_points: versions
+                .truncation_pending()
+                .then(|| self.recovery_points.clone()),
+            done: FlushDone {
+                end: self.log_end,
+                since_ms: self.unflushed_since_ms,
+                versions,
+                segments,
+            },
         })
     }
 }
@@ -227,7 +269,8 @@ impl FlushJob {
             file.sync_data().await?;
         }
         if let Some((file, content)) = &self.epochs {
-            file.write(self.done.versions.epochs.changes, content).await?;
+            file.write(self.done.versions.epochs.changes, content)
+                .await?;
         }
         if self.sync_names {
             self.disk.sync_directory(&self.directory).await?;

@@ -8,8 +8,8 @@ use broker_env::{Disk, DiskError};
 use broker_probe::probe;
 use broker_protocol::ids::{Offset, TopicPartition};
 
-use super::flush::{EpochFile, Versions};
 use super::Log;
+use super::flush::{EpochFile, Versions};
 use crate::checkpoint::{OffsetCheckpoint, decode_epochs, read_file};
 use crate::config::LogConfig;
 use crate::epochs::EpochHistory;
@@ -42,7 +42,9 @@ impl Log {
     /// first append if [`Log::truncation_pending`].
     pub fn open(options: LogOptions) -> Result<Log, LogError> {
         let health = options.health.clone();
-        let opened = Loader::new(options).and_then(Loader::load).and_then(Loader::finish);
+        let opened = Loader::new(options)
+            .and_then(Loader::load)
+            .and_then(Loader::finish);
         if let Err(LogError::Disk(error)) = &opened {
             health.fail(error);
         }
@@ -76,7 +78,16 @@ impl Loader {
         };
         let epochs = EpochHistory::default();
         let (segments, cut) = (BTreeMap::new(), false);
-        Ok(Loader { options, recovery_point, bases, scan_from: 0, epochs, epochs_on_disk, segments, cut })
+        Ok(Loader {
+            options,
+            recovery_point,
+            bases,
+            scan_from: 0,
+            epochs,
+            epochs_on_disk,
+            segments,
+            cut,
+        })
     }
 
     fn load(mut self) -> Result<Loader, LogError> {
@@ -84,7 +95,8 @@ impl Loader {
         let result = self.load_segments();
         match result {
             Err(LogError::LostBelowRecoveryPoint { corruption, .. })
-                if matches!(corruption.damage, Damage::EpochOrder { .. }) && self.epochs_on_disk.is_some() =>
+                if matches!(corruption.damage, Damage::EpochOrder { .. })
+                    && self.epochs_on_disk.is_some() =>
             {
                 // The log is the truth about its epochs, the file only a summary.
                 probe!("storage: leader epoch checkpoint contradicts the log");
@@ -121,7 +133,10 @@ impl Loader {
             if self.ends_before(base) {
                 return self.remove_files_from(at);
             }
-            let Scanned { mut segment, damage } = self.load_segment(base)?;
+            let Scanned {
+                mut segment,
+                damage,
+            } = self.load_segment(base)?;
             let Some(damage) = damage else {
                 segment.unload_indexes();
                 self.segments.insert(base, segment);
@@ -138,7 +153,9 @@ impl Loader {
     /// Whether the log so far does not reach `base`: the segments from there on are left-overs of a truncation
     /// that was not durable, or behind a tail that was lost.
     fn ends_before(&self, base: Offset) -> bool {
-        let Some((_, segment)) = self.segments.last_key_value() else { return false };
+        let Some((_, segment)) = self.segments.last_key_value() else {
+            return false;
+        };
         let (end, next_base) = (segment.next_offset(), base);
         // Compaction leaves such holes in segments that were durable.
         let compacted = self.options.config.cleanup_compact && next_base <= self.recovery_point;
@@ -151,10 +168,18 @@ impl Loader {
     }
 
     fn load_segment(&mut self, base: Offset) -> Result<Scanned, LogError> {
-        let LogOptions { disk, directory, now_ms, .. } = &self.options;
+        let LogOptions {
+            disk,
+            directory,
+            now_ms,
+            ..
+        } = &self.options;
         if base < self.scan_from {
             if let Some(segment) = Segment::open_durable(disk.as_ref(), directory, base, *now_ms)? {
-                return Ok(Scanned { segment, damage: None });
+                return Ok(Scanned {
+                    segment,
+                    damage: None,
+                });
             }
             probe!("storage: index rebuilt");
         }
@@ -185,7 +210,11 @@ impl Loader {
         let corruption = segment.corruption(u64::from(segment.size()), damage);
         if offset < recovery_point {
             probe!("storage: damage below the recovery point");
-            return Err(LogError::LostBelowRecoveryPoint { offset, recovery_point, corruption });
+            return Err(LogError::LostBelowRecoveryPoint {
+                offset,
+                recovery_point,
+                corruption,
+            });
         }
         probe!("storage: torn tail cut");
         tracing::warn!(partition = %self.options.partition, offset, %corruption, "log cut");
@@ -203,7 +232,12 @@ impl Loader {
 
     fn finish(mut self) -> Result<Log, LogError> {
         let log_start = self.options.log_start;
-        if self.segments.values().next_back().is_some_and(|last| last.next_offset() < log_start) {
+        if self
+            .segments
+            .values()
+            .next_back()
+            .is_some_and(|last| last.next_offset() < log_start)
+        {
             probe!("storage: log ends below its start");
             self.segments.clear();
             self.remove_files_from(0)?;
@@ -214,14 +248,25 @@ impl Loader {
             versions.names_changed();
         }
         if self.segments.is_empty() {
-            let LogOptions { disk, directory, now_ms, .. } = &self.options;
+            let LogOptions {
+                disk,
+                directory,
+                now_ms,
+                ..
+            } = &self.options;
             let segment = Segment::create(disk.as_ref(), directory, log_start, *now_ms)?;
             self.segments.insert(log_start, segment);
             versions.names_changed();
         }
-        let (first, last) = (self.segments.first_key_value(), self.segments.last_key_value());
+        let (first, last) = (
+            self.segments.first_key_value(),
+            self.segments.last_key_value(),
+        );
         let log_start = log_start.max(*first.expect("one was created if there was none").0);
-        let log_end = last.expect("one was created if there was none").1.next_offset();
+        let log_end = last
+            .expect("one was created if there was none")
+            .1
+            .next_offset();
         self.epochs.truncate_end(log_end);
         self.epochs.truncate_start(log_start);
         if self.epochs_on_disk.as_ref() != Some(&self.epochs) {
@@ -236,11 +281,27 @@ impl Loader {
     }
 
     fn into_log(self, log_start: Offset, log_end: Offset, versions: Versions) -> Log {
-        let LogOptions { disk, directory, partition, config, health, recovery_points, clean, now_ms, .. } =
-            self.options;
-        let flushed_end = if clean && !self.cut { log_end } else { self.recovery_point.clamp(0, log_end) };
+        let LogOptions {
+            disk,
+            directory,
+            partition,
+            config,
+            health,
+            recovery_points,
+            clean,
+            now_ms,
+            ..
+        } = self.options;
+        let flushed_end = if clean && !self.cut {
+            log_end
+        } else {
+            self.recovery_point.clamp(0, log_end)
+        };
         let mut log = Log {
-            epoch_file: Arc::new(EpochFile::new(disk.clone(), directory.join(names::LEADER_EPOCHS))),
+            epoch_file: Arc::new(EpochFile::new(
+                disk.clone(),
+                directory.join(names::LEADER_EPOCHS),
+            )),
             disk,
             directory,
             partition,
@@ -268,9 +329,13 @@ impl Loader {
 /// Removes what a crash left half done; gives the base offsets of the segments.
 fn clean_up(disk: &dyn Disk, directory: &Path) -> Result<Vec<Offset>, DiskError> {
     let listed = disk.list(directory)?;
-    let bases: Vec<Offset> = listed.iter().filter_map(|name| names::base_offset_of(name, names::LOG)).collect();
+    let bases: Vec<Offset> = listed
+        .iter()
+        .filter_map(|name| names::base_offset_of(name, names::LOG))
+        .collect();
     for name in &listed {
-        let index = names::base_offset_of(name, names::INDEX).or(names::base_offset_of(name, names::TIME_INDEX));
+        let index = names::base_offset_of(name, names::INDEX)
+            .or(names::base_offset_of(name, names::TIME_INDEX));
         let orphan = index.is_some_and(|base| bases.binary_search(&base).is_err());
         if orphan || name.ends_with(names::DELETED) || name.ends_with(".tmp") {
             disk.remove(&directory.join(name))?;

@@ -25,7 +25,12 @@ pub struct LogRead {
 
 impl LogRead {
     fn empty(offset: Offset, over_limit: bool) -> LogRead {
-        LogRead { records: Bytes::new(), first: None, next_offset: offset, over_limit }
+        LogRead {
+            records: Bytes::new(),
+            first: None,
+            next_offset: offset,
+            over_limit,
+        }
     }
 }
 
@@ -53,16 +58,28 @@ impl Log {
         self.check_usable()?;
         let (log_start, log_end) = (self.log_start, self.log_end);
         if offset < log_start || offset > log_end {
-            return Err(LogError::OutOfRange { offset, log_start, log_end });
+            return Err(LogError::OutOfRange {
+                offset,
+                log_start,
+                log_end,
+            });
         }
         let max_offset = max_offset.min(log_end);
         if offset >= max_offset {
             return Ok(LogRead::empty(offset, false));
         }
-        if let Some(read) = self.tail.read(offset, max_bytes, max_offset, min_one_message) {
+        if let Some(read) = self
+            .tail
+            .read(offset, max_bytes, max_offset, min_one_message)
+        {
             let next_offset = read.last.map_or(offset, |last| last.next_offset());
             let over_limit = read.over_limit && read.last.is_none();
-            return Ok(LogRead { records: read.records, first: read.first, next_offset, over_limit });
+            return Ok(LogRead {
+                records: read.records,
+                first: read.first,
+                next_offset,
+                over_limit,
+            });
         }
         probe!("storage: read from disk");
         self.watch(self.read_segments(offset, max_bytes, max_offset, min_one_message))
@@ -76,13 +93,30 @@ impl Log {
         min_one_message: bool,
     ) -> Result<LogRead, LogError> {
         // The segment that should hold the offset; later ones if its end was compacted away.
-        let floor = self.segments.range(..=offset).next_back().map_or(offset, |(base, _)| *base);
-        for segment in self.segments.range(floor..max_offset).map(|(_, segment)| segment) {
-            let Some(first) = segment.locate(offset)? else { continue };
+        let floor = self
+            .segments
+            .range(..=offset)
+            .next_back()
+            .map_or(offset, |(base, _)| *base);
+        for segment in self
+            .segments
+            .range(floor..max_offset)
+            .map(|(_, segment)| segment)
+        {
+            let Some(first) = segment.locate(offset)? else {
+                continue;
+            };
             if first.info.last_offset >= max_offset {
                 break;
             }
-            return read_from(segment, first, offset, max_bytes, max_offset, min_one_message);
+            return read_from(
+                segment,
+                first,
+                offset,
+                max_bytes,
+                max_offset,
+                min_one_message,
+            );
         }
         Ok(LogRead::empty(offset, false))
     }
@@ -95,9 +129,17 @@ impl Log {
     }
 
     /// As [`Log::find_timestamp`], among batches that reach to `offset`.
-    pub fn find_timestamp_from(&self, timestamp: i64, offset: Offset) -> Result<Option<TimestampHit>, LogError> {
+    pub fn find_timestamp_from(
+        &self,
+        timestamp: i64,
+        offset: Offset,
+    ) -> Result<Option<TimestampHit>, LogError> {
         self.check_usable()?;
-        let floor = self.segments.range(..=offset).next_back().map_or(offset, |(base, _)| *base);
+        let floor = self
+            .segments
+            .range(..=offset)
+            .next_back()
+            .map_or(offset, |(base, _)| *base);
         for segment in self.segments.range(floor..).map(|(_, segment)| segment) {
             if let Some(located) = self.watch(segment.locate_timestamp(timestamp, offset))? {
                 return self.watch(hit(segment, located)).map(Some);
@@ -110,13 +152,21 @@ impl Log {
     pub fn find_max_timestamp(&self) -> Result<Option<TimestampHit>, LogError> {
         self.check_usable()?;
         let mut newest: Option<(i64, Offset, &Segment)> = None;
-        for segment in self.segments.values().filter(|segment| segment.next_offset() > self.log_start) {
-            let Some((timestamp, offset)) = self.watch(segment.newest_from(self.log_start))? else { continue };
+        for segment in self
+            .segments
+            .values()
+            .filter(|segment| segment.next_offset() > self.log_start)
+        {
+            let Some((timestamp, offset)) = self.watch(segment.newest_from(self.log_start))? else {
+                continue;
+            };
             if newest.is_none_or(|(greatest, _, _)| timestamp > greatest) {
                 newest = Some((timestamp, offset, segment));
             }
         }
-        let Some((_, offset, segment)) = newest else { return Ok(None) };
+        let Some((_, offset, segment)) = newest else {
+            return Ok(None);
+        };
         match self.watch(segment.locate(offset))? {
             Some(located) => self.watch(hit(segment, located)).map(Some),
             None => Ok(None),
@@ -125,7 +175,10 @@ impl Log {
 }
 
 fn hit(segment: &Segment, located: Located) -> Result<TimestampHit, LogError> {
-    Ok(TimestampHit { info: located.info, records: segment.read_batch(located)? })
+    Ok(TimestampHit {
+        info: located.info,
+        records: segment.read_batch(located)?,
+    })
 }
 
 fn read_from(
@@ -142,7 +195,11 @@ fn read_from(
     };
     let as_usize = |bytes: u32| usize::try_from(bytes).expect("32 bits");
     let first_size = as_usize(first.info.size);
-    let budget = if min_one_message { max_bytes.max(first_size) } else { max_bytes };
+    let budget = if min_one_message {
+        max_bytes.max(first_size)
+    } else {
+        max_bytes
+    };
     let length = as_usize(limit - first.position).min(budget);
     if length < first_size {
         return Ok(LogRead::empty(offset, true));
@@ -159,11 +216,16 @@ fn read_from(
 }
 
 /// Bytes of the whole batches, and the last of them; at least one is whole.
-fn check_batches(segment: &Segment, position: u32, bytes: &[u8]) -> Result<(usize, BatchInfo), LogError> {
+fn check_batches(
+    segment: &Segment,
+    position: u32,
+    bytes: &[u8],
+) -> Result<(usize, BatchInfo), LogError> {
     let mut batches = Batches::new(bytes);
     let mut last: Option<BatchInfo> = None;
     loop {
-        let at = u64::from(position) + u64::try_from(batches.complete_bytes()).expect("64 bits hold a usize");
+        let at = u64::from(position)
+            + u64::try_from(batches.complete_bytes()).expect("64 bits hold a usize");
         let corrupt = |damage: Damage| {
             probe!("storage: damage found by a read");
             segment.corruption(at, damage)
@@ -173,7 +235,10 @@ fn check_batches(segment: &Segment, position: u32, bytes: &[u8]) -> Result<(usiz
         batch.validate().map_err(|error| corrupt(error.into()))?;
         let info = BatchInfo::of(&batch);
         if let Some(last) = last.filter(|last| info.base_offset <= last.last_offset) {
-            let damage = Damage::OffsetOrder { expected: last.next_offset(), base_offset: info.base_offset };
+            let damage = Damage::OffsetOrder {
+                expected: last.next_offset(),
+                base_offset: info.base_offset,
+            };
             return Err(corrupt(damage).into());
         }
         last = Some(info);
@@ -182,7 +247,15 @@ fn check_batches(segment: &Segment, position: u32, bytes: &[u8]) -> Result<(usiz
         Some(last) => Ok((batches.complete_bytes(), last)),
         None => {
             let available = u64::try_from(bytes.len()).expect("64 bits hold a usize");
-            Err(segment.corruption(u64::from(position), Damage::Cut { needed: available + 1, available }).into())
+            Err(segment
+                .corruption(
+                    u64::from(position),
+                    Damage::Cut {
+                        needed: available + 1,
+                        available,
+                    },
+                )
+                .into())
         }
     }
 }

@@ -34,7 +34,11 @@ impl Log {
         self.check_usable()?;
         if offset > self.log_end {
             let (log_start, log_end) = (self.log_start, self.log_end);
-            return Err(LogError::OutOfRange { offset, log_start, log_end });
+            return Err(LogError::OutOfRange {
+                offset,
+                log_start,
+                log_end,
+            });
         }
         if offset <= self.log_start {
             return Ok(false);
@@ -71,8 +75,14 @@ impl Log {
             return Ok(());
         }
         // Records above the high watermark may still be replaced; their age says nothing (P-07).
-        let bound = if mutant!(P_07) { self.log_end } else { high_watermark.min(self.log_end) };
-        let Some(new_start) = self.retention_start(now_ms, bound) else { return Ok(()) };
+        let bound = if mutant!(P_07) {
+            self.log_end
+        } else {
+            high_watermark.min(self.log_end)
+        };
+        let Some(new_start) = self.retention_start(now_ms, bound) else {
+            return Ok(());
+        };
         if new_start == self.log_end && !self.active().is_empty() {
             let rolled = self.roll_at(self.log_end, now_ms).map_err(LogError::from);
             self.watch(rolled)?;
@@ -102,13 +112,17 @@ impl Log {
 
     fn is_expired(&self, segment: &Segment, now_ms: i64) -> bool {
         let limit = self.config.retention_ms;
-        let newest = segment.newest().map_or(segment.created_ms(), |(timestamp, _)| timestamp);
+        let newest = segment
+            .newest()
+            .map_or(segment.created_ms(), |(timestamp, _)| timestamp);
         limit >= 0 && now_ms.saturating_sub(newest) > limit
     }
 
     fn remove_first_segment(&mut self) -> Result<Option<RemovalJob>, LogError> {
         let mut bases = self.segments.keys();
-        let (Some(&first), Some(&second)) = (bases.next(), bases.next()) else { return Ok(None) };
+        let (Some(&first), Some(&second)) = (bases.next(), bases.next()) else {
+            return Ok(None);
+        };
         if second > self.log_start {
             return Ok(None);
         }

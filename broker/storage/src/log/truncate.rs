@@ -28,7 +28,11 @@ impl Log {
     /// [`Log::truncate_to`].
     pub fn truncate_fully_and_start_at(&mut self, offset: Offset) -> Result<FlushJob, LogError> {
         self.check_usable()?;
-        assert!(offset >= 0, "{}: a log cannot start at {offset}", self.partition);
+        assert!(
+            offset >= 0,
+            "{}: a log cannot start at {offset}",
+            self.partition
+        );
         probe!("storage: truncated fully");
         let result = self.replace_segments(offset);
         self.watch(result)?;
@@ -42,8 +46,17 @@ impl Log {
 
     fn truncate_segments(&mut self, offset: Offset) -> Result<(), LogError> {
         // Fixed before the map changes: a view of the live map would pick other segments (L-14).
-        let floor = *self.segments.range(..=offset).next_back().expect("offset is not below the log start").0;
-        let doomed: Vec<Offset> = self.segments.range(floor + 1..).map(|(base, _)| *base).collect();
+        let floor = *self
+            .segments
+            .range(..=offset)
+            .next_back()
+            .expect("offset is not below the log start")
+            .0;
+        let doomed: Vec<Offset> = self
+            .segments
+            .range(floor + 1..)
+            .map(|(base, _)| *base)
+            .collect();
         for base in doomed.into_iter().rev() {
             let segment = self.segments.remove(&base).expect("just listed");
             self.remove_files(&segment)?;

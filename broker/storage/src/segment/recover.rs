@@ -40,7 +40,9 @@ impl Segment {
         let file = |extension| directory.join(names::segment_file(base_offset, extension));
         let path = file(names::LOG);
         let log = disk.open(&path, OpenMode::Write)?;
-        let Ok(size) = u32::try_from(log.length()?) else { return Ok(None) };
+        let Ok(size) = u32::try_from(log.length()?) else {
+            return Ok(None);
+        };
         let (Some(index), Some(time_index)) = (
             open_sound(disk, &file(names::INDEX))?,
             open_sound(disk, &file(names::TIME_INDEX))?,
@@ -80,7 +82,9 @@ impl Segment {
         let mut scanner = self.scanner(start, SEQUENTIAL_BYTES);
         loop {
             match scanner.next_info() {
-                Ok(Some((_, info))) if self.can_hold(info.last_offset) => self.next_offset = info.next_offset(),
+                Ok(Some((_, info))) if self.can_hold(info.last_offset) => {
+                    self.next_offset = info.next_offset()
+                }
                 Ok(None) => break,
                 Ok(Some(_)) | Err(ScanError::Damaged(_)) => return Ok(false),
                 Err(ScanError::Disk(error)) => return Err(error.into()),
@@ -126,14 +130,18 @@ impl Segment {
         Ok(Scanned { segment, damage })
     }
 
-    fn scan_batches(&mut self, length: u64, from: ScanFrom<'_>) -> Result<Option<Damage>, DiskError> {
+    fn scan_batches(
+        &mut self,
+        length: u64,
+        from: ScanFrom<'_>,
+    ) -> Result<Option<Damage>, DiskError> {
         // Kafka's positions are signed 32-bit numbers: what lies beyond was not written by a broker.
         let end = length.min(u64::from(u32::MAX / 2));
         let mut scanner = BatchScanner::new(self.log.clone(), 0, end, SEQUENTIAL_BYTES);
         let mut expected = from.expected;
         loop {
             let info = match scanner.next_batch() {
-                Ok(Some((_, info, _))) => info,
+                Ok(Some((info, _))) => info,
                 Ok(None) => return Ok(None),
                 Err(ScanError::Damaged(damage)) => return Ok(Some(damage)),
                 Err(ScanError::Disk(error)) => return Err(error),
@@ -156,14 +164,23 @@ impl Segment {
         info: &crate::BatchInfo,
     ) -> Result<(), Damage> {
         if info.base_offset < expected {
-            return Err(Damage::OffsetOrder { expected, base_offset: info.base_offset });
+            return Err(Damage::OffsetOrder {
+                expected,
+                base_offset: info.base_offset,
+            });
         }
         if info.last_offset - self.base_offset > LARGEST_RELATIVE {
-            return Err(Damage::RelativeOffset { base_offset: self.base_offset, last_offset: info.last_offset });
+            return Err(Damage::RelativeOffset {
+                base_offset: self.base_offset,
+                last_offset: info.last_offset,
+            });
         }
         match latest {
             Some(latest) if info.leader_epoch.0 >= 0 && info.leader_epoch < latest => {
-                Err(Damage::EpochOrder { latest, epoch: info.leader_epoch })
+                Err(Damage::EpochOrder {
+                    latest,
+                    epoch: info.leader_epoch,
+                })
             }
             _ => Ok(()),
         }
@@ -180,7 +197,10 @@ impl Segment {
     }
 }
 
-fn open_sound<E: crate::index::Entry>(disk: &dyn Disk, path: &Path) -> Result<Option<IndexFile<E>>, DiskError> {
+fn open_sound<E: crate::index::Entry>(
+    disk: &dyn Disk,
+    path: &Path,
+) -> Result<Option<IndexFile<E>>, DiskError> {
     match IndexFile::open(disk, path) {
         Ok(index) if index.is_sound()? => Ok(Some(index)),
         Ok(_) => Ok(None),

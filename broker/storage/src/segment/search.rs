@@ -29,12 +29,19 @@ impl Segment {
     }
 
     /// The first batch that has a record at or after `timestamp` and reaches to `offset`.
-    pub(crate) fn locate_timestamp(&self, timestamp: i64, offset: Offset) -> Result<Option<Located>, LogError> {
+    pub(crate) fn locate_timestamp(
+        &self,
+        timestamp: i64,
+        offset: Offset,
+    ) -> Result<Option<Located>, LogError> {
         if self.newest.is_none_or(|(newest, _)| newest < timestamp) {
             return Ok(None);
         }
-        let start = self.start_for_timestamp(timestamp)?.max(self.start_for_offset(offset)?);
-        let matches = |info: &BatchInfo| info.max_timestamp >= timestamp && info.last_offset >= offset;
+        let start = self
+            .start_for_timestamp(timestamp)?
+            .max(self.start_for_offset(offset)?);
+        let matches =
+            |info: &BatchInfo| info.max_timestamp >= timestamp && info.last_offset >= offset;
         self.first_from(start, SEARCH_BYTES, matches)
     }
 
@@ -44,7 +51,7 @@ impl Segment {
         let end = position + u64::from(located.info.size);
         let mut scanner = BatchScanner::new(self.log.clone(), position, end, 0);
         match scanner.next_batch() {
-            Ok(Some((_, _, bytes))) => Ok(Bytes::copy_from_slice(bytes)),
+            Ok(Some((_, bytes))) => Ok(Bytes::copy_from_slice(bytes)),
             Ok(None) => Ok(Bytes::new()),
             Err(error) => Err(self.scan_error(position, error)),
         }
@@ -56,7 +63,10 @@ impl Segment {
         let read = self.log.read_at(&mut bytes, u64::from(position))?;
         if read < length {
             let as_u64 = |count| u64::try_from(count).expect("64 bits hold a usize");
-            let damage = Damage::Cut { needed: as_u64(length), available: as_u64(read) };
+            let damage = Damage::Cut {
+                needed: as_u64(length),
+                available: as_u64(read),
+            };
             return Err(self.corruption(u64::from(position), damage).into());
         }
         Ok(bytes)
@@ -65,7 +75,9 @@ impl Segment {
     /// As [`Segment::newest`], among batches that reach to `offset`.
     pub(crate) fn newest_from(&self, offset: Offset) -> Result<Option<(i64, Offset)>, LogError> {
         match (self.newest, self.locate(offset)?) {
-            (Some((_, newest)), Some(located)) if newest < offset => self.newest_after(located.position, None),
+            (Some((_, newest)), Some(located)) if newest < offset => {
+                self.newest_after(located.position, None)
+            }
             (newest, _) => Ok(newest),
         }
     }
@@ -88,7 +100,10 @@ impl Segment {
         let mut scanner = self.scanner(start, SEQUENTIAL_BYTES);
         loop {
             let position = scanner.position();
-            match scanner.next_info().map_err(|error| self.scan_error(position, error))? {
+            match scanner
+                .next_info()
+                .map_err(|error| self.scan_error(position, error))?
+            {
                 None => return Ok(newest),
                 Some((_, info)) if info.max_timestamp < 0 => {}
                 Some((_, info)) => {
@@ -102,7 +117,9 @@ impl Segment {
 
     fn start_for_offset(&self, offset: Offset) -> Result<u32, DiskError> {
         let relative = offset - self.base_offset;
-        let entry = self.index.floor(|entry| i64::from(entry.relative_offset) <= relative)?;
+        let entry = self
+            .index
+            .floor(|entry| i64::from(entry.relative_offset) <= relative)?;
         match entry {
             Some(entry) if self.is_right(entry)? => Ok(entry.position),
             Some(_) => {
@@ -116,11 +133,21 @@ impl Segment {
 
     /// Everything before the entry's batch is older than the entry's timestamp.
     fn start_for_timestamp(&self, timestamp: i64) -> Result<u32, LogError> {
-        let entry = self.time_index.floor(|entry| entry.timestamp <= timestamp)?;
-        let Some(TimeEntry { timestamp, relative_offset }) = entry else { return Ok(0) };
+        let entry = self
+            .time_index
+            .floor(|entry| entry.timestamp <= timestamp)?;
+        let Some(TimeEntry {
+            timestamp,
+            relative_offset,
+        }) = entry
+        else {
+            return Ok(0);
+        };
         let offset = self.absolute(relative_offset);
         match self.locate(offset)? {
-            Some(Located { position, info }) if info.last_offset == offset && info.max_timestamp == timestamp => {
+            Some(Located { position, info })
+                if info.last_offset == offset && info.max_timestamp == timestamp =>
+            {
                 Ok(position)
             }
             _ => {
@@ -135,7 +162,9 @@ impl Segment {
             return Ok(false);
         }
         let next = self.scanner(entry.position, SEARCH_BYTES).next_info();
-        Ok(matches!(next, Ok(Some((_, info))) if info.last_offset == self.absolute(entry.relative_offset)))
+        Ok(
+            matches!(next, Ok(Some((_, info))) if info.last_offset == self.absolute(entry.relative_offset)),
+        )
     }
 
     fn first_from(
@@ -147,7 +176,10 @@ impl Segment {
         let mut scanner = self.scanner(start, read_ahead);
         loop {
             let position = scanner.position();
-            match scanner.next_info().map_err(|error| self.scan_error(position, error))? {
+            match scanner
+                .next_info()
+                .map_err(|error| self.scan_error(position, error))?
+            {
                 None => return Ok(None),
                 Some((position, info)) if matches(&info) => {
                     let position = u32::try_from(position).expect("a segment is below 4 GiB");
@@ -159,7 +191,12 @@ impl Segment {
     }
 
     pub(super) fn scanner(&self, start: u32, read_ahead: usize) -> BatchScanner {
-        BatchScanner::new(self.log.clone(), u64::from(start), u64::from(self.size), read_ahead)
+        BatchScanner::new(
+            self.log.clone(),
+            u64::from(start),
+            u64::from(self.size),
+            read_ahead,
+        )
     }
 
     fn absolute(&self, relative_offset: u32) -> Offset {

@@ -48,7 +48,13 @@ struct Content {
 }
 
 fn error(operation: &'static str, path: &Path, kind: DiskErrorKind) -> DiskError {
-    DiskError { operation, path: path.to_owned(), kind, errno: 5, detail: "test".to_owned() }
+    DiskError {
+        operation,
+        path: path.to_owned(),
+        kind,
+        errno: 5,
+        detail: "test".to_owned(),
+    }
 }
 
 impl MemoryDisk {
@@ -74,7 +80,10 @@ impl MemoryDisk {
             }
         }
         for content in names.values() {
-            content.lock().expect("no panics under it").lose(&mut choose);
+            content
+                .lock()
+                .expect("no panics under it")
+                .lose(&mut choose);
         }
         state.live = names.clone();
         state.durable = names;
@@ -92,7 +101,11 @@ impl MemoryDisk {
     }
 
     pub(crate) fn bytes(&self, path: &Path) -> Vec<u8> {
-        self.lock().live[path].lock().expect("no panics under it").live.clone()
+        self.lock().live[path]
+            .lock()
+            .expect("no panics under it")
+            .live
+            .clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -105,11 +118,19 @@ fn apply(names: &mut BTreeMap<PathBuf, Arc<Mutex<Content>>>, change: Change) {
         Change::Put(path, content) => drop(names.insert(path, content)),
         Change::Remove(path) => names.retain(|name, _| !name.starts_with(&path)),
         Change::Rename(from, to) => {
-            let moved: Vec<PathBuf> = names.keys().filter(|name| name.starts_with(&from)).cloned().collect();
+            let moved: Vec<PathBuf> = names
+                .keys()
+                .filter(|name| name.starts_with(&from))
+                .cloned()
+                .collect();
             for old in moved {
                 let content = names.remove(&old).expect("just listed");
                 let rest = old.strip_prefix(&from).expect("just filtered");
-                let new = if rest.as_os_str().is_empty() { to.clone() } else { to.join(rest) };
+                let new = if rest.as_os_str().is_empty() {
+                    to.clone()
+                } else {
+                    to.join(rest)
+                };
                 names.insert(new, content);
             }
         }
@@ -119,14 +140,20 @@ fn apply(names: &mut BTreeMap<PathBuf, Arc<Mutex<Content>>>, change: Change) {
 impl Change {
     fn is_in(&self, directory: &Path) -> bool {
         match self {
-            Change::Put(path, _) | Change::Remove(path) | Change::Rename(path, _) => path.parent() == Some(directory),
+            Change::Put(path, _) | Change::Remove(path) | Change::Rename(path, _) => {
+                path.parent() == Some(directory)
+            }
         }
     }
 }
 
 impl Content {
     fn lose(&mut self, choose: &mut impl FnMut() -> bool) {
-        let length = if choose() { self.live.len() } else { self.durable.len() };
+        let length = if choose() {
+            self.live.len()
+        } else {
+            self.durable.len()
+        };
         let mut after = self.durable.clone();
         after.resize(length, 0);
         for &sector in &self.dirty {
@@ -136,7 +163,11 @@ impl Content {
                 after[start..end].copy_from_slice(&self.live[start..end]);
             }
         }
-        *self = Content { durable: after.clone(), live: after, dirty: BTreeSet::new() };
+        *self = Content {
+            durable: after.clone(),
+            live: after,
+            dirty: BTreeSet::new(),
+        };
     }
 
     fn touch(&mut self, from: usize, to: usize) {
@@ -173,12 +204,19 @@ impl File for MemoryFile {
         }
         content.live[start..end].copy_from_slice(bytes);
         content.touch(start, end);
-        if limit.is_some() { Err(error("write", &self.path, DiskErrorKind::NoSpace)) } else { Ok(()) }
+        if limit.is_some() {
+            Err(error("write", &self.path, DiskErrorKind::NoSpace))
+        } else {
+            Ok(())
+        }
     }
 
     fn truncate(&self, length: u64) -> Result<(), DiskError> {
         let mut content = self.content.lock().expect("no panics under it");
-        let (from, to) = (content.live.len().min(index(length)), content.live.len().max(index(length)));
+        let (from, to) = (
+            content.live.len().min(index(length)),
+            content.live.len().max(index(length)),
+        );
         content.live.resize(index(length), 0);
         content.touch(from, to);
         Ok(())
@@ -225,17 +263,27 @@ impl Disk for MemoryDisk {
         }
         let known = state.live.get(path).cloned();
         let content = match (known, mode) {
-            (Some(_), OpenMode::CreateNew) => return Err(error("open", path, DiskErrorKind::AlreadyExists)),
-            (None, OpenMode::Read | OpenMode::Write) => return Err(error("open", path, DiskErrorKind::NotFound)),
+            (Some(_), OpenMode::CreateNew) => {
+                return Err(error("open", path, DiskErrorKind::AlreadyExists));
+            }
+            (None, OpenMode::Read | OpenMode::Write) => {
+                return Err(error("open", path, DiskErrorKind::NotFound));
+            }
             (Some(content), _) => content,
             (None, _) => {
                 let content = Arc::new(Mutex::new(Content::default()));
                 state.live.insert(path.to_owned(), content.clone());
-                state.changes.push(Change::Put(path.to_owned(), content.clone()));
+                state
+                    .changes
+                    .push(Change::Put(path.to_owned(), content.clone()));
                 content
             }
         };
-        let file = Arc::new(MemoryFile { path: path.to_owned(), content, disk: self.clone() });
+        let file = Arc::new(MemoryFile {
+            path: path.to_owned(),
+            content,
+            disk: self.clone(),
+        });
         if mode == OpenMode::Truncate {
             file.truncate(0)?;
         }
@@ -244,18 +292,29 @@ impl Disk for MemoryDisk {
 
     fn create_directory(&self, path: &Path) -> Result<(), DiskError> {
         // Directories themselves survive power loss here; only what is in them may not.
-        self.lock().directories.extend(path.ancestors().map(Path::to_owned));
+        self.lock()
+            .directories
+            .extend(path.ancestors().map(Path::to_owned));
         Ok(())
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
         let mut state = self.lock();
         if state.directories.contains(from) {
-            let moved: Vec<PathBuf> = state.directories.iter().filter(|path| path.starts_with(from)).cloned().collect();
+            let moved: Vec<PathBuf> = state
+                .directories
+                .iter()
+                .filter(|path| path.starts_with(from))
+                .cloned()
+                .collect();
             for old in moved {
                 let rest = old.strip_prefix(from).expect("just filtered").to_owned();
                 state.directories.remove(&old);
-                let new = if rest.as_os_str().is_empty() { to.to_owned() } else { to.join(rest) };
+                let new = if rest.as_os_str().is_empty() {
+                    to.to_owned()
+                } else {
+                    to.join(rest)
+                };
                 state.directories.insert(new);
             }
         } else if !state.live.contains_key(from) {
@@ -272,7 +331,9 @@ impl Disk for MemoryDisk {
         if !state.live.contains_key(path) && !state.directories.contains(path) {
             return Err(error("remove", path, DiskErrorKind::NotFound));
         }
-        state.directories.retain(|directory| !directory.starts_with(path));
+        state
+            .directories
+            .retain(|directory| !directory.starts_with(path));
         let change = Change::Remove(path.to_owned());
         apply(&mut state.live, change.clone());
         state.changes.push(change);
@@ -284,9 +345,14 @@ impl Disk for MemoryDisk {
         if !state.directories.contains(path) {
             return Err(error("list", path, DiskErrorKind::NotFound));
         }
-        let names = state.live.keys().chain(&state.directories).filter(|name| name.parent() == Some(path));
-        let names: BTreeSet<String> =
-            names.filter_map(|name| Some(name.file_name()?.to_str()?.to_owned())).collect();
+        let names = state
+            .live
+            .keys()
+            .chain(&state.directories)
+            .filter(|name| name.parent() == Some(path));
+        let names: BTreeSet<String> = names
+            .filter_map(|name| Some(name.file_name()?.to_str()?.to_owned()))
+            .collect();
         Ok(names.into_iter().collect())
     }
 
@@ -302,10 +368,15 @@ impl Disk for MemoryDisk {
     fn sync_directory(&self, path: &Path) -> BoxFuture<'static, Result<(), DiskError>> {
         let mut state = self.lock();
         if !state.directories.contains(path) {
-            return Box::pin(std::future::ready(Err(error("sync", path, DiskErrorKind::NotFound))));
+            return Box::pin(std::future::ready(Err(error(
+                "sync",
+                path,
+                DiskErrorKind::NotFound,
+            ))));
         }
         let changes = std::mem::take(&mut state.changes);
-        let (synced, rest): (Vec<Change>, Vec<Change>) = changes.into_iter().partition(|change| change.is_in(path));
+        let (synced, rest): (Vec<Change>, Vec<Change>) =
+            changes.into_iter().partition(|change| change.is_in(path));
         for change in synced {
             apply(&mut state.durable, change);
         }
@@ -317,6 +388,9 @@ impl Disk for MemoryDisk {
         if !self.lock().locked.insert(path.to_owned()) {
             return Err(error("lock", path, DiskErrorKind::Locked));
         }
-        Ok(Box::new(MemoryLock { disk: self.clone(), path: path.to_owned() }))
+        Ok(Box::new(MemoryLock {
+            disk: self.clone(),
+            path: path.to_owned(),
+        }))
     }
 }

@@ -37,7 +37,10 @@ fn one_append_over_several_segments_keeps_all_batches() {
     (0..9).for_each(|base| all.extend_from_slice(&batch(base, 1, 0, 5, 100)));
     let all: Bytes = all.freeze();
     let appended = log.append(&all, &infos(&all), 0).expect("an append");
-    assert_eq!((appended.base_offset, appended.last_offset, appended.rolled), (0, 8, 4));
+    assert_eq!(
+        (appended.base_offset, appended.last_offset, appended.rolled),
+        (0, 8, 4)
+    );
     assert_eq!(log.segment_base_offsets(), [0, 2, 4, 6, 8]);
     assert_eq!(content(&log), infos(&all));
 }
@@ -83,13 +86,28 @@ fn offsets_and_epochs_may_not_go_back() {
     append(&mut log, 5, 3, 1, 10).expect("an append");
     let overlapping = batch(4, 1, 3, 1, 10);
     let refused = log.append(&overlapping, &[info(&overlapping)], 0);
-    assert_eq!(refused, Err(LogError::OutOfOrder { base_offset: 4, last_offset: 4, log_end: 5 }));
+    assert_eq!(
+        refused,
+        Err(LogError::OutOfOrder {
+            base_offset: 4,
+            last_offset: 4,
+            log_end: 5
+        })
+    );
     let older = batch(5, 1, 2, 1, 10);
     let refused = log.append(&older, &[info(&older)], 0);
-    assert_eq!(refused, Err(LogError::EpochRegressed { epoch: epoch(2), latest: epoch(3), base_offset: 5 }));
+    assert_eq!(
+        refused,
+        Err(LogError::EpochRegressed {
+            epoch: epoch(2),
+            latest: epoch(3),
+            base_offset: 5
+        })
+    );
     // A follower of a compacted log skips offsets.
     let later = batch(9, 1, 3, 1, 10);
-    log.append(&later, &[info(&later)], 0).expect("a gap is no error");
+    log.append(&later, &[info(&later)], 0)
+        .expect("a gap is no error");
     assert_eq!(log.log_end(), 10);
 }
 
@@ -101,7 +119,10 @@ fn epochs_are_the_first_offsets_of_the_batches() {
         append(&mut log, 2, number, 1, 100).expect("an append");
     }
     let expected = [(0, 0), (2, 4), (5, 6)];
-    let expected = expected.map(|(number, start_offset)| EpochEntry { epoch: epoch(number), start_offset });
+    let expected = expected.map(|(number, start_offset)| EpochEntry {
+        epoch: epoch(number),
+        start_offset,
+    });
     assert_eq!(log.epochs().entries(), expected);
     assert_eq!(log.end_offset_of_epoch(epoch(0)), Some((epoch(0), 4)));
     assert_eq!(log.end_offset_of_epoch(epoch(4)), Some((epoch(2), 6)));
@@ -120,10 +141,19 @@ fn after_a_failed_write_nothing_more_is_accepted() {
     let mut log = fixture.open(false);
     append(&mut log, 1, 0, 1, 100).expect("an append");
     fixture.disk.fail_next_write_after(30);
-    assert!(matches!(append(&mut log, 1, 0, 1, 100), Err(LogError::Disk(_))));
+    assert!(matches!(
+        append(&mut log, 1, 0, 1, 100),
+        Err(LogError::Disk(_))
+    ));
     assert_eq!(log.log_end(), 1);
-    assert!(matches!(append(&mut log, 1, 0, 1, 100), Err(LogError::Offline(_))));
-    assert!(matches!(log.read(0, 100, 1, true), Err(LogError::Offline(_))));
+    assert!(matches!(
+        append(&mut log, 1, 0, 1, 100),
+        Err(LogError::Offline(_))
+    ));
+    assert!(matches!(
+        log.read(0, 100, 1, true),
+        Err(LogError::Offline(_))
+    ));
     let log = fixture.open(false);
     assert_eq!((log.log_end(), content(&log).len()), (1, 1));
 }
@@ -145,7 +175,11 @@ fn an_index_failure_gives_no_offset_out_twice() {
 #[test]
 fn flush_is_due_by_messages_and_by_time() {
     let mut fixture = Fixture::new(1 << 20, 4096);
-    fixture.config = LogConfig { flush_messages: 3, flush_ms: 100, ..fixture.config };
+    fixture.config = LogConfig {
+        flush_messages: 3,
+        flush_ms: 100,
+        ..fixture.config
+    };
     let mut log = fixture.open(false);
     assert!(!log.flush_due(1_000_000));
     append(&mut log, 1, 0, 50, 10).expect("an append");

@@ -7,19 +7,34 @@ use broker_env::{Disk, OpenMode};
 use broker_protocol::ids::{BrokerEpoch, NodeId, TopicPartition, Uuid};
 
 use crate::testing::{MemoryDisk, append, batch, block_on, content, info, partition};
-use crate::{DirectoryError, DirectoryOptions, LogConfig, LogDirectory, LogError, MetaProperties, SharedLog};
+use crate::{
+    DirectoryError, DirectoryOptions, LogConfig, LogDirectory, LogError, MetaProperties, SharedLog,
+};
 
 fn properties() -> MetaProperties {
-    MetaProperties { cluster_id: "cluster".to_owned(), node_id: NodeId(1), directory_id: Uuid([7; 16]) }
+    MetaProperties {
+        cluster_id: "cluster".to_owned(),
+        node_id: NodeId(1),
+        directory_id: Uuid([7; 16]),
+    }
 }
 
 fn formatted() -> MemoryDisk {
     let disk = MemoryDisk::new();
-    block_on(LogDirectory::format(&disk, Path::new("/data"), &properties())).expect("a healthy disk");
+    block_on(LogDirectory::format(
+        &disk,
+        Path::new("/data"),
+        &properties(),
+    ))
+    .expect("a healthy disk");
     disk
 }
 
-fn open_as(disk: &MemoryDisk, cluster_id: &str, node_id: i32) -> Result<LogDirectory, DirectoryError> {
+fn open_as(
+    disk: &MemoryDisk,
+    cluster_id: &str,
+    node_id: i32,
+) -> Result<LogDirectory, DirectoryError> {
     block_on(LogDirectory::open(DirectoryOptions {
         disk: Arc::new(disk.clone()),
         path: PathBuf::from("/data"),
@@ -31,7 +46,11 @@ fn open_as(disk: &MemoryDisk, cluster_id: &str, node_id: i32) -> Result<LogDirec
 }
 
 fn config() -> LogConfig {
-    LogConfig { segment_bytes: 500, index_interval_bytes: 0, ..LogConfig::default() }
+    LogConfig {
+        segment_bytes: 500,
+        index_interval_bytes: 0,
+        ..LogConfig::default()
+    }
 }
 
 fn open(disk: &MemoryDisk) -> LogDirectory {
@@ -39,7 +58,8 @@ fn open(disk: &MemoryDisk) -> LogDirectory {
 }
 
 fn create(directory: &LogDirectory) -> SharedLog {
-    block_on(directory.create_log(&partition(), Some(Uuid([9; 16])), config(), 0, 0)).expect("a new log")
+    block_on(directory.create_log(&partition(), Some(Uuid([9; 16])), config(), 0, 0))
+        .expect("a new log")
 }
 
 fn fill(log: &SharedLog, batches: usize) {
@@ -56,23 +76,53 @@ fn marker() -> &'static Path {
 fn a_directory_belongs_to_one_node_of_one_cluster() {
     let disk = MemoryDisk::new();
     let not_formatted = open_as(&disk, "cluster", 1).err();
-    assert_eq!(not_formatted, Some(DirectoryError::NotFormatted { path: PathBuf::from("/data") }));
+    assert_eq!(
+        not_formatted,
+        Some(DirectoryError::NotFormatted {
+            path: PathBuf::from("/data")
+        })
+    );
     let disk = formatted();
-    let again = block_on(LogDirectory::format(&disk, Path::new("/data"), &properties()));
-    assert!(matches!(again, Err(DirectoryError::AlreadyFormatted { .. })));
-    assert!(matches!(open_as(&disk, "other", 1).err(), Some(DirectoryError::WrongCluster { .. })));
-    assert!(matches!(open_as(&disk, "cluster", 2).err(), Some(DirectoryError::WrongNode { .. })));
+    let again = block_on(LogDirectory::format(
+        &disk,
+        Path::new("/data"),
+        &properties(),
+    ));
+    assert!(matches!(
+        again,
+        Err(DirectoryError::AlreadyFormatted { .. })
+    ));
+    assert!(matches!(
+        open_as(&disk, "other", 1).err(),
+        Some(DirectoryError::WrongCluster { .. })
+    ));
+    assert!(matches!(
+        open_as(&disk, "cluster", 2).err(),
+        Some(DirectoryError::WrongNode { .. })
+    ));
     assert_eq!(*open(&disk).properties(), properties());
-    disk.corrupt(Path::new("/data/meta.properties"), |bytes| bytes.truncate(20));
-    assert!(matches!(open_as(&disk, "cluster", 1).err(), Some(DirectoryError::Malformed { .. })));
+    disk.corrupt(Path::new("/data/meta.properties"), |bytes| {
+        bytes.truncate(20)
+    });
+    assert!(matches!(
+        open_as(&disk, "cluster", 1).err(),
+        Some(DirectoryError::Malformed { .. })
+    ));
 }
 
 #[test]
 fn a_directory_is_used_by_one_process() {
     let disk = formatted();
     let first = open(&disk);
-    let refused = open_as(&disk, "cluster", 1).err().expect("the second opener is refused");
-    assert_eq!(refused, DirectoryError::InUse { path: PathBuf::from("/data") });
+    let refused = open_as(&disk, "cluster", 1)
+        .err()
+        .expect("the second opener is refused");
+    assert_eq!(
+        refused,
+        DirectoryError::InUse {
+            path: PathBuf::from("/data")
+        }
+    );
     assert!(refused.to_string().contains("in use by another process"));
     drop(first);
     open(&disk);
@@ -90,7 +140,10 @@ fn logs_are_there_again_with_their_topic_ids() {
     broker_probe::start_counting();
     let directory = open(&disk);
     assert!(!broker_probe::take_counts().contains_key("storage: segment scanned"));
-    assert_eq!((directory.was_clean(), directory.previous_broker_epoch()), (true, Some(BrokerEpoch(42))));
+    assert_eq!(
+        (directory.was_clean(), directory.previous_broker_epoch()),
+        (true, Some(BrokerEpoch(42)))
+    );
     let log = directory.log(&partition()).expect("the log");
     assert_eq!(log.topic_id(), Some(Uuid([9; 16])));
     let log = log.lock();
@@ -113,7 +166,10 @@ fn a_start_that_died_does_not_look_clean() {
     assert!(!disk.exists(marker()));
     let directory = open(&disk);
     assert!(!directory.was_clean());
-    assert_eq!(content(&directory.log(&partition()).expect("the log").lock()).len(), 10);
+    assert_eq!(
+        content(&directory.log(&partition()).expect("the log").lock()).len(),
+        10
+    );
 }
 
 /// L-02.
@@ -125,11 +181,21 @@ fn a_directory_with_a_log_that_failed_to_load_is_never_closed_clean() {
     assert_eq!(block_on(directory.close(BrokerEpoch(1))), Ok(true));
     drop(directory);
     disk.remove(marker()).expect("a healthy disk");
-    disk.corrupt(Path::new("/data/topic-0/00000000000000000000.log"), |bytes| bytes[100] ^= 1);
+    disk.corrupt(
+        Path::new("/data/topic-0/00000000000000000000.log"),
+        |bytes| bytes[100] ^= 1,
+    );
     for _ in 0..2 {
         let directory = open(&disk);
         let failed = directory.failed_logs();
-        assert!(matches!(failed[0].error, LogError::LostBelowRecoveryPoint { offset: 0, recovery_point: 3, .. }));
+        assert!(matches!(
+            failed[0].error,
+            LogError::LostBelowRecoveryPoint {
+                offset: 0,
+                recovery_point: 3,
+                ..
+            }
+        ));
         assert_eq!(failed[0].topic_id, Some(Uuid([9; 16])));
         assert!(directory.log(&partition()).is_none());
         assert_eq!(block_on(directory.close(BrokerEpoch(1))), Ok(false));
@@ -150,7 +216,14 @@ fn damaged_checkpoints_cost_a_scan_only() {
     drop((directory, log));
     let directory = open(&disk);
     assert_eq!(directory.high_watermark(&partition()), 7);
-    assert_eq!(directory.log(&partition()).expect("the log").lock().log_start(), 2);
+    assert_eq!(
+        directory
+            .log(&partition())
+            .expect("the log")
+            .lock()
+            .log_start(),
+        2
+    );
     drop(directory);
     for name in ["recovery-point", "replication", "log-start"] {
         let path = PathBuf::from(format!("/data/{name}-offset-checkpoint"));
@@ -158,7 +231,10 @@ fn damaged_checkpoints_cost_a_scan_only() {
     }
     let directory = open(&disk);
     assert_eq!(directory.high_watermark(&partition()), 0);
-    assert_eq!(content(&directory.log(&partition()).expect("the log").lock()).len(), 10);
+    assert_eq!(
+        content(&directory.log(&partition()).expect("the log").lock()).len(),
+        10
+    );
 }
 
 #[test]
@@ -189,11 +265,21 @@ fn a_deleted_log_is_gone_and_its_name_is_free() {
     old.lock().finish_flush(done);
     assert!(directory.health().failure().is_none());
     let bytes = batch(4, 1, 0, 1, 10);
-    assert_eq!(old.lock().append(&bytes, &[info(&bytes)], 0), Err(LogError::Deleted));
+    assert_eq!(
+        old.lock().append(&bytes, &[info(&bytes)], 0),
+        Err(LogError::Deleted)
+    );
     assert_eq!(content(&create(&directory).lock()).len(), 0);
     drop((directory, old));
     disk.power_loss(|| false);
-    assert_eq!(open(&disk).log(&partition()).expect("the log").lock().log_end(), 0);
+    assert_eq!(
+        open(&disk)
+            .log(&partition())
+            .expect("the log")
+            .lock()
+            .log_end(),
+        0
+    );
 }
 
 #[test]
@@ -201,7 +287,8 @@ fn left_over_deletions_are_finished_at_the_next_start() {
     let disk = formatted();
     let left = PathBuf::from("/data/topic-3.0123456789abcdef0123456789abcdef-delete");
     disk.create_directory(&left).expect("a healthy disk");
-    disk.open(&left.join("00000000000000000000.log"), OpenMode::Create).expect("a healthy disk");
+    disk.open(&left.join("00000000000000000000.log"), OpenMode::Create)
+        .expect("a healthy disk");
     let directory = open(&disk);
     assert!(!disk.exists(&left));
     assert!(directory.logs().is_empty());
@@ -210,11 +297,22 @@ fn left_over_deletions_are_finished_at_the_next_start() {
 #[test]
 fn other_directories_are_left_alone() {
     let disk = formatted();
-    for name in ["lost+found", "topic", "topic-x", "-1", "__cluster_metadata-0"] {
-        disk.create_directory(&Path::new("/data").join(name)).expect("a healthy disk");
+    for name in [
+        "lost+found",
+        "topic",
+        "topic-x",
+        "-1",
+        "__cluster_metadata-0",
+    ] {
+        disk.create_directory(&Path::new("/data").join(name))
+            .expect("a healthy disk");
     }
     let directory = open(&disk);
-    let partitions: Vec<TopicPartition> = directory.logs().iter().map(|log| log.partition().clone()).collect();
+    let partitions: Vec<TopicPartition> = directory
+        .logs()
+        .iter()
+        .map(|log| log.partition().clone())
+        .collect();
     assert_eq!(partitions, [TopicPartition::new("__cluster_metadata", 0)]);
     assert!(disk.exists(Path::new("/data/lost+found")));
 }
@@ -228,8 +326,14 @@ fn a_failed_sync_takes_the_whole_directory_offline() {
     disk.fail_next_sync();
     assert!(matches!(block_on(log.flush()), Err(LogError::Disk(_))));
     assert!(directory.health().failure().is_some());
-    assert!(matches!(block_on(directory.checkpoint()), Err(DirectoryError::Offline(_))));
-    assert!(matches!(block_on(directory.close(BrokerEpoch(1))), Err(DirectoryError::Offline(_))));
+    assert!(matches!(
+        block_on(directory.checkpoint()),
+        Err(DirectoryError::Offline(_))
+    ));
+    assert!(matches!(
+        block_on(directory.close(BrokerEpoch(1))),
+        Err(DirectoryError::Offline(_))
+    ));
     assert!(!disk.exists(marker()));
 }
 
@@ -245,7 +349,10 @@ mod mutants {
         fill(&create(&directory), 3);
         assert_eq!(block_on(directory.close(BrokerEpoch(1))), Ok(true));
         drop(directory);
-        disk.corrupt(Path::new("/data/topic-0/00000000000000000000.index"), |bytes| bytes.truncate(1));
+        disk.corrupt(
+            Path::new("/data/topic-0/00000000000000000000.index"),
+            |bytes| bytes.truncate(1),
+        );
         for (mutant, looks_clean) in [(None, false), (Some("L_01"), true)] {
             disk.fail_next_sync();
             broker_probe::set_mutant(mutant);
@@ -260,7 +367,10 @@ mod mutants {
                 let directory = open(&disk);
                 assert_eq!(block_on(directory.close(BrokerEpoch(1))), Ok(true));
                 drop(directory);
-                disk.corrupt(Path::new("/data/topic-0/00000000000000000000.index"), |bytes| bytes.truncate(1));
+                disk.corrupt(
+                    Path::new("/data/topic-0/00000000000000000000.index"),
+                    |bytes| bytes.truncate(1),
+                );
             }
         }
     }

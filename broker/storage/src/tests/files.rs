@@ -13,15 +13,30 @@ use crate::testing::{Fixture, MemoryDisk, append, block_on};
 use crate::{DirectoryError, MetaProperties, OffsetCheckpoint, PartitionMetadata, QuorumState};
 
 fn offsets() -> BTreeMap<TopicPartition, i64> {
-    BTreeMap::from([(TopicPartition::new("a.b-c_d", 0), 7), (TopicPartition::new("t", 12), 0)])
+    BTreeMap::from([
+        (TopicPartition::new("a.b-c_d", 0), 7),
+        (TopicPartition::new("t", 12), 0),
+    ])
 }
 
 #[test]
 fn offset_checkpoints_are_kafkas_text() {
     assert_eq!(encode_offsets(&offsets()), b"0\n2\na.b-c_d 0 7\nt 12 0\n");
-    assert_eq!(decode_offsets(b"0\n2\na.b-c_d 0 7\nt 12 0\n"), Some(offsets()));
+    assert_eq!(
+        decode_offsets(b"0\n2\na.b-c_d 0 7\nt 12 0\n"),
+        Some(offsets())
+    );
     assert_eq!(decode_offsets(b"0\n0\n"), Some(BTreeMap::new()));
-    for malformed in ["", "0", "1\n0\n", "0\n1\n", "0\n1\nt 0\n", "0\n1\nt x 0\n", "0\n-1\n", "0\n1\nt 0 1\nu 0 1\n"] {
+    for malformed in [
+        "",
+        "0",
+        "1\n0\n",
+        "0\n1\n",
+        "0\n1\nt 0\n",
+        "0\n1\nt x 0\n",
+        "0\n-1\n",
+        "0\n1\nt 0 1\nu 0 1\n",
+    ] {
         assert_eq!(decode_offsets(malformed.as_bytes()), None, "{malformed:?}");
     }
 }
@@ -29,16 +44,32 @@ fn offset_checkpoints_are_kafkas_text() {
 #[test]
 fn meta_properties_are_kafkas() {
     let id = Uuid::parse("J8aAPcfLQt2bqs1JT_rMgQ").expect("a Uuid");
-    let expected = MetaProperties { cluster_id: "Iq0pGyLzRHeEMAHcpW8Ncg".to_owned(), node_id: NodeId(3), directory_id: id };
+    let expected = MetaProperties {
+        cluster_id: "Iq0pGyLzRHeEMAHcpW8Ncg".to_owned(),
+        node_id: NodeId(3),
+        directory_id: id,
+    };
     let text = "#\n#Thu Oct 24 12:00:00 UTC 2024\nnode.id=3\ndirectory.id=J8aAPcfLQt2bqs1JT_rMgQ\nversion=1\ncluster.id=Iq0pGyLzRHeEMAHcpW8Ncg\n";
-    assert_eq!(MetaProperties::decode(text.as_bytes()), Ok(expected.clone()));
+    assert_eq!(
+        MetaProperties::decode(text.as_bytes()),
+        Ok(expected.clone())
+    );
     assert_eq!(MetaProperties::decode(&expected.encode()), Ok(expected));
     for (malformed, reason) in [
         ("", "no version"),
         ("version=0\nbroker.id=1\n", "version 0"),
-        ("version=1\ncluster.id=x\ndirectory.id=J8aAPcfLQt2bqs1JT_rMgQ\n", "no node.id"),
-        ("version=1\nnode.id=x\ncluster.id=x\ndirectory.id=J8aAPcfLQt2bqs1JT_rMgQ\n", "node.id x"),
-        ("version=1\nnode.id=1\ncluster.id=x\ndirectory.id=short\n", "directory.id short"),
+        (
+            "version=1\ncluster.id=x\ndirectory.id=J8aAPcfLQt2bqs1JT_rMgQ\n",
+            "no node.id",
+        ),
+        (
+            "version=1\nnode.id=x\ncluster.id=x\ndirectory.id=J8aAPcfLQt2bqs1JT_rMgQ\n",
+            "node.id x",
+        ),
+        (
+            "version=1\nnode.id=1\ncluster.id=x\ndirectory.id=short\n",
+            "directory.id short",
+        ),
         ("garbage\n", "garbage"),
     ] {
         let error = MetaProperties::decode(malformed.as_bytes()).expect_err("malformed");
@@ -48,11 +79,28 @@ fn meta_properties_are_kafkas() {
 
 #[test]
 fn partition_metadata_is_kafkas() {
-    let metadata = PartitionMetadata { topic_id: Uuid::parse("J8aAPcfLQt2bqs1JT_rMgQ").expect("a Uuid") };
-    assert_eq!(metadata.encode(), b"version: 0\ntopic_id: J8aAPcfLQt2bqs1JT_rMgQ");
-    assert_eq!(PartitionMetadata::decode(&metadata.encode()), Some(metadata));
-    for malformed in ["", "version: 1\ntopic_id: J8aAPcfLQt2bqs1JT_rMgQ", "version: 0\n", "version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAA"] {
-        assert_eq!(PartitionMetadata::decode(malformed.as_bytes()), None, "{malformed:?}");
+    let metadata = PartitionMetadata {
+        topic_id: Uuid::parse("J8aAPcfLQt2bqs1JT_rMgQ").expect("a Uuid"),
+    };
+    assert_eq!(
+        metadata.encode(),
+        b"version: 0\ntopic_id: J8aAPcfLQt2bqs1JT_rMgQ"
+    );
+    assert_eq!(
+        PartitionMetadata::decode(&metadata.encode()),
+        Some(metadata)
+    );
+    for malformed in [
+        "",
+        "version: 1\ntopic_id: J8aAPcfLQt2bqs1JT_rMgQ",
+        "version: 0\n",
+        "version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAA",
+    ] {
+        assert_eq!(
+            PartitionMetadata::decode(malformed.as_bytes()),
+            None,
+            "{malformed:?}"
+        );
     }
 }
 
@@ -67,8 +115,14 @@ fn quorum_state_is_kafkas_in_both_versions() {
         current_voters: Vec::new(),
         data_version: 1,
     };
-    assert_eq!(QuorumState::decode(dynamic.as_bytes()), Ok(expected.clone()));
-    assert_eq!(QuorumState::decode(&expected.encode()), Ok(expected.clone()));
+    assert_eq!(
+        QuorumState::decode(dynamic.as_bytes()),
+        Ok(expected.clone())
+    );
+    assert_eq!(
+        QuorumState::decode(&expected.encode()),
+        Ok(expected.clone())
+    );
     let fixed = r#"{"clusterId":"","leaderId":1,"leaderEpoch":2,"votedId":-1,"appliedOffset":0,"currentVoters":[{"voterId":1},{"voterId":2}],"data_version":0}"#;
     let expected = QuorumState {
         leader_id: Some(NodeId(1)),
@@ -80,8 +134,17 @@ fn quorum_state_is_kafkas_in_both_versions() {
     };
     assert_eq!(QuorumState::decode(fixed.as_bytes()), Ok(expected.clone()));
     assert_eq!(QuorumState::decode(&expected.encode()), Ok(expected));
-    for malformed in ["", "{}", "[]", r#"{"data_version":2}"#, r#"{"data_version":1,"leaderId":1}"#] {
-        assert!(QuorumState::decode(malformed.as_bytes()).is_err(), "{malformed}");
+    for malformed in [
+        "",
+        "{}",
+        "[]",
+        r#"{"data_version":2}"#,
+        r#"{"data_version":1,"leaderId":1}"#,
+    ] {
+        assert!(
+            QuorumState::decode(malformed.as_bytes()).is_err(),
+            "{malformed}"
+        );
     }
 }
 
@@ -103,7 +166,10 @@ fn a_quorum_state_is_old_or_new_after_power_loss() {
     disk.power_loss(|| false);
     assert_eq!(QuorumState::read(&disk, directory), Ok(Some(state(2))));
     disk.corrupt(&directory.join("quorum-state"), |bytes| bytes.truncate(10));
-    assert!(matches!(QuorumState::read(&disk, directory), Err(DirectoryError::Malformed { .. })));
+    assert!(matches!(
+        QuorumState::read(&disk, directory),
+        Err(DirectoryError::Malformed { .. })
+    ));
 }
 
 #[test]
@@ -115,7 +181,11 @@ fn index_files_are_kafkas() {
     }
     // The fourth batch rolls; each but the first comes over 150 bytes after the last entry.
     let entries: [[i32; 2]; 2] = [[3, 161], [5, 322]];
-    let bytes: Vec<u8> = entries.as_flattened().iter().flat_map(|number| number.to_be_bytes()).collect();
+    let bytes: Vec<u8> = entries
+        .as_flattened()
+        .iter()
+        .flat_map(|number| number.to_be_bytes())
+        .collect();
     assert_eq!(fixture.disk.bytes(&Fixture::file(0, "index")), bytes);
     let mut bytes = 7_i64.to_be_bytes().to_vec();
     bytes.extend(3_i32.to_be_bytes());
@@ -125,9 +195,11 @@ fn index_files_are_kafkas() {
 #[test]
 fn a_checkpoint_is_written_once_and_read_back() {
     let disk = MemoryDisk::new();
-    disk.create_directory(Path::new("/data")).expect("a healthy disk");
+    disk.create_directory(Path::new("/data"))
+        .expect("a healthy disk");
     let path = Path::new("/data/replication-offset-checkpoint");
-    let open = || OffsetCheckpoint::read(Arc::new(disk.clone()), path).expect("a well-formed checkpoint");
+    let open =
+        || OffsetCheckpoint::read(Arc::new(disk.clone()), path).expect("a well-formed checkpoint");
     let checkpoint = open();
     let partition = TopicPartition::new("t", 1);
     checkpoint.set(&partition, 5);

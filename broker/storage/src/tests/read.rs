@@ -6,7 +6,13 @@ use crate::testing::{Fixture, append, content, infos};
 use crate::{BatchInfo, Log, LogConfig, LogError};
 
 /// What [`Log::read`] must give, by definition.
-fn expected(all: &[BatchInfo], offset: i64, max_bytes: usize, max_offset: i64, one: bool) -> Vec<BatchInfo> {
+fn expected(
+    all: &[BatchInfo],
+    offset: i64,
+    max_bytes: usize,
+    max_offset: i64,
+    one: bool,
+) -> Vec<BatchInfo> {
     let mut bytes = 0;
     let mut found = Vec::new();
     for info in all.iter().filter(|info| info.last_offset >= offset) {
@@ -21,18 +27,36 @@ fn expected(all: &[BatchInfo], offset: i64, max_bytes: usize, max_offset: i64, o
 }
 
 /// A read may end early at the end of a segment, but gives a non-empty prefix if there is anything.
-fn check_read(log: &Log, all: &[BatchInfo], offset: i64, max_bytes: usize, max_offset: i64, one: bool) {
-    let read = log.read(offset, max_bytes, max_offset, one).expect("a read");
+fn check_read(
+    log: &Log,
+    all: &[BatchInfo],
+    offset: i64,
+    max_bytes: usize,
+    max_offset: i64,
+    one: bool,
+) {
+    let read = log
+        .read(offset, max_bytes, max_offset, one)
+        .expect("a read");
     let found = infos(&read.records);
     let expected = expected(all, offset, max_bytes, max_offset.min(log.log_end()), one);
-    assert!(expected.starts_with(&found), "read at {offset}: {found:?} is no prefix of {expected:?}");
+    assert!(
+        expected.starts_with(&found),
+        "read at {offset}: {found:?} is no prefix of {expected:?}"
+    );
     assert_eq!(found.is_empty(), expected.is_empty(), "read at {offset}");
     assert_eq!(read.first.as_ref(), found.first());
-    assert_eq!(read.next_offset, found.last().map_or(offset, BatchInfo::next_offset));
+    assert_eq!(
+        read.next_offset,
+        found.last().map_or(offset, BatchInfo::next_offset)
+    );
 }
 
 fn check_timestamp(log: &Log, all: &[BatchInfo], timestamp: i64) {
-    let found = log.find_timestamp(timestamp).expect("a search").map(|hit| hit.info);
+    let found = log
+        .find_timestamp(timestamp)
+        .expect("a search")
+        .map(|hit| hit.info);
     let expected = all
         .iter()
         .find(|info| info.max_timestamp >= timestamp && info.last_offset >= log.log_start())
@@ -41,14 +65,21 @@ fn check_timestamp(log: &Log, all: &[BatchInfo], timestamp: i64) {
 }
 
 fn check_max_timestamp(log: &Log, all: &[BatchInfo]) {
-    let readable = all.iter().filter(|info| info.last_offset >= log.log_start() && info.max_timestamp >= 0);
+    let readable = all
+        .iter()
+        .filter(|info| info.last_offset >= log.log_start() && info.max_timestamp >= 0);
     let mut newest: Option<BatchInfo> = None;
     for info in readable {
         if newest.is_none_or(|newest| info.max_timestamp > newest.max_timestamp) {
             newest = Some(*info);
         }
     }
-    assert_eq!(log.find_max_timestamp().expect("a search").map(|hit| hit.info), newest);
+    assert_eq!(
+        log.find_max_timestamp()
+            .expect("a search")
+            .map(|hit| hit.info),
+        newest
+    );
 }
 
 #[derive(Clone, Debug)]
@@ -61,14 +92,20 @@ struct Shape {
 
 fn shape() -> impl Strategy<Value = Shape> {
     let batches = prop::collection::vec((1..5, -1..50_i64, 0..300_usize), 1..40);
-    (200..3000_u32, 0..600_u32, prop::sample::select(vec![0, 700, 1 << 20]), batches).prop_map(
-        |(segment_bytes, interval, tail_cache_bytes, batches)| Shape {
-            segment_bytes,
-            interval,
-            tail_cache_bytes,
-            batches,
-        },
+    (
+        200..3000_u32,
+        0..600_u32,
+        prop::sample::select(vec![0, 700, 1 << 20]),
+        batches,
     )
+        .prop_map(
+            |(segment_bytes, interval, tail_cache_bytes, batches)| Shape {
+                segment_bytes,
+                interval,
+                tail_cache_bytes,
+                batches,
+            },
+        )
 }
 
 fn build(shape: &Shape) -> (Fixture, Log) {
@@ -155,22 +192,39 @@ fn reads_outside_of_the_log_are_refused() {
     let mut log = fixture.open(false);
     append(&mut log, 5, 0, 1, 10).expect("an append");
     log.advance_log_start(2).expect("an advance");
-    let out = |offset| Err(LogError::OutOfRange { offset, log_start: 2, log_end: 5 });
+    let out = |offset| {
+        Err(LogError::OutOfRange {
+            offset,
+            log_start: 2,
+            log_end: 5,
+        })
+    };
     assert_eq!(log.read(1, 100, 5, true), out(1));
     assert_eq!(log.read(6, 100, 5, true), out(6));
-    assert!(log.read(5, 100, 5, true).expect("the end is in range").records.is_empty());
+    assert!(
+        log.read(5, 100, 5, true)
+            .expect("the end is in range")
+            .records
+            .is_empty()
+    );
 }
 
 #[test]
 fn a_read_says_when_the_first_batch_is_over_the_limit() {
     for tail_cache_bytes in [0, 1 << 20] {
         let mut fixture = Fixture::new(1000, 100);
-        fixture.config = LogConfig { tail_cache_bytes, ..fixture.config };
+        fixture.config = LogConfig {
+            tail_cache_bytes,
+            ..fixture.config
+        };
         let mut log = fixture.open(false);
         append(&mut log, 1, 0, 1, 100).expect("an append");
         let read = log.read(0, 100, 1, false).expect("a read");
         assert!(read.over_limit && read.records.is_empty());
-        assert_eq!(log.read(0, 100, 1, true).expect("a read").records.len(), 161);
+        assert_eq!(
+            log.read(0, 100, 1, true).expect("a read").records.len(),
+            161
+        );
         assert!(!log.read(0, 100, 0, false).expect("a read").over_limit);
     }
 }
@@ -187,10 +241,16 @@ fn the_tail_is_served_without_the_disk() {
     let read = log.read(0, 1 << 20, 5, true).expect("a read");
     assert_eq!(infos(&read.records).len(), 5);
     log.shrink_tail_cache(200);
-    assert_eq!(infos(&log.read(4, 1 << 20, 5, true).expect("a read").records).len(), 1);
+    assert_eq!(
+        infos(&log.read(4, 1 << 20, 5, true).expect("a read").records).len(),
+        1
+    );
     assert!(!broker_probe::take_counts().contains_key("storage: read from disk"));
     broker_probe::start_counting();
-    assert_eq!(infos(&log.read(0, 1 << 20, 5, true).expect("a read").records).len(), 2);
+    assert_eq!(
+        infos(&log.read(0, 1 << 20, 5, true).expect("a read").records).len(),
+        2
+    );
     assert!(broker_probe::take_counts().contains_key("storage: read from disk"));
 }
 
@@ -200,10 +260,25 @@ fn rot_is_found_by_the_read() {
     let mut log = fixture.open(false);
     append(&mut log, 1, 0, 1, 100).expect("an append");
     append(&mut log, 1, 0, 1, 100).expect("an append");
-    fixture.disk.corrupt(&Fixture::file(0, "log"), |bytes| bytes[161 + 100] ^= 1);
-    assert_eq!(infos(&log.read(0, 161, 2, true).expect("the first is whole").records).len(), 1);
-    let Err(LogError::Corrupt(corruption)) = log.read(0, 1000, 2, true) else { panic!("read a rotten batch") };
+    fixture
+        .disk
+        .corrupt(&Fixture::file(0, "log"), |bytes| bytes[161 + 100] ^= 1);
+    assert_eq!(
+        infos(
+            &log.read(0, 161, 2, true)
+                .expect("the first is whole")
+                .records
+        )
+        .len(),
+        1
+    );
+    let Err(LogError::Corrupt(corruption)) = log.read(0, 1000, 2, true) else {
+        panic!("read a rotten batch")
+    };
     assert_eq!(corruption.position, 161);
-    assert!(matches!(log.read(1, 1000, 2, true), Err(LogError::Corrupt(_))));
+    assert!(matches!(
+        log.read(1, 1000, 2, true),
+        Err(LogError::Corrupt(_))
+    ));
     append(&mut log, 1, 0, 1, 10).expect("one rotten batch does not end the log");
 }

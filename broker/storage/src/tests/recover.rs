@@ -10,8 +10,14 @@ use crate::{BatchInfo, Damage, EpochEntry, Log, LogError};
 fn epochs_of(batches: &[BatchInfo]) -> Vec<EpochEntry> {
     let mut entries: Vec<EpochEntry> = Vec::new();
     for info in batches {
-        if entries.last().is_none_or(|last| last.epoch < info.leader_epoch) {
-            entries.push(EpochEntry { epoch: info.leader_epoch, start_offset: info.base_offset });
+        if entries
+            .last()
+            .is_none_or(|last| last.epoch < info.leader_epoch)
+        {
+            entries.push(EpochEntry {
+                epoch: info.leader_epoch,
+                start_offset: info.base_offset,
+            });
         }
     }
     entries
@@ -23,15 +29,25 @@ fn write_recovery_points(fixture: &Fixture) {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Append { count: i32, new_epoch: bool, payload: usize },
+    Append {
+        count: i32,
+        new_epoch: bool,
+        payload: usize,
+    },
     Flush,
     /// A flush that is taken and run, but whose end the log never learns.
     UnfinishedFlush,
     Checkpoint,
-    Truncate { percent: i64 },
+    Truncate {
+        percent: i64,
+    },
     /// A truncation whose job never runs: the crash comes first.
-    TruncateAndCrash { percent: i64 },
-    StartOver { gap: i64 },
+    TruncateAndCrash {
+        percent: i64,
+    },
+    StartOver {
+        gap: i64,
+    },
     Kill,
     PowerLoss,
 }
@@ -66,15 +82,27 @@ impl Model {
     fn new(segment_bytes: u32, interval: u32, seed: u64) -> Model {
         let fixture = Fixture::new(segment_bytes, interval);
         let log = fixture.open(false);
-        Model { fixture, log, batches: Vec::new(), flushed: 0, epoch: 0, coin: seed | 1 }
+        Model {
+            fixture,
+            log,
+            batches: Vec::new(),
+            flushed: 0,
+            epoch: 0,
+            coin: seed | 1,
+        }
     }
 
     fn run(&mut self, step: &Step) {
         match *step {
-            Step::Append { count, new_epoch, payload } => {
+            Step::Append {
+                count,
+                new_epoch,
+                payload,
+            } => {
                 self.epoch += i32::from(new_epoch);
                 let timestamp = self.log.log_end();
-                let bytes = append(&mut self.log, count, self.epoch, timestamp, payload).expect("an append");
+                let bytes = append(&mut self.log, count, self.epoch, timestamp, payload)
+                    .expect("an append");
                 self.batches.push(info(&bytes));
             }
             Step::Flush => {
@@ -115,7 +143,8 @@ impl Model {
     fn truncate(&mut self, percent: i64) {
         let offset = self.offset_at(percent);
         if let Some(job) = self.log.truncate_to(offset).expect("a truncation") {
-            self.log.finish_flush(block_on(job.run()).expect("a healthy disk"));
+            self.log
+                .finish_flush(block_on(job.run()).expect("a healthy disk"));
             self.batches.retain(|info| info.last_offset < offset);
             self.flushed = self.log.log_end();
         }
@@ -124,7 +153,12 @@ impl Model {
     fn truncate_and_crash(&mut self, percent: i64) {
         let offset = self.offset_at(percent);
         let before = self.batches.clone();
-        if self.log.truncate_to(offset).expect("a truncation").is_some() {
+        if self
+            .log
+            .truncate_to(offset)
+            .expect("a truncation")
+            .is_some()
+        {
             let kept = self.flushed.min(self.log.log_end());
             self.lose_power();
             self.check_prefix(&before, kept);
@@ -134,15 +168,27 @@ impl Model {
 
     fn start_over(&mut self, gap: i64) {
         let offset = self.log.log_end() + gap;
-        let job = self.log.truncate_fully_and_start_at(offset).expect("a truncation");
-        self.log.finish_flush(block_on(job.run()).expect("a healthy disk"));
+        let job = self
+            .log
+            .truncate_fully_and_start_at(offset)
+            .expect("a truncation");
+        self.log
+            .finish_flush(block_on(job.run()).expect("a healthy disk"));
         self.batches.clear();
         self.flushed = offset;
     }
 
     fn check_prefix(&self, before: &[BatchInfo], flushed: Offset) {
-        assert!(before.starts_with(&self.batches), "{:?} is no prefix of {before:?}", self.batches);
-        assert!(self.log.log_end() >= flushed, "log end {} is below flushed {flushed}", self.log.log_end());
+        assert!(
+            before.starts_with(&self.batches),
+            "{:?} is no prefix of {before:?}",
+            self.batches
+        );
+        assert!(
+            self.log.log_end() >= flushed,
+            "log end {} is below flushed {flushed}",
+            self.log.log_end()
+        );
     }
 
     fn lose_power(&mut self) {
@@ -151,7 +197,7 @@ impl Model {
             coin ^= coin << 13;
             coin ^= coin >> 7;
             coin ^= coin << 17;
-            coin % 3 > 0
+            !coin.is_multiple_of(3)
         });
         self.coin = coin;
         self.reopen();
@@ -212,12 +258,23 @@ fn damage_below_the_recovery_point_is_not_cut() {
     drop(log);
     let file = Fixture::file(0, "log");
     let healthy = fixture.disk.bytes(&file);
-    fixture.disk.corrupt(&file, |bytes| bytes[161 * 2 + 80] ^= 0xff);
-    let Err(LogError::LostBelowRecoveryPoint { offset, recovery_point, corruption }) = fixture.try_open(false) else {
+    fixture
+        .disk
+        .corrupt(&file, |bytes| bytes[161 * 2 + 80] ^= 0xff);
+    let Err(LogError::LostBelowRecoveryPoint {
+        offset,
+        recovery_point,
+        corruption,
+    }) = fixture.try_open(false)
+    else {
         panic!("opened a log that lost durable data");
     };
     assert_eq!((offset, recovery_point, corruption.position), (2, 4, 322));
-    assert_eq!(fixture.disk.bytes(&file).len(), healthy.len(), "nothing is cut from it");
+    assert_eq!(
+        fixture.disk.bytes(&file).len(),
+        healthy.len(),
+        "nothing is cut from it"
+    );
     fixture.disk.corrupt(&file, |bytes| {
         *bytes = healthy;
         bytes[161 * 4 + 80] ^= 0xff;
@@ -236,7 +293,9 @@ fn segments_behind_a_lost_tail_are_removed() {
     let before = content(&log);
     drop(log);
     // Exactly one batch: no checksum notices.
-    fixture.disk.corrupt(&Fixture::file(2, "log"), |bytes| bytes.truncate(161));
+    fixture
+        .disk
+        .corrupt(&Fixture::file(2, "log"), |bytes| bytes.truncate(161));
     let log = fixture.open(false);
     assert!(log.was_recovered());
     assert_eq!(content(&log), before[..3]);
@@ -246,17 +305,30 @@ fn segments_behind_a_lost_tail_are_removed() {
 #[test]
 fn a_damaged_or_missing_epoch_checkpoint_is_rebuilt() {
     let file = Fixture::directory().join("leader-epoch-checkpoint");
-    for damage in ["", "0\n", "0\n3\n0 0\n", "1\n1\n0 0\n", "0\n2\n5 4\n5 6\n", "0\n1\n0 x\n", "\u{fffd}"] {
+    for damage in [
+        "",
+        "0\n",
+        "0\n3\n0 0\n",
+        "1\n1\n0 0\n",
+        "0\n2\n5 4\n5 6\n",
+        "0\n1\n0 x\n",
+        "\u{fffd}",
+    ] {
         let fixture = Fixture::new(400, 0);
         let mut log = fixture.open(false);
         for number in [0, 0, 1, 4, 4, 7] {
             append(&mut log, 1, number, 1, 100).expect("an append");
         }
         let expected = log.epochs().clone();
-        let job = log.start_closing_flush().expect("a seal").expect("something to flush");
+        let job = log
+            .start_closing_flush()
+            .expect("a seal")
+            .expect("something to flush");
         log.finish_flush(block_on(job.run()).expect("a healthy disk"));
         drop(log);
-        fixture.disk.corrupt(&file, |bytes| *bytes = damage.as_bytes().to_vec());
+        fixture
+            .disk
+            .corrupt(&file, |bytes| *bytes = damage.as_bytes().to_vec());
         for clean in [true, false] {
             assert_eq!(*fixture.open(clean).epochs(), expected, "after {damage:?}");
         }
@@ -274,7 +346,9 @@ fn a_plausible_but_wrong_epoch_checkpoint_is_overruled_by_the_log() {
     flush(&mut log);
     drop(log);
     let file = Fixture::directory().join("leader-epoch-checkpoint");
-    fixture.disk.corrupt(&file, |bytes| *bytes = b"0\n2\n0 0\n9 1\n".to_vec());
+    fixture
+        .disk
+        .corrupt(&file, |bytes| *bytes = b"0\n2\n0 0\n9 1\n".to_vec());
     assert_eq!(*fixture.open(false).epochs(), expected);
 }
 
@@ -285,7 +359,10 @@ fn a_clean_log_opens_without_a_scan_and_goes_on() {
     for timestamp in 0..5 {
         append(&mut log, 1, 0, timestamp, 100).expect("an append");
     }
-    let job = log.start_closing_flush().expect("a seal").expect("something to flush");
+    let job = log
+        .start_closing_flush()
+        .expect("a seal")
+        .expect("something to flush");
     log.finish_flush(block_on(job.run()).expect("a healthy disk"));
     let before = content(&log);
     drop(log);
@@ -295,7 +372,12 @@ fn a_clean_log_opens_without_a_scan_and_goes_on() {
     assert_eq!((content(&log), log.flushed_end()), (before, 5));
     append(&mut log, 1, 1, 9, 100).expect("an append");
     assert_eq!(log.latest_epoch(), Some(epoch(1)));
-    assert_eq!(log.find_timestamp(9).expect("a search").map(|hit| hit.info.base_offset), Some(5));
+    assert_eq!(
+        log.find_timestamp(9)
+            .expect("a search")
+            .map(|hit| hit.info.base_offset),
+        Some(5)
+    );
     drop(log);
     assert_eq!(content(&fixture.open(false)).len(), 6);
 }
@@ -308,16 +390,31 @@ fn lost_and_torn_indexes_are_rebuilt() {
         for timestamp in 0..20 {
             append(&mut log, 1, 0, timestamp, 100).expect("an append");
         }
-        let job = log.start_closing_flush().expect("a seal").expect("something to flush");
+        let job = log
+            .start_closing_flush()
+            .expect("a seal")
+            .expect("something to flush");
         log.finish_flush(block_on(job.run()).expect("a healthy disk"));
-        let (before, index) = (content(&log), fixture.disk.bytes(&Fixture::file(0, "index")));
+        let (before, index) = (
+            content(&log),
+            fixture.disk.bytes(&Fixture::file(0, "index")),
+        );
         drop(log);
-        fixture.disk.corrupt(&Fixture::file(0, "index"), |bytes| bytes.truncate(11));
-        fixture.disk.corrupt(&Fixture::file(6, "timeindex"), |bytes| bytes[20..30].fill(0));
+        fixture
+            .disk
+            .corrupt(&Fixture::file(0, "index"), |bytes| bytes.truncate(11));
+        fixture
+            .disk
+            .corrupt(&Fixture::file(6, "timeindex"), |bytes| {
+                bytes[20..30].fill(0)
+            });
         let log = fixture.open(clean);
         assert_eq!(content(&log), before);
         for timestamp in 0..20 {
-            let found = log.find_timestamp(timestamp).expect("a search").expect("there is one");
+            let found = log
+                .find_timestamp(timestamp)
+                .expect("a search")
+                .expect("there is one");
             assert_eq!(found.info.max_timestamp, timestamp);
         }
         drop(log);
@@ -334,7 +431,10 @@ fn left_overs_are_cleaned_up() {
     let deleted = Fixture::file(5, "log.deleted");
     let temporary = Fixture::directory().join("leader-epoch-checkpoint.tmp");
     for path in [&orphan, &deleted, &temporary] {
-        fixture.disk.open(path, OpenMode::Create).expect("a healthy disk");
+        fixture
+            .disk
+            .open(path, OpenMode::Create)
+            .expect("a healthy disk");
     }
     drop(fixture.open(false));
     for path in [&orphan, &deleted, &temporary] {
@@ -349,10 +449,15 @@ fn old_batches_behind_a_newer_epoch_are_cut() {
     append(&mut log, 1, 5, 1, 100).expect("an append");
     drop(log);
     let stale = crate::testing::batch(1, 1, 3, 1, 100);
-    fixture.disk.corrupt(&Fixture::file(0, "log"), |bytes| bytes.extend_from_slice(&stale));
+    fixture.disk.corrupt(&Fixture::file(0, "log"), |bytes| {
+        bytes.extend_from_slice(&stale)
+    });
     let log = fixture.open(false);
     assert_eq!(log.log_end(), 1);
     assert_eq!(fixture.recovery_points.get(&partition()), Some(1));
-    let damage = Damage::EpochOrder { latest: epoch(5), epoch: epoch(3) };
+    let damage = Damage::EpochOrder {
+        latest: epoch(5),
+        epoch: epoch(3),
+    };
     assert!(damage.to_string().contains("epoch 3 after 5"));
 }

@@ -10,7 +10,14 @@ fn filled(config: impl Fn(&mut LogConfig)) -> (Fixture, Log) {
     config(&mut fixture.config);
     let mut log = fixture.open(false);
     for timestamp in 0..8 {
-        append(&mut log, 1, i32::try_from(timestamp / 3).expect("small"), timestamp * 10, 100).expect("an append");
+        append(
+            &mut log,
+            1,
+            i32::try_from(timestamp / 3).expect("small"),
+            timestamp * 10,
+            100,
+        )
+        .expect("an append");
     }
     flush(&mut log);
     assert_eq!(log.segment_base_offsets(), [0, 2, 4, 6]);
@@ -18,7 +25,10 @@ fn filled(config: impl Fn(&mut LogConfig)) -> (Fixture, Log) {
 }
 
 fn retain(log: &mut Log, now_ms: i64, high_watermark: i64) {
-    while let Some(job) = log.remove_old_segment(now_ms, high_watermark).expect("retention") {
+    while let Some(job) = log
+        .remove_old_segment(now_ms, high_watermark)
+        .expect("retention")
+    {
         block_on(job.run()).expect("a healthy disk");
     }
 }
@@ -27,9 +37,15 @@ fn retain(log: &mut Log, now_ms: i64, high_watermark: i64) {
 fn time_removes_segments_whose_newest_record_is_old() {
     let (_fixture, mut log) = filled(|config| config.retention_ms = 100);
     retain(&mut log, 131, 8);
-    assert_eq!((log.log_start(), log.segment_base_offsets()), (4, vec![4, 6]));
+    assert_eq!(
+        (log.log_start(), log.segment_base_offsets()),
+        (4, vec![4, 6])
+    );
     assert_eq!(content(&log).len(), 4);
-    let expected = [(1, 4), (2, 6)].map(|(number, start_offset)| EpochEntry { epoch: epoch(number), start_offset });
+    let expected = [(1, 4), (2, 6)].map(|(number, start_offset)| EpochEntry {
+        epoch: epoch(number),
+        start_offset,
+    });
     assert_eq!(log.epochs().entries(), expected);
 }
 
@@ -48,14 +64,20 @@ fn size_removes_what_is_over_the_limit() {
 fn nothing_above_the_high_watermark_expires() {
     let (_fixture, mut log) = filled(|config| config.retention_ms = 0);
     retain(&mut log, 1_000_000, 5);
-    assert_eq!((log.log_start(), log.segment_base_offsets()), (4, vec![4, 6]));
+    assert_eq!(
+        (log.log_start(), log.segment_base_offsets()),
+        (4, vec![4, 6])
+    );
 }
 
 #[test]
 fn a_log_that_expired_entirely_goes_on_empty() {
     let (fixture, mut log) = filled(|config| config.retention_ms = 0);
     retain(&mut log, 1_000_000, 8);
-    assert_eq!((log.log_start(), log.log_end(), log.segment_base_offsets()), (8, 8, vec![8]));
+    assert_eq!(
+        (log.log_start(), log.log_end(), log.segment_base_offsets()),
+        (8, 8, vec![8])
+    );
     append(&mut log, 1, 9, 1, 10).expect("an append");
     drop(log);
     let log = fixture.open(false);
@@ -77,21 +99,41 @@ fn deleted_records_are_gone_at_once_and_their_segments_later() {
     let (_fixture, mut log) = filled(|config| config.retention_ms = -1);
     assert_eq!(log.advance_log_start(5), Ok(true));
     assert_eq!(log.advance_log_start(3), Ok(false));
-    assert!(matches!(log.advance_log_start(9), Err(LogError::OutOfRange { .. })));
-    assert!(matches!(log.read(4, 100, 8, true), Err(LogError::OutOfRange { .. })));
+    assert!(matches!(
+        log.advance_log_start(9),
+        Err(LogError::OutOfRange { .. })
+    ));
+    assert!(matches!(
+        log.read(4, 100, 8, true),
+        Err(LogError::OutOfRange { .. })
+    ));
     assert_eq!(log.segment_base_offsets(), [0, 2, 4, 6]);
     retain(&mut log, 0, 8);
-    assert_eq!((log.log_start(), log.segment_base_offsets()), (5, vec![4, 6]));
+    assert_eq!(
+        (log.log_start(), log.segment_base_offsets()),
+        (5, vec![4, 6])
+    );
     assert_eq!(content(&log)[0].base_offset, 5);
 }
 
 #[test]
 fn one_removal_at_a_time() {
     let (_fixture, mut log) = filled(|config| config.retention_ms = 0);
-    let first = log.remove_old_segment(1_000_000, 8).expect("retention").expect("something to remove");
-    assert!(log.remove_old_segment(1_000_000, 8).expect("retention").is_none());
+    let first = log
+        .remove_old_segment(1_000_000, 8)
+        .expect("retention")
+        .expect("something to remove");
+    assert!(
+        log.remove_old_segment(1_000_000, 8)
+            .expect("retention")
+            .is_none()
+    );
     block_on(first.run()).expect("a healthy disk");
-    assert!(log.remove_old_segment(1_000_000, 8).expect("retention").is_some());
+    assert!(
+        log.remove_old_segment(1_000_000, 8)
+            .expect("retention")
+            .is_some()
+    );
 }
 
 #[test]

@@ -31,7 +31,10 @@ fn whole_segments_above_the_cut_are_removed() {
     assert_eq!(log.segment_base_offsets(), [0, 6]);
     assert_eq!(content(&log), before[..5]);
     assert_eq!((log.log_end(), log.flushed_end()), (10, 10));
-    let expected = [(0, 0), (1, 6)].map(|(number, start_offset)| EpochEntry { epoch: epoch(number), start_offset });
+    let expected = [(0, 0), (1, 6)].map(|(number, start_offset)| EpochEntry {
+        epoch: epoch(number),
+        start_offset,
+    });
     assert_eq!(log.epochs().entries(), expected);
     drop(log);
     assert_eq!(content(&fixture.open(false)), before[..5]);
@@ -78,7 +81,10 @@ fn a_log_starts_over_where_it_is_told() {
     let mut log = filled(&fixture, 8);
     let job = log.truncate_fully_and_start_at(1000).expect("a truncation");
     log.finish_flush(block_on(job.run()).expect("a healthy disk"));
-    assert_eq!((log.log_start(), log.log_end(), log.segment_base_offsets()), (1000, 1000, vec![1000]));
+    assert_eq!(
+        (log.log_start(), log.log_end(), log.segment_base_offsets()),
+        (1000, 1000, vec![1000])
+    );
     assert!(log.epochs().entries().is_empty());
     append(&mut log, 2, 4, 1, 10).expect("an append");
     assert_eq!(content(&log).len(), 1);
@@ -91,8 +97,14 @@ fn a_log_starts_over_where_it_is_told() {
 fn appends_wait_until_the_truncation_is_durable() {
     let fixture = Fixture::new(500, 100);
     let mut log = filled(&fixture, 8);
-    let job = log.truncate_to(4).expect("a truncation").expect("something to cut");
-    assert_eq!(append(&mut log, 1, 9, 1, 10), Err(LogError::TruncationPending));
+    let job = log
+        .truncate_to(4)
+        .expect("a truncation")
+        .expect("something to cut");
+    assert_eq!(
+        append(&mut log, 1, 9, 1, 10),
+        Err(LogError::TruncationPending)
+    );
     assert!(log.truncation_pending());
     log.finish_flush(block_on(job.run()).expect("a healthy disk"));
     append(&mut log, 1, 9, 1, 10).expect("an append");
@@ -107,7 +119,10 @@ fn a_truncation_lowers_the_durable_recovery_point() {
     truncate(&mut log, 4);
     drop(log);
     fixture.restart();
-    assert_eq!(fixture.recovery_points.get(&crate::testing::partition()), Some(4));
+    assert_eq!(
+        fixture.recovery_points.get(&crate::testing::partition()),
+        Some(4)
+    );
 }
 
 proptest! {
