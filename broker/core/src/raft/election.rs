@@ -24,27 +24,27 @@ impl Raft {
         match &self.role {
             Role::Follower { .. } | Role::Unattached if !self.is_voter() => {
                 probe!("raft: an observer lost the leader");
-                self.to_unattached(self.epoch, out);
+                self.become_unattached(self.epoch, out);
             }
             Role::Unattached | Role::Follower { .. } | Role::Prospective { leader: None, .. } => {
-                self.to_prospective(out);
+                self.become_prospective(out);
             }
             Role::Prospective {
                 leader: Some(leader),
                 ..
-            } => self.to_follower(self.epoch, *leader, out),
+            } => self.become_follower(self.epoch, *leader, out),
             Role::Candidate { .. } => {
                 self.lost_elections = (self.lost_elections + 1).min(LOST_ELECTIONS_MAX);
-                self.to_prospective(out);
+                self.become_prospective(out);
             }
             Role::Resigned { .. } => self.leave_resigned_epoch(out),
             Role::Leader(_) => {}
         }
     }
 
-    pub(super) fn to_prospective(&mut self, out: &mut Vec<Output>) {
+    pub(super) fn become_prospective(&mut self, out: &mut Vec<Output>) {
         if mutant!(K_11) {
-            return self.to_candidate(out);
+            return self.become_candidate(out);
         }
         let mut ballot = Ballot::default();
         ballot.record(self.id(), true);
@@ -55,7 +55,7 @@ impl Raft {
         self.count_votes(out);
     }
 
-    fn to_candidate(&mut self, out: &mut Vec<Output>) {
+    fn become_candidate(&mut self, out: &mut Vec<Output>) {
         let Some(epoch) = self.epoch.0.checked_add(1) else {
             probe!("raft: no epochs left");
             return self.arm_election_timer(out);
@@ -113,7 +113,7 @@ impl Raft {
             return self.reply_vote(ticket, error, false, out);
         }
         if request.candidate_epoch > self.epoch {
-            self.to_unattached(request.candidate_epoch, out);
+            self.become_unattached(request.candidate_epoch, out);
         }
         if request
             .voter
@@ -271,18 +271,18 @@ impl Raft {
         let won = ballot.granted.len() >= majority;
         let lost = ballot.rejected.len() > self.config.voters.len() - majority;
         match &mut self.role {
-            Role::Prospective { .. } if won => self.to_candidate(out),
+            Role::Prospective { .. } if won => self.become_candidate(out),
             Role::Prospective {
                 leader: Some(leader),
                 ..
             } if lost => {
                 probe!("raft: pre-vote lost, back to the leader");
                 let leader = *leader;
-                self.to_follower(self.epoch, leader, out);
+                self.become_follower(self.epoch, leader, out);
             }
             Role::Candidate { ballot, .. } if won => {
                 let granting = std::mem::take(&mut ballot.granted);
-                self.to_leader(granting, out);
+                self.become_leader(granting, out);
             }
             Role::Candidate { backing_off, .. } if lost && !*backing_off => {
                 *backing_off = true;

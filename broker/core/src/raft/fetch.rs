@@ -40,17 +40,13 @@ impl Raft {
     fn fetch_request_error(&self, request: &FetchRequest) -> Error {
         let (epoch, last) = (request.current_leader_epoch, request.last_fetched_epoch);
         let replica = request.replica.id;
-        let possible = request.fetch_offset >= 0 && last.0 >= 0 && last <= epoch;
         let Role::Leader(leadership) = &self.role else {
             return self.fetch_epoch_error(request, Error::NotLeaderOrFollower);
         };
-        if !possible
-            || replica.0 < 0
-            || replica == self.id()
-            || request.fetch_offset < self.log.start()
-        {
-            Error::InvalidRequest
-        } else if mutant!(K_20) && leadership.would_shrink(request) {
+        let possible = request.fetch_offset >= self.log.start() && last.0 >= 0 && last <= epoch;
+        let foreign = replica.0 >= 0 && replica != self.id();
+        let shrinks = mutant!(K_20) && leadership.would_shrink(request);
+        if !possible || !foreign || shrinks {
             Error::InvalidRequest
         } else {
             self.fetch_epoch_error(request, Error::None)

@@ -30,8 +30,8 @@ impl Raft {
             return;
         }
         // Observers too: the leader takes what they fetch for flushed as soon as they become voters (K-13).
-        let unflushed = self.log.countable_end() < self.log.end();
-        if unflushed && !(mutant!(K_13) && !self.is_voter()) {
+        let flushes = self.is_voter() || !mutant!(K_13);
+        if flushes && self.log.countable_end() < self.log.end() {
             return self.flush(out);
         }
         let request = self.fetch_request();

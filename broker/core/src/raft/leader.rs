@@ -13,7 +13,7 @@ use super::{
 use crate::Ticket;
 
 impl Raft {
-    pub(super) fn to_leader(&mut self, granting: BTreeSet<NodeId>, out: &mut Vec<Output>) {
+    pub(super) fn become_leader(&mut self, granting: BTreeSet<NodeId>, out: &mut Vec<Output>) {
         let others = self.other_voters();
         let leadership = Leadership {
             epoch_start: self.log.end(),
@@ -389,7 +389,7 @@ impl Raft {
     /// Nobody else can be elected in the epoch of a leader that resigned, so the next one has to begin.
     pub(super) fn leave_resigned_epoch(&mut self, out: &mut Vec<Output>) {
         match self.epoch.0.checked_add(1) {
-            Some(epoch) => self.to_unattached(LeaderEpoch(epoch), out),
+            Some(epoch) => self.become_unattached(LeaderEpoch(epoch), out),
             None => probe!("raft: no epochs left"),
         }
     }

@@ -1,4 +1,5 @@
 //! Tests of the quorum core: random schedules here, scripts with recorded output in `script`.
 
+mod guards;
 mod random;
 mod script;

@@ -12,19 +12,19 @@ impl Raft {
         let written = self.log.last_epoch();
         if written > self.epoch {
             probe!("raft: log is ahead of quorum-state at start");
-            self.to_unattached(written, out);
+            self.become_unattached(written, out);
         } else if mutant!(K_02) && leader == Some(self.id()) {
-            self.to_leader(BTreeSet::new(), out);
+            self.become_leader(BTreeSet::new(), out);
         } else if let Some(leader) = leader.filter(|&leader| leader != self.id()) {
-            self.to_follower(self.epoch, leader, out);
+            self.become_follower(self.epoch, leader, out);
         } else {
             // A former leader too: it may have lost unflushed records that its epoch has shown to others, so
             // it must not write in that epoch again (K-02).
-            self.to_unattached(self.epoch, out);
+            self.become_unattached(self.epoch, out);
         }
         if self.is_voter() && self.config.voters.len() == 1 && !matches!(self.role, Role::Leader(_))
         {
-            self.to_prospective(out);
+            self.become_prospective(out);
         }
     }
 
@@ -80,7 +80,7 @@ impl Raft {
 
     /// The election timer goes on when it runs, so that a candidate that cannot win does not hold up those
     /// that can by raising the epoch over and over.
-    pub(super) fn to_unattached(&mut self, epoch: LeaderEpoch, out: &mut Vec<Output>) {
+    pub(super) fn become_unattached(&mut self, epoch: LeaderEpoch, out: &mut Vec<Output>) {
         self.change_role(epoch, Role::Unattached, out);
         if !self.is_voter() {
             self.disarm_election(out);
@@ -90,7 +90,7 @@ impl Raft {
         self.fetch(out);
     }
 
-    pub(super) fn to_follower(
+    pub(super) fn become_follower(
         &mut self,
         epoch: LeaderEpoch,
         leader: NodeId,
@@ -140,9 +140,11 @@ impl Raft {
                 }));
                 return false;
             }
-            (Some(leader), None) => self.to_follower(epoch, leader, out),
-            (Some(leader), Some(_)) if epoch > self.epoch => self.to_follower(epoch, leader, out),
-            (None, _) if epoch > self.epoch => self.to_unattached(epoch, out),
+            (Some(leader), None) => self.become_follower(epoch, leader, out),
+            (Some(leader), Some(_)) if epoch > self.epoch => {
+                self.become_follower(epoch, leader, out)
+            }
+            (None, _) if epoch > self.epoch => self.become_unattached(epoch, out),
             _ => {}
         }
         if leader == Some(self.id()) && self.voted.is_none() {
