@@ -1,6 +1,7 @@
 //! Tests by what they are about; all through the public API.
 
 mod append;
+mod crash;
 mod directory;
 mod dump;
 mod files;
