@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::testing::{Fixture, append, block_on, content, epoch, flush, info, partition};
+use crate::testing::{Fixture, append, block_on, content, epoch, flush, partition};
 use crate::{Damage, LogError};
 
 proptest! {
