@@ -7,16 +7,17 @@
 mod actions;
 mod describe;
 mod disk;
+mod shell;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use broker_protocol::ids::{NodeId, Offset, ReplicaKey, Uuid};
+use broker_protocol::ids::{NodeId, ReplicaKey, Uuid};
 
 pub use describe::describe_change;
 pub use disk::{Disk, Entry, LogEntries};
 
 use super::invariants::{self, Ghost, NodeView, Violation};
-use super::{BatchSummary, Config, Input, Output, Raft, Request, Response, Role, Timer, VoterSet};
+use super::{Config, Input, Output, Raft, Request, Response, Role, Timer, VoterSet};
 use crate::Ticket;
 
 /// Nodes 1 to `voters` vote, those after them observe.
@@ -170,14 +171,6 @@ impl Cluster {
         running.filter(|raft| matches!(raft.role(), Role::Leader(_)))
     }
 
-    /// How many voters are down or have no power.
-    pub fn down(&self) -> usize {
-        self.nodes
-            .values()
-            .filter(|node| node.raft.is_none())
-            .count()
-    }
-
     fn node_mut(&mut self, id: NodeId) -> &mut Node {
         self.nodes
             .get_mut(&id)
@@ -296,114 +289,6 @@ impl Cluster {
         );
     }
 
-    fn step(&mut self, id: NodeId, input: Input, entries: &[Entry], watch: Watch<'_>) {
-        let mut out = Vec::new();
-        let raft = self
-            .node_mut(id)
-            .raft
-            .as_mut()
-            .expect("only a running node gets input");
-        raft.step(input, &mut out);
-        self.execute(id, out, entries, watch);
-    }
-
-    /// The shell: executes outputs in order. `entries` came with the fetch response that was the input.
-    fn execute(&mut self, id: NodeId, out: Vec<Output>, entries: &[Entry], watch: Watch<'_>) {
-        for output in out {
-            watch(id, &output);
-            self.check_released(id, &output);
-            self.execute_one(id, output, entries);
-        }
-        self.finish_instantly(id, watch);
-    }
-
-    fn execute_one(&mut self, id: NodeId, output: Output, entries: &[Entry]) {
-        let node = self.node_mut(id);
-        match output {
-            Output::Send { to, request } => {
-                self.network.insert(Envelope::Request {
-                    to,
-                    from: Some(id),
-                    request,
-                });
-            }
-            Output::Reply {
-                ticket,
-                mut response,
-                read,
-            } => {
-                let (asker, request) = node.asked.remove(&ticket).expect("answered exactly once");
-                let entries = read.map_or(Vec::new(), |range| node.disk.read(range));
-                if let (Response::Fetch(fetch), Some(range)) = (&mut response, read) {
-                    fetch.batches = batches(range.from, &entries);
-                }
-                if let Some(to) = asker {
-                    self.network.insert(Envelope::Response {
-                        to,
-                        from: id,
-                        request,
-                        response,
-                        entries,
-                    });
-                }
-            }
-            Output::Arm { timer, .. } => {
-                node.timers.insert(timer);
-            }
-            Output::Disarm(timer) => {
-                node.timers.remove(&timer);
-            }
-            Output::SaveQuorumState { id, state } => node.disk.save(id, state),
-            Output::AppendLeaderChange {
-                base_offset, epoch, ..
-            } => node.disk.append(base_offset, epoch, 1),
-            Output::AppendRecords {
-                ticket,
-                base_offset,
-                epoch,
-            } => {
-                node.disk.append(base_offset, epoch, ticket.0);
-            }
-            Output::AppendFetched { batches } => node.disk.append_fetched(&batches, entries),
-            Output::Truncate { end } => node.disk.truncate(end),
-            Output::Flush { id, end } => node.disk.flush(id, end),
-            Output::Inconsistent(what) => {
-                let detail = format!("node {id} sees {what:?}");
-                self.violation.get_or_insert(Violation {
-                    invariant: "RAFT-1",
-                    detail,
-                });
-            }
-            Output::RejectAppend { .. }
-            | Output::HighWatermark(_)
-            | Output::RoleChanged { .. }
-            | Output::ShutdownComplete => {}
-        }
-    }
-
-    fn finish_instantly(&mut self, id: NodeId, watch: Watch<'_>) {
-        let disk = &self.node(id).disk;
-        if self.shape.instant_saves && disk.is_saving() {
-            let done = self.node_mut(id).disk.finish_save();
-            self.step(id, Input::Persisted(done), &[], watch);
-        } else if self.shape.instant_flushes && disk.is_flushing() {
-            let done = self.node_mut(id).disk.finish_flush();
-            self.step(id, Input::Persisted(done), &[], watch);
-        }
-    }
-
-    fn check_released(&mut self, id: NodeId, output: &Output) {
-        let node = &self.nodes[&id];
-        let asked = match output {
-            Output::Reply { ticket, .. } => node.asked.get(ticket).map(|(_, request)| request),
-            _ => None,
-        };
-        let (state, end) = (node.disk.saved(), node.disk.durable_end());
-        if let Err(violation) = invariants::check_released(node.key, state, end, output, asked) {
-            self.violation.get_or_insert(violation);
-        }
-    }
-
     fn check(&mut self) {
         let views: Vec<NodeView<'_>> = self.nodes.values().map(Node::view).collect();
         if let Err(violation) = invariants::check(&views, &mut self.ghost) {
@@ -456,16 +341,6 @@ impl Envelope {
             other => Some(other),
         }
     }
-}
-
-/// What a follower's shell reads off the records that arrived: one batch per offset is the simplest.
-fn batches(base: Offset, entries: &[Entry]) -> Vec<BatchSummary> {
-    let summary = |(offset, entry): (Offset, &Entry)| BatchSummary {
-        base_offset: offset,
-        last_offset: offset,
-        epoch: entry.epoch,
-    };
-    (base..).zip(entries).map(summary).collect()
 }
 
 fn replica(id: i32) -> ReplicaKey {

@@ -1,7 +1,6 @@
 //! What can happen next.
 
 use super::{Action, Cluster, Node};
-use crate::raft::Role;
 
 impl Cluster {
     /// Messages on their way arrive.
@@ -78,11 +77,5 @@ impl Cluster {
 
     fn running(&self) -> impl Iterator<Item = &Node> {
         self.nodes.values().filter(|node| node.raft.is_some())
-    }
-
-    /// Whether a node gave up leadership and nobody knows yet who comes next.
-    pub fn has_resigned(&self) -> bool {
-        let mut running = self.running().filter_map(|node| node.raft.as_ref());
-        running.any(|raft| matches!(raft.role(), Role::Resigned { .. }))
     }
 }
