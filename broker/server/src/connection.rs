@@ -17,7 +17,9 @@ use tokio::sync::Notify;
 
 /// Requests of one connection that may wait for their answer at once; more are read when one leaves.
 const IN_FLIGHT_MAX: usize = 32;
-const READ_BUFFER_BYTES: usize = 16 * 1024;
+/// What an idle connection holds; a busy one grows to the larger.
+const READ_BUFFER_BYTES_MIN: usize = 512;
+const READ_BUFFER_BYTES_MAX: usize = 64 * 1024;
 
 /// What to do after a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +70,7 @@ pub async fn serve(
     control: Arc<ConnectionControl>,
 ) -> String {
     let (mut reader, mut writer) = tokio::io::split(connection);
-    let mut buffer = BytesMut::with_capacity(READ_BUFFER_BYTES);
+    let mut buffer = BytesMut::with_capacity(READ_BUFFER_BYTES_MIN);
     let mut answers = OrderedAnswers::default();
     control.touch(&env);
     loop {
@@ -91,11 +93,21 @@ pub async fn serve(
                 match read {
                     Ok(0) if buffer.is_empty() && answers.is_empty() => return "closed by the peer".into(),
                     Ok(0) => return half_closed(&mut writer, &mut answers, &buffer).await,
-                    Ok(_) => control.touch(&env),
+                    Ok(bytes) => {
+                        control.touch(&env);
+                        make_room(&mut buffer, bytes);
+                    }
                     Err(error) => return error.to_string(),
                 }
             }
         }
+    }
+}
+
+/// A read that filled the buffer says that more is to come.
+fn make_room(buffer: &mut BytesMut, read_bytes: usize) {
+    if buffer.len() == buffer.capacity() {
+        buffer.reserve((2 * read_bytes).clamp(READ_BUFFER_BYTES_MIN, READ_BUFFER_BYTES_MAX));
     }
 }
 

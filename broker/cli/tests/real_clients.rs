@@ -1,0 +1,96 @@
+//! Real clients on the real binary. Each test runs where its client is installed (see CONTRIBUTING.md) and
+//! says so where it is not; in CI (`CI=true`) a missing client fails the test.
+
+mod cluster;
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use cluster::Cluster;
+
+fn script(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name)
+}
+
+/// Whether the client is there; in CI it must be.
+fn installed(probe: &[&str]) -> bool {
+    let found = Command::new(probe[0])
+        .args(&probe[1..])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if !found {
+        assert!(std::env::var("CI").is_err(), "{probe:?} does not work; CONTRIBUTING.md says how to install it");
+        eprintln!("skipped: {probe:?} does not work here");
+    }
+    found
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().expect("the command can be started");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?} failed\n{text}\n{errors}");
+}
+
+/// All codecs, then the same data again after a restart.
+fn all_codecs(client: &str, probe: &[&str]) {
+    if !installed(probe) {
+        return;
+    }
+    let mut cluster = Cluster::start(1);
+    let codecs = |phase: &str, bootstrap: &str| {
+        run(Command::new("python3").arg(script("codecs.py")).args([client, bootstrap, phase]));
+    };
+    codecs("write", &cluster.bootstrap());
+    cluster.terminate(1);
+    cluster.launch(1);
+    codecs("read", &cluster.bootstrap());
+    cluster.kill(1);
+    cluster.launch(1);
+    codecs("read", &cluster.bootstrap());
+}
+
+#[test]
+fn confluent_kafka_reads_back_all_codecs_and_after_restarts() {
+    all_codecs("confluent", &["python3", "-c", "import confluent_kafka"]);
+}
+
+#[test]
+fn kafka_python_reads_back_all_codecs_and_after_restarts() {
+    let probe = "import kafka, snappy, lz4, zstandard";
+    all_codecs("kafka-python", &["python3", "-c", probe]);
+}
+
+#[test]
+fn kcat_reads_back_all_codecs_and_after_restarts() {
+    all_codecs("kcat", &["kcat", "-V"]);
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_a_leader_is_killed_under_load() {
+    if !installed(&["python3", "-c", "import confluent_kafka"]) {
+        return;
+    }
+    let mut cluster = Cluster::start(3);
+    let mut load = Command::new("python3")
+        .arg(script("under_fire.py"))
+        .args([cluster.bootstrap().as_str(), "12"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3 can be started");
+    let mut lines = BufReader::new(load.stdout.take().expect("piped")).lines();
+    let first = lines.next().expect("the load says something").expect("readable");
+    assert_eq!(first, "LOAD");
+    std::thread::sleep(Duration::from_secs(2));
+    // One of three nodes leads one of three partitions, and one leads the quorum.
+    cluster.kill(2);
+    std::thread::sleep(Duration::from_secs(4));
+    cluster.launch(2);
+    let rest: Vec<String> = lines.map_while(Result::ok).collect();
+    let status = load.wait().expect("the load ends");
+    assert!(status.success(), "{rest:?}");
+}
