@@ -1,0 +1,400 @@
+//! Drives the core: records in, requests and timers out, outcomes back to who sent.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, Weak};
+
+use broker_core::producer::{
+    Config, Input, Outcome, Output, Producer as Core, ProducerIdAndEpoch, RecordHandle, Timer,
+};
+use broker_env::Instant;
+use broker_env::random::{Stream, in_range};
+use broker_env::time::timeout;
+use broker_protocol::ErrorCode;
+use broker_protocol::api as wire;
+use broker_protocol::ids::{TopicIdPartition, Uuid};
+use broker_protocol::record::{BatchBuilder, HEADER_SIZE};
+use tokio::sync::{Notify, oneshot};
+
+use super::request::Told;
+use super::{ProducerRecord, RecordMetadata, wait_until};
+use crate::client::Client;
+use crate::config::ProducerConfig;
+use crate::error::ProduceError;
+use crate::metadata::TopicMetadata;
+use crate::partitioner::{Sticky, of_key};
+use crate::refresh::{self, Refresh, Subscriber};
+use crate::tasks::{Tasks, lock};
+use crate::timers::Timers;
+
+type Reply = oneshot::Sender<Result<RecordMetadata, ProduceError>>;
+
+pub struct Shell {
+    pub client: Client,
+    pub config: ProducerConfig,
+    pub(super) tasks: Tasks,
+    timers: Timers<Timer>,
+    refresh: Refresh,
+    /// Some records have got their outcome.
+    progress: Notify,
+    pub(super) state: Mutex<State>,
+}
+
+pub struct State {
+    pub core: Core,
+    pub records: BTreeMap<RecordHandle, Pending>,
+    next_record: u64,
+    /// Topics used so far.
+    pub names: BTreeMap<Uuid, String>,
+    sticky: BTreeMap<String, Sticky>,
+    closed: bool,
+}
+
+/// A record on its way.
+pub struct Pending {
+    pub record: ProducerRecord,
+    pub timestamp: i64,
+    pub reply: Reply,
+}
+
+impl Shell {
+    pub fn start(client: Client, config: ProducerConfig) -> Arc<Shell> {
+        let core = Core::new(Config {
+            batch_size: config.batch_size,
+            max_request_size: config.max_request_size,
+            max_in_flight: config.max_in_flight,
+            retries: config.retries,
+            linger: !config.linger.is_zero(),
+            idempotence: config.idempotence,
+        });
+        let state = State {
+            core,
+            records: BTreeMap::new(),
+            next_record: 0,
+            names: BTreeMap::new(),
+            sticky: BTreeMap::new(),
+            closed: false,
+        };
+        let env = client.env().clone();
+        let shell = Arc::new(Shell {
+            client,
+            config,
+            tasks: Tasks::new(env.clone()),
+            timers: Timers::new(env),
+            refresh: Refresh::default(),
+            progress: Notify::new(),
+            state: Mutex::new(state),
+        });
+        let weak = Arc::downgrade(&shell);
+        let fire = move |timers: Vec<Timer>| weak.upgrade().map(|shell| shell.fire(timers)).is_some();
+        shell.tasks.spawn("producer timers", shell.timers.run(fire));
+        shell
+    }
+
+    pub fn check_size(&self, record: &ProducerRecord) -> Result<(), ProduceError> {
+        let size = u64::from(size_of(record)) + u64::try_from(HEADER_SIZE).expect("61");
+        let limit = u64::from(self.config.max_request_size).min(self.config.buffer_memory);
+        if size <= limit {
+            return Ok(());
+        }
+        let reason = format!("the record is {size} bytes when serialized, the limit is {limit}");
+        Err(ProduceError::definite(ErrorCode::MessageTooLarge, reason))
+    }
+
+    /// Chooses the partition, once the topic is known.
+    pub async fn place(self: &Arc<Self>, record: &ProducerRecord, deadline: Instant) -> Result<TopicIdPartition, ProduceError> {
+        let mut attempt = 0;
+        loop {
+            if let Some(place) = self.place_now(record) {
+                return Ok(place);
+            }
+            let left = deadline.saturating_since(self.client.env().now());
+            let topic = self.client.topic(&record.topic, left).await;
+            let topic = topic.map_err(|(error, reason)| ProduceError::definite(error, reason))?;
+            if record.partition.is_none_or(|partition| topic.partitions.contains_key(&partition)) {
+                continue;
+            }
+            let _errors = self.client.refresh_metadata(&BTreeSet::from([record.topic.clone()])).await;
+            if !self.client.pause_before_retry(attempt, deadline).await {
+                let reason = format!("{} has no partition {:?}", record.topic, record.partition);
+                return Err(ProduceError::definite(ErrorCode::UnknownTopicOrPartition, reason));
+            }
+            attempt += 1;
+        }
+    }
+
+    /// `None` if the metadata do not have what it takes.
+    fn place_now(self: &Arc<Self>, record: &ProducerRecord) -> Option<TopicIdPartition> {
+        let now = self.client.env().now();
+        let (topic_id, refreshed, choice) = self.client.metadata(|metadata| {
+            let topic = metadata.topic(&record.topic)?;
+            Some((topic.id, topic.refreshed, choice_of(record, topic)?))
+        })?;
+        if now.saturating_since(refreshed) > self.client.config().metadata_max_age {
+            self.start_refresh();
+        }
+        let partition = match choice {
+            Choice::Only(partition) => partition,
+            Choice::Sticky(candidates) => self.stick(record, &candidates),
+        };
+        Some(TopicIdPartition { topic_id, partition })
+    }
+
+    fn stick(&self, record: &ProducerRecord, candidates: &[i32]) -> i32 {
+        let last = u64::try_from(candidates.len() - 1).expect("an index fits 64 bits");
+        let choose = || {
+            let drawn = in_range(self.client.env().random.as_ref(), Stream::Client, 0, last);
+            candidates[usize::try_from(drawn).expect("an index drawn below the length")]
+        };
+        let mut state = lock(&self.state);
+        let sticky = state.sticky.entry(record.topic.clone()).or_default();
+        sticky.next(size_of(record), self.config.batch_size, choose)
+    }
+
+    pub async fn wait_for_room(&self, record: &ProducerRecord, deadline: Instant) -> Result<(), ProduceError> {
+        let size = u64::from(size_of(record));
+        let has_room = || {
+            let state = lock(&self.state);
+            state.closed || state.core.buffered_bytes() + size <= self.config.buffer_memory
+        };
+        if has_room() {
+            return Ok(());
+        }
+        let left = deadline.saturating_since(self.client.env().now());
+        let waited = timeout(self.client.env(), left, wait_until(&self.progress, has_room)).await;
+        let full = |_| ProduceError::definite(ErrorCode::RequestTimedOut, "buffer.memory was full for max.block.ms");
+        waited.map_err(full)
+    }
+
+    pub fn enqueue(
+        self: &Arc<Self>,
+        record: ProducerRecord,
+        partition: TopicIdPartition,
+        reply: Reply,
+    ) -> Result<(), ProduceError> {
+        let mut state = lock(&self.state);
+        if state.closed {
+            return Err(ProduceError::definite(ErrorCode::NetworkException, "the producer is closed"));
+        }
+        let first = !state.names.contains_key(&partition.topic_id);
+        if first {
+            state.names.insert(partition.topic_id, record.topic.clone());
+            self.tell_leaders(&mut state, partition.topic_id);
+        }
+        let handle = RecordHandle(state.next_record);
+        state.next_record += 1;
+        let size = size_of(&record);
+        let timestamp = record.timestamp.unwrap_or_else(|| self.client.env().clock.wall().0);
+        state.records.insert(handle, Pending { record, timestamp, reply });
+        self.step(&mut state, Input::Send { partition, record: handle, size }, &Told::default());
+        Ok(())
+    }
+
+    pub async fn flush(self: &Arc<Self>) {
+        let until = {
+            let mut state = lock(&self.state);
+            self.step(&mut state, Input::Flush, &Told::default());
+            RecordHandle(state.next_record)
+        };
+        wait_until(&self.progress, || {
+            let state = lock(&self.state);
+            state.records.first_key_value().is_none_or(|(oldest, _)| *oldest >= until)
+        })
+        .await;
+    }
+
+    pub fn refuse_records(&self) {
+        lock(&self.state).closed = true;
+        self.progress.notify_waiters();
+    }
+
+    /// Ends the tasks; dropping the replies tells that the outcomes are unknown.
+    pub fn stop(&self) {
+        self.tasks.close();
+        let records = std::mem::take(&mut lock(&self.state).records);
+        drop(records);
+        self.progress.notify_waiters();
+    }
+
+    pub fn in_flight(&self) -> usize {
+        lock(&self.state).records.len()
+    }
+
+    fn fire(self: &Arc<Self>, timers: Vec<Timer>) {
+        let mut state = lock(&self.state);
+        for timer in timers {
+            self.step(&mut state, Input::Timer(timer), &Told::default());
+        }
+    }
+
+    /// Gives the core an input and does what it says. `told` is what the broker said about this.
+    pub(super) fn step(self: &Arc<Self>, state: &mut State, input: Input, told: &Told) {
+        let mut inputs = VecDeque::from([input]);
+        let mut out = Vec::new();
+        while let Some(input) = inputs.pop_front() {
+            state.core.step(input, &mut out);
+            for output in out.drain(..) {
+                inputs.extend(self.perform(state, output, told));
+            }
+        }
+    }
+
+    /// May answer the core at once.
+    fn perform(self: &Arc<Self>, state: &mut State, output: Output, told: &Told) -> Option<Input> {
+        match output {
+            Output::Produce { request, node, batches } => self.produce(state, request, node, &batches),
+            Output::Complete { partition, records, outcome } => {
+                self.complete(state, partition, &records, outcome, told);
+            }
+            Output::RefreshMetadata { partition } => self.want_metadata(state, partition),
+            Output::Arm { timer, attempt } => self.arm(timer, attempt),
+            Output::InitProducerId { previous } => return self.init_producer_id(previous),
+        }
+        None
+    }
+
+    fn arm(&self, timer: Timer, attempt: u32) {
+        match timer {
+            Timer::Linger(_) => self.timers.arm(timer, self.config.linger),
+            Timer::Retry(_) | Timer::ProducerIdRetry => self.timers.arm(timer, self.client.retry_backoff(attempt)),
+            // One per batch, and hardly ever of use.
+            Timer::Delivery(..) => {
+                let limit = self.config.delivery_timeout;
+                self.timers.arm_coarsely(timer, limit, limit / 64);
+            }
+        }
+    }
+
+    fn complete(
+        &self,
+        state: &mut State,
+        partition: TopicIdPartition,
+        records: &[RecordHandle],
+        outcome: Outcome,
+        told: &Told,
+    ) {
+        for (index, handle) in (0_i64..).zip(records) {
+            let Some(pending) = state.records.remove(handle) else { continue };
+            let result = match outcome {
+                Outcome::Acked { base_offset } => Ok(RecordMetadata {
+                    topic: pending.record.topic,
+                    partition: partition.partition,
+                    offset: (base_offset >= 0).then_some(base_offset + index),
+                    timestamp: told.append_time(partition).unwrap_or(pending.timestamp),
+                }),
+                Outcome::Failed(error) => Err(ProduceError::definite(error, told.reason(partition))),
+                Outcome::Unknown(error) => Err(ProduceError::unknown(error, told.reason(partition))),
+            };
+            // Who sent it may not want to know.
+            let _gone = pending.reply.send(result);
+        }
+        self.progress.notify_waiters();
+    }
+
+    fn want_metadata(self: &Arc<Self>, state: &mut State, partition: TopicIdPartition) {
+        if let Some(sticky) = state.names.get(&partition.topic_id).and_then(|name| state.sticky.get_mut(name)) {
+            sticky.leave(partition.partition);
+        }
+        self.start_refresh();
+    }
+
+    fn start_refresh(self: &Arc<Self>) {
+        if self.refresh.want() {
+            let subscriber: Weak<Shell> = Arc::downgrade(self);
+            self.tasks.spawn("producer metadata", refresh::run(self.client.clone(), subscriber));
+        }
+    }
+
+    /// The core's view of who leads a topic's partitions.
+    pub(super) fn tell_leaders(self: &Arc<Self>, state: &mut State, topic_id: Uuid) {
+        let Some(name) = state.names.get(&topic_id) else { return };
+        let leaders: Vec<_> = self.client.metadata(|metadata| {
+            let topic = metadata.topic(name).filter(|topic| topic.id == topic_id);
+            let partitions = topic.into_iter().flat_map(|topic| &topic.partitions);
+            partitions.map(|(index, known)| (*index, known.leader)).collect()
+        });
+        for (partition, leader) in leaders {
+            let partition = TopicIdPartition { topic_id, partition };
+            self.step(state, Input::Leader { partition, leader }, &Told::default());
+        }
+    }
+
+    /// Without transactions the next epoch is the client's own affair (KIP-360).
+    fn init_producer_id(self: &Arc<Self>, previous: Option<ProducerIdAndEpoch>) -> Option<Input> {
+        if let Some(previous) = previous
+            && let Some(producer_epoch) = previous.producer_epoch.checked_add(1)
+        {
+            return Some(Input::ProducerId(Ok(ProducerIdAndEpoch { producer_epoch, ..previous })));
+        }
+        let (weak, client) = (Arc::downgrade(self), self.client.clone());
+        self.tasks.spawn("producer id", async move {
+            let result = ask_producer_id(&client).await;
+            if let Some(shell) = weak.upgrade() {
+                shell.step(&mut lock(&shell.state), Input::ProducerId(result), &Told::default());
+            }
+        });
+        None
+    }
+}
+
+impl Subscriber for Shell {
+    fn refresh(&self) -> &Refresh {
+        &self.refresh
+    }
+
+    fn topics(&self) -> BTreeSet<String> {
+        lock(&self.state).names.values().cloned().collect()
+    }
+
+    /// The core asks again for partitions that have no leader still.
+    fn updated(self: Arc<Self>) -> bool {
+        let mut state = lock(&self.state);
+        let topics: Vec<Uuid> = state.names.keys().copied().collect();
+        for topic_id in topics {
+            self.tell_leaders(&mut state, topic_id);
+        }
+        true
+    }
+}
+
+/// Where a record may go.
+enum Choice {
+    Only(i32),
+    /// Never empty.
+    Sticky(Vec<i32>),
+}
+
+fn choice_of(record: &ProducerRecord, topic: &TopicMetadata) -> Option<Choice> {
+    if let Some(partition) = record.partition {
+        return topic.partitions.contains_key(&partition).then_some(Choice::Only(partition));
+    }
+    let count = u32::try_from(topic.partitions.len()).ok().filter(|count| *count > 0)?;
+    if let Some(key) = &record.key {
+        return i32::try_from(of_key(key, count)).ok().map(Choice::Only);
+    }
+    let led = topic.partitions.iter().filter(|(_, known)| known.leader.is_some());
+    let led: Vec<i32> = led.map(|(index, _)| *index).collect();
+    Some(Choice::Sticky(if led.is_empty() { topic.partitions.keys().copied().collect() } else { led }))
+}
+
+/// The most that a record adds to a batch.
+fn size_of(record: &ProducerRecord) -> u32 {
+    let size = BatchBuilder::record_size_max(record.key.as_deref(), record.value.as_deref(), &record.headers);
+    u32::try_from(size).unwrap_or(u32::MAX)
+}
+
+async fn ask_producer_id(client: &Client) -> Result<ProducerIdAndEpoch, ErrorCode> {
+    let request = wire::InitProducerIdRequest {
+        transactional_id: None,
+        transaction_timeout_ms: i32::MAX,
+        ..Default::default()
+    };
+    let response = client.call_any(&request, client.config().request_timeout).await;
+    let response = response.map_err(|_| ErrorCode::NetworkException)?;
+    match ErrorCode::from_code_or_unknown(response.error_code) {
+        ErrorCode::None => {
+            let wire::InitProducerIdResponse { producer_id, producer_epoch, .. } = response;
+            Ok(ProducerIdAndEpoch { producer_id, producer_epoch })
+        }
+        error => Err(error),
+    }
+}
