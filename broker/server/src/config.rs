@@ -186,6 +186,8 @@ broker_config! {
     replica_fetch_max_bytes: i64 = "replica.fetch.max.bytes", 1_048_576, not_negative;
     /// Bytes of a whole answer to a follower's fetch.
     replica_fetch_response_max_bytes: i64 = "replica.fetch.response.max.bytes", 10_485_760, not_negative;
+    /// Longest wait for the answer to a follower's fetch, beyond its own wait.
+    replica_socket_timeout_ms: i64 = "replica.socket.timeout.ms", 30_000, positive;
     /// Pause of a follower after a failed fetch.
     replica_fetch_backoff_ms: i64 = "replica.fetch.backoff.ms", 1_000, not_negative;
     /// Bytes of a whole answer to a consumer's fetch.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker_env::{Address, Env, time};
+use broker_env::{Address, Env, select, time};
 use broker_protocol::Request;
 use broker_protocol::ids::NodeId;
 
@@ -19,6 +19,21 @@ pub enum ControllerError {
     Unknown,
     #[error("controller {controller}: {error}")]
     Call { controller: NodeId, error: CallError },
+    #[error("controller {controller} was replaced before it answered")]
+    Moved { controller: NodeId },
+}
+
+/// Completes when somebody else is the controller: waiting on for the old one's answer could take a whole
+/// request timeout.
+async fn controller_moved(status: Arc<QuorumStatus>, controller: NodeId) {
+    loop {
+        let waiter = Waiter::new();
+        status.wait(&waiter);
+        if status.get().leader.is_some_and(|leader| leader != controller) {
+            return;
+        }
+        waiter.woken().await;
+    }
 }
 
 /// One line to the controller; follows it when it moves.
@@ -51,8 +66,20 @@ impl ControllerChannel {
         limit: Duration,
     ) -> Result<R::Response, ControllerError> {
         let controller = self.status.get().leader.ok_or(ControllerError::Unknown)?;
+        let moved = controller_moved(self.status.clone(), controller);
         let peer = self.peer(controller)?;
-        peer.call(request, version, limit).await.map_err(|error| ControllerError::Call { controller, error })
+        let answer = select! {
+            answer = peer.call(request, version, limit) => Some(answer),
+            () = moved => None,
+        };
+        match answer {
+            Some(answer) => answer.map_err(|error| ControllerError::Call { controller, error }),
+            None => {
+                // What was sent may still be carried out; its answer belongs to nobody.
+                peer.disconnect();
+                Err(ControllerError::Moved { controller })
+            }
+        }
     }
 
     /// Waits until leadership changes, at most `limit`.

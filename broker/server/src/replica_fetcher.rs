@@ -80,7 +80,7 @@ impl ReplicaFetchers {
             let peer = peer.get_or_insert_with(|| Peer::new(self.env.clone(), address, client_id));
             let request = self.request(&asked);
             let wait = Duration::from_millis(millis(self.config.replica_fetch_wait_max_ms));
-            let limit = wait + Duration::from_millis(millis(self.config.request_timeout_ms));
+            let limit = wait + Duration::from_millis(millis(self.config.replica_socket_timeout_ms));
             match peer.call(&request, FETCH_VERSION, limit).await {
                 Ok(response) => distribute(asked, response),
                 Err(error) => {

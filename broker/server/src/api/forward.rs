@@ -1,6 +1,6 @@
 //! Forwarding to the active controller in an Envelope (KIP-590), and unpacking it there.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use broker_env::Env;
@@ -9,7 +9,6 @@ use broker_protocol::frame::{decode_response, encode_request};
 use broker_protocol::header::peek;
 use broker_protocol::{ApiKey, ErrorCode, Request};
 use bytes::{BufMut, Bytes, BytesMut};
-use tokio::sync::Mutex;
 
 use super::{Api, CONTROLLER_APIS, RawRequest, controller_request};
 use crate::connection::Answer;
@@ -19,15 +18,16 @@ use crate::controller_channel::ControllerChannel;
 const FORWARD_LIMIT: Duration = Duration::from_secs(30);
 const RETRY: Duration = Duration::from_millis(100);
 
-/// Sends clients' requests on, one at a time.
+/// Sends clients' requests on, each on a line of its own; lines are kept for the next.
 pub struct Forwarder {
     env: Env,
-    channel: Mutex<ControllerChannel>,
+    make_channel: Box<dyn Fn() -> ControllerChannel + Send + Sync>,
+    idle: Mutex<Vec<ControllerChannel>>,
 }
 
 impl Forwarder {
-    pub fn new(env: Env, channel: ControllerChannel) -> Forwarder {
-        Forwarder { env, channel: Mutex::new(channel) }
+    pub fn new(env: Env, make_channel: impl Fn() -> ControllerChannel + Send + Sync + 'static) -> Forwarder {
+        Forwarder { env, make_channel: Box::new(make_channel), idle: Mutex::default() }
     }
 
     /// Forwards a client's request and gives the controller's answer as it is.
@@ -54,16 +54,21 @@ impl Forwarder {
             ..Default::default()
         };
         let deadline = self.env.now() + FORWARD_LIMIT;
-        let mut channel = self.channel.lock().await;
-        while self.env.now() < deadline {
+        let idle = self.idle.lock().expect("no panic under this lock").pop();
+        let mut channel = idle.unwrap_or_else(|| (self.make_channel)());
+        let mut answer = None;
+        while answer.is_none() && self.env.now() < deadline {
             match channel.call(&envelope, 0, FORWARD_LIMIT).await {
-                Ok(EnvelopeResponse { error_code: 0, response_data: Some(data), .. }) => return Some(data),
-                Ok(_) => {}
-                Err(error) => tracing::debug!(%error, "forwarding failed"),
+                Ok(EnvelopeResponse { error_code: 0, response_data: Some(data), .. }) => answer = Some(data),
+                Ok(_) => channel.leadership_changed(RETRY).await,
+                Err(error) => {
+                    tracing::debug!(%error, "forwarding failed");
+                    channel.leadership_changed(RETRY).await;
+                }
             }
-            channel.leadership_changed(RETRY).await;
         }
-        None
+        self.idle.lock().expect("no panic under this lock").push(channel);
+        answer
     }
 }
 

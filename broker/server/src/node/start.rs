@@ -50,10 +50,7 @@ impl Node {
 
         let metadata = Arc::new(MetadataCache::default());
         let (quorum, committed) = start_quorum(&env, &config, &directory, &observer, &failures).await?;
-        let channel = |name: &str| {
-            let client_id = format!("broker-{}-{name}", config.node_id);
-            ControllerChannel::new(env.clone(), quorum.status.clone(), voter_addresses(&config), client_id)
-        };
+        let channel = channels(&env, &config, &quorum);
         let standing = Arc::new(Standing::default());
         let replicas = config.is_broker().then(|| {
             start_replicas(&env, &config, &directory, &metadata, &observer, &failures, channel("alter-partition"))
@@ -65,7 +62,10 @@ impl Node {
             cluster_id: cluster_id.clone(),
             metadata: metadata.clone(),
             quorum: quorum.clone(),
-            forwarder: Forwarder::new(env.clone(), channel("forward")),
+            forwarder: Forwarder::new(env.clone(), {
+                let channel = channels(&env, &config, &quorum);
+                move || channel("forward")
+            }),
             replicas: replicas.clone(),
         });
         let connections = listen(&env, &config, &api).await?;
@@ -95,6 +95,19 @@ impl Node {
             observer,
             failed,
         })
+    }
+}
+
+/// Makes lines to the controller, by purpose.
+fn channels(
+    env: &Env,
+    config: &Arc<BrokerConfig>,
+    quorum: &QuorumHandle,
+) -> impl Fn(&str) -> ControllerChannel + Send + Sync + use<> {
+    let (env, config, status) = (env.clone(), config.clone(), quorum.status.clone());
+    move |name| {
+        let client_id = format!("broker-{}-{name}", config.node_id);
+        ControllerChannel::new(env.clone(), status.clone(), voter_addresses(&config), client_id)
     }
 }
 
