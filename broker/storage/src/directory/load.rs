@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use broker_env::disk::DiskLock;
 use broker_env::{Disk, DiskError};
 use broker_probe::{mutant, probe};
-use broker_protocol::ids::{TopicPartition, Uuid};
+use broker_protocol::ids::{BrokerEpoch, TopicPartition, Uuid};
 
 use super::{DirectoryOptions, FailedLog, LogDirectory, SharedLog, log_error};
 use crate::checkpoint::{OffsetCheckpoint, read_file};
@@ -42,12 +42,15 @@ pub(super) async fn load(
         clean,
         _lock: lock,
     };
-    load_logs(&mut directory, &options).await?;
-    // Recovery points of logs that were cut must not be found too high by the next start.
-    directory.checkpoint().await?;
-    if mutant!(L_01) {
-        marker::remove(directory.disk.as_ref(), &directory.path).await?;
+    if let Err(error) = load_logs(&mut directory, &options).await {
+        if mutant!(L_02) {
+            // As if the shutdown that follows a fatal error knew that the load was complete.
+            marker::write(directory.disk.as_ref(), &directory.path, BrokerEpoch(-1)).await?;
+        }
+        return Err(error);
     }
+    // Recovery points of logs that were cut must not be found too high by the next start.
+    directory.write_checkpoints().await?;
     Ok(directory)
 }
 
