@@ -118,24 +118,30 @@ impl Service for BrokerService {
             ApiKey::ListOffsets => Box::pin(answer(request, move |request, version| async move {
                 list_offsets::handle(&api, request, version)
             })),
-            ApiKey::Metadata => {
-                Box::pin(answer(request, move |request, version| metadata::handle(api, request, version)))
-            }
+            ApiKey::Metadata => Box::pin(answer(request, move |request, version| {
+                metadata::handle(api, request, version)
+            })),
             ApiKey::FindCoordinator => Box::pin(answer(request, |request, version| async move {
                 find_coordinator::handle(&request, version)
             })),
-            ApiKey::OffsetForLeaderEpoch => Box::pin(answer(request, move |request, _| async move {
-                offset_for_leader_epoch::handle(&api, request)
-            })),
+            ApiKey::OffsetForLeaderEpoch => {
+                Box::pin(answer(request, move |request, _| async move {
+                    offset_for_leader_epoch::handle(&api, request)
+                }))
+            }
             ApiKey::DescribeConfigs => Box::pin(answer(request, move |request, _| async move {
                 describe_configs::handle(&api, request)
             })),
-            ApiKey::DescribeCluster => Box::pin(answer(request, move |request, version| async move {
-                cluster::handle(&api, ListenerKind::Broker, &request, version)
-            })),
-            ApiKey::DescribeTopicPartitions => Box::pin(answer(request, move |request, _| async move {
-                metadata::describe_topic_partitions(&api, &request)
-            })),
+            ApiKey::DescribeCluster => {
+                Box::pin(answer(request, move |request, version| async move {
+                    cluster::handle(&api, ListenerKind::Broker, &request, version)
+                }))
+            }
+            ApiKey::DescribeTopicPartitions => {
+                Box::pin(answer(request, move |request, _| async move {
+                    metadata::describe_topic_partitions(&api, &request)
+                }))
+            }
             _ => Box::pin(async move { api.forwarder.forward(request).await }),
         }
     }
@@ -153,53 +159,63 @@ impl Service for ControllerService {
 /// Also what an Envelope unpacks to.
 fn controller_request(api: Arc<Api>, request: RawRequest) -> BoxFuture<'static, Answer> {
     match request.key {
-        ApiKey::Vote => Box::pin(answer(request, move |request, _| quorum::vote(api, request))),
-        ApiKey::BeginQuorumEpoch => {
-            Box::pin(answer(request, move |request, _| quorum::begin_quorum_epoch(api, request)))
-        }
-        ApiKey::EndQuorumEpoch => {
-            Box::pin(answer(request, move |request, _| quorum::end_quorum_epoch(api, request)))
-        }
-        ApiKey::Fetch => Box::pin(answer(request, move |request, version| quorum::fetch(api, request, version))),
+        ApiKey::Vote => Box::pin(answer(request, move |request, _| {
+            quorum::vote(api, request)
+        })),
+        ApiKey::BeginQuorumEpoch => Box::pin(answer(request, move |request, _| {
+            quorum::begin_quorum_epoch(api, request)
+        })),
+        ApiKey::EndQuorumEpoch => Box::pin(answer(request, move |request, _| {
+            quorum::end_quorum_epoch(api, request)
+        })),
+        ApiKey::Fetch => Box::pin(answer(request, move |request, version| {
+            quorum::fetch(api, request, version)
+        })),
         ApiKey::FetchSnapshot => Box::pin(answer(request, |request, _| async move {
             quorum::fetch_snapshot(&request)
         })),
-        ApiKey::DescribeQuorum => {
-            Box::pin(answer(request, move |request, version| quorum::describe(api, request, version)))
-        }
+        ApiKey::DescribeQuorum => Box::pin(answer(request, move |request, version| {
+            quorum::describe(api, request, version)
+        })),
         ApiKey::DescribeCluster => Box::pin(answer(request, move |request, version| async move {
             cluster::handle(&api, ListenerKind::Controller, &request, version)
         })),
-        ApiKey::BrokerRegistration => {
-            Box::pin(answer(request, move |request, _| inter_broker::register_broker(api, request)))
-        }
-        ApiKey::BrokerHeartbeat => {
-            Box::pin(answer(request, move |request, _| inter_broker::heartbeat(api, request)))
-        }
+        ApiKey::BrokerRegistration => Box::pin(answer(request, move |request, _| {
+            inter_broker::register_broker(api, request)
+        })),
+        ApiKey::BrokerHeartbeat => Box::pin(answer(request, move |request, _| {
+            inter_broker::heartbeat(api, request)
+        })),
         ApiKey::AlterPartition => Box::pin(answer(request, move |request, version| {
             inter_broker::alter_partition(api, request, version)
         })),
-        ApiKey::AllocateProducerIds => {
-            Box::pin(answer(request, move |request, _| inter_broker::allocate_producer_ids(api, request)))
-        }
-        ApiKey::ControllerRegistration => {
-            Box::pin(answer(request, move |request, _| inter_broker::register_controller(api, request)))
-        }
-        ApiKey::UnregisterBroker => {
-            Box::pin(answer(request, move |request, _| inter_broker::unregister_broker(api, request)))
-        }
-        ApiKey::CreateTopics => Box::pin(answer(request, move |request, _| admin::create_topics(api, request))),
-        ApiKey::DeleteTopics => {
-            Box::pin(answer(request, move |request, version| admin::delete_topics(api, request, version)))
-        }
-        ApiKey::CreatePartitions => {
-            Box::pin(answer(request, move |request, _| admin::create_partitions(api, request)))
-        }
-        ApiKey::IncrementalAlterConfigs => {
-            Box::pin(answer(request, move |request, _| admin::incremental_alter_configs(api, request)))
-        }
-        ApiKey::Envelope => Box::pin(answer(request, move |request, _| forward::open_envelope(api, request))),
-        key => Box::pin(std::future::ready(Answer::Close(format!("no handler for {key:?}")))),
+        ApiKey::AllocateProducerIds => Box::pin(answer(request, move |request, _| {
+            inter_broker::allocate_producer_ids(api, request)
+        })),
+        ApiKey::ControllerRegistration => Box::pin(answer(request, move |request, _| {
+            inter_broker::register_controller(api, request)
+        })),
+        ApiKey::UnregisterBroker => Box::pin(answer(request, move |request, _| {
+            inter_broker::unregister_broker(api, request)
+        })),
+        ApiKey::CreateTopics => Box::pin(answer(request, move |request, _| {
+            admin::create_topics(api, request)
+        })),
+        ApiKey::DeleteTopics => Box::pin(answer(request, move |request, version| {
+            admin::delete_topics(api, request, version)
+        })),
+        ApiKey::CreatePartitions => Box::pin(answer(request, move |request, _| {
+            admin::create_partitions(api, request)
+        })),
+        ApiKey::IncrementalAlterConfigs => Box::pin(answer(request, move |request, _| {
+            admin::incremental_alter_configs(api, request)
+        })),
+        ApiKey::Envelope => Box::pin(answer(request, move |request, _| {
+            forward::open_envelope(api, request)
+        })),
+        key => Box::pin(std::future::ready(Answer::Close(format!(
+            "no handler for {key:?}"
+        )))),
     }
 }
 
@@ -215,14 +231,32 @@ pub struct RawRequest {
 }
 
 /// Refuses what this listener does not speak. ApiVersions is answered whatever its version.
-fn admit(api: &Api, listener: ListenerKind, frame: Bytes, peer: &str) -> Result<RawRequest, Answer> {
-    let HeaderPeek { api_key, api_version: version, correlation_id, client_id } =
-        peek(&frame).map_err(|error| Answer::Close(format!("malformed request header: {error}")))?;
+fn admit(
+    api: &Api,
+    listener: ListenerKind,
+    frame: Bytes,
+    peer: &str,
+) -> Result<RawRequest, Answer> {
+    let HeaderPeek {
+        api_key,
+        api_version: version,
+        correlation_id,
+        client_id,
+    } = peek(&frame)
+        .map_err(|error| Answer::Close(format!("malformed request header: {error}")))?;
     let key = ApiKey::from_code(api_key).filter(|key| handled(listener).contains(key));
     let Some(key) = key else {
-        return Err(Answer::Close(format!("API key {api_key} from {peer} is not served here")));
+        return Err(Answer::Close(format!(
+            "API key {api_key} from {peer} is not served here"
+        )));
     };
-    let request = RawRequest { key, version, correlation_id, client_id, frame };
+    let request = RawRequest {
+        key,
+        version,
+        correlation_id,
+        client_id,
+        frame,
+    };
     if key == ApiKey::ApiVersions {
         return Err(api_versions::answer(api, listener, &request));
     }
@@ -234,7 +268,10 @@ fn admit(api: &Api, listener: ListenerKind, frame: Bytes, peer: &str) -> Result<
 
 /// Kafka closes the connection on a version it does not know: the answer's own format is unknown.
 fn unsupported_version(request: &RawRequest) -> Answer {
-    Answer::Close(format!("{:?} version {} is not supported", request.key, request.version))
+    Answer::Close(format!(
+        "{:?} version {} is not supported",
+        request.key, request.version
+    ))
 }
 
 /// Decodes, handles, encodes.
@@ -256,7 +293,10 @@ where
 fn encode<R: Request>(response: &R::Response, version: i16, correlation_id: i32) -> Answer {
     match encode_response::<R>(response, version, correlation_id) {
         Ok(frame) => Answer::Frame(frame.freeze()),
-        Err(error) => Answer::Close(format!("{:?} response of version {version}: {error}", R::API_KEY)),
+        Err(error) => Answer::Close(format!(
+            "{:?} response of version {version}: {error}",
+            R::API_KEY
+        )),
     }
 }
 
@@ -264,7 +304,10 @@ fn encode<R: Request>(response: &R::Response, version: i16, correlation_id: i32)
 fn leader_hint(api: &Api, partition: broker_protocol::ids::TopicIdPartition) -> Option<(i32, i32)> {
     api.metadata.read(|image| {
         let registration = image.partition(partition)?;
-        Some((registration.leader.map_or(-1, |leader| leader.0), registration.leader_epoch.0))
+        Some((
+            registration.leader.map_or(-1, |leader| leader.0),
+            registration.leader_epoch.0,
+        ))
     })
 }
 

@@ -11,7 +11,7 @@ mod value;
 use std::collections::BTreeMap;
 
 pub use endpoint::{Listener, SecurityProtocol, Voter};
-pub use topic::{TopicConfig, TOPIC_CONFIG_NAMES, is_topic_config, validate_topic_config};
+pub use topic::{TOPIC_CONFIG_NAMES, TopicConfig, is_topic_config, validate_topic_config};
 pub use value::{ConfigError, Value};
 
 macro_rules! broker_config {
@@ -89,7 +89,11 @@ fn minus_one_or_more(value: &i64) -> Result<(), String> {
 }
 
 fn at_least(value: i64, least: i64) -> Result<(), String> {
-    if value >= least { Ok(()) } else { Err(format!("must be at least {least}")) }
+    if value >= least {
+        Ok(())
+    } else {
+        Err(format!("must be at least {least}"))
+    }
 }
 
 fn positive_i32(value: &i32) -> Result<(), String> {
@@ -101,15 +105,27 @@ fn not_negative_i32(value: &i32) -> Result<(), String> {
 }
 
 fn replication_factor(value: &i32) -> Result<(), String> {
-    if (1..=i32::from(i16::MAX)).contains(value) { Ok(()) } else { Err("must be 1 to 32767".into()) }
+    if (1..=i32::from(i16::MAX)).contains(value) {
+        Ok(())
+    } else {
+        Err("must be 1 to 32767".into())
+    }
 }
 
 fn must_be_false(value: &bool) -> Result<(), String> {
-    if *value { Err("unclean leader election is not supported; only false".into()) } else { Ok(()) }
+    if *value {
+        Err("unclean leader election is not supported; only false".into())
+    } else {
+        Ok(())
+    }
 }
 
 fn segment_bytes(value: &i64) -> Result<(), String> {
-    if (14..=i64::from(i32::MAX)).contains(value) { Ok(()) } else { Err("must be 14 to 2147483647".into()) }
+    if (14..=i64::from(i32::MAX)).contains(value) {
+        Ok(())
+    } else {
+        Err("must be 14 to 2147483647".into())
+    }
 }
 
 broker_config! {
@@ -227,14 +243,18 @@ impl BrokerConfig {
     pub fn from_properties(text: &str) -> Result<BrokerConfig, ConfigError> {
         let mut config = BrokerConfig::default();
         for (number, name, value) in value::properties(text)? {
-            config.set(&name, &value).map_err(|error| error.at_line(number))?;
+            config
+                .set(&name, &value)
+                .map_err(|error| error.at_line(number))?;
         }
         config.check()?;
         Ok(config)
     }
 
     /// Builds a configuration from (name, value) pairs.
-    pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<BrokerConfig, ConfigError> {
+    pub fn from_pairs<'a>(
+        pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<BrokerConfig, ConfigError> {
         let mut config = BrokerConfig::default();
         for (name, value) in pairs {
             config.set(name, value)?;
@@ -247,10 +267,14 @@ impl BrokerConfig {
     pub fn check(&self) -> Result<(), ConfigError> {
         let conflict = |reason: String| Err(ConfigError::Conflict { reason });
         if self.broker_heartbeat_interval_ms >= self.broker_session_timeout_ms {
-            return conflict("broker.heartbeat.interval.ms must be below broker.session.timeout.ms".into());
+            return conflict(
+                "broker.heartbeat.interval.ms must be below broker.session.timeout.ms".into(),
+            );
         }
         if self.is_broker() && self.broker_listeners().is_empty() {
-            return conflict("listeners: a broker needs a listener that is not a controller's".into());
+            return conflict(
+                "listeners: a broker needs a listener that is not a controller's".into(),
+            );
         }
         if self.is_controller() && self.controller_listener().is_none() {
             return conflict(format!(
@@ -260,18 +284,29 @@ impl BrokerConfig {
         }
         let voters = self.voters();
         if self.is_controller() && !voters.iter().any(|voter| voter.id == self.node_id) {
-            return conflict(format!("controller.quorum.voters does not name node.id {}", self.node_id));
+            return conflict(format!(
+                "controller.quorum.voters does not name node.id {}",
+                self.node_id
+            ));
         }
         if !self.is_controller() && voters.iter().any(|voter| voter.id == self.node_id) {
-            return conflict(format!("controller.quorum.voters names node.id {}, which is no controller", self.node_id));
+            return conflict(format!(
+                "controller.quorum.voters names node.id {}, which is no controller",
+                self.node_id
+            ));
         }
         if !self.is_controller() && voters.is_empty() {
-            return conflict("controller.quorum.voters is needed by a broker without the controller role".into());
+            return conflict(
+                "controller.quorum.voters is needed by a broker without the controller role".into(),
+            );
         }
         let mut ids = BTreeMap::new();
         for voter in &voters {
             if ids.insert(voter.id, ()).is_some() {
-                return conflict(format!("controller.quorum.voters names id {} twice", voter.id));
+                return conflict(format!(
+                    "controller.quorum.voters names id {} twice",
+                    voter.id
+                ));
             }
         }
         Ok(())
@@ -297,25 +332,40 @@ impl BrokerConfig {
         }
         let listener = self.controller_listener();
         listener
-            .map(|listener| Voter { id: self.node_id, host: listener.host_or_loopback(), port: listener.port })
+            .map(|listener| Voter {
+                id: self.node_id,
+                host: listener.host_or_loopback(),
+                port: listener.port,
+            })
             .into_iter()
             .collect()
     }
 
     /// The listeners that are not a controller's.
     pub fn broker_listeners(&self) -> Vec<Listener> {
-        let is_controllers = |listener: &&Listener| self.controller_listener_names.contains(&listener.name);
-        self.listeners.iter().filter(|listener| !is_controllers(listener)).cloned().collect()
+        let is_controllers =
+            |listener: &&Listener| self.controller_listener_names.contains(&listener.name);
+        self.listeners
+            .iter()
+            .filter(|listener| !is_controllers(listener))
+            .cloned()
+            .collect()
     }
 
     pub fn controller_listener(&self) -> Option<Listener> {
-        self.listeners.iter().find(|listener| self.controller_listener_names.contains(&listener.name)).cloned()
+        self.listeners
+            .iter()
+            .find(|listener| self.controller_listener_names.contains(&listener.name))
+            .cloned()
     }
 
     /// What clients and other brokers are told to connect to.
     pub fn advertised(&self) -> Vec<Listener> {
-        let listeners =
-            if self.advertised_listeners.is_empty() { self.broker_listeners() } else { self.advertised_listeners.clone() };
+        let listeners = if self.advertised_listeners.is_empty() {
+            self.broker_listeners()
+        } else {
+            self.advertised_listeners.clone()
+        };
         listeners.into_iter().map(Listener::reachable).collect()
     }
 
@@ -324,7 +374,9 @@ impl BrokerConfig {
         if !self.inter_broker_listener_name.is_empty() {
             return self.inter_broker_listener_name.clone();
         }
-        self.broker_listeners().first().map_or_else(|| "PLAINTEXT".into(), |listener| listener.name.clone())
+        self.broker_listeners()
+            .first()
+            .map_or_else(|| "PLAINTEXT".into(), |listener| listener.name.clone())
     }
 
     /// Topic-level defaults that follow from the broker's properties.
@@ -353,16 +405,25 @@ mod tests {
     fn no_configuration_is_a_single_combined_node_on_9092() {
         let config = BrokerConfig::from_properties("").expect("defaults are valid");
         assert!(config.is_broker() && config.is_controller());
-        assert_eq!(config.advertised(), vec![Listener::new("PLAINTEXT", "127.0.0.1", 9092)]);
+        assert_eq!(
+            config.advertised(),
+            vec![Listener::new("PLAINTEXT", "127.0.0.1", 9092)]
+        );
         assert_eq!(config.data_directory(), "./data");
         assert_eq!(config.voters().len(), 1);
     }
 
     #[test]
     fn an_unknown_property_is_named_with_its_line_and_a_suggestion() {
-        let error = BrokerConfig::from_properties("node.id=1\n# fine\nlog.segment.byte=5\n").unwrap_err();
+        let error =
+            BrokerConfig::from_properties("node.id=1\n# fine\nlog.segment.byte=5\n").unwrap_err();
         let text = error.to_string();
-        assert!(text.contains("line 3") && text.contains("log.segment.byte") && text.contains("log.segment.bytes"), "{text}");
+        assert!(
+            text.contains("line 3")
+                && text.contains("log.segment.byte")
+                && text.contains("log.segment.bytes"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -379,7 +440,9 @@ mod tests {
             ("log.segment.bytes", "1"),
             ("listener.security.protocol.map", "PLAINTEXT:SSL"),
         ] {
-            let error = BrokerConfig::from_pairs([(name, value)]).unwrap_err().to_string();
+            let error = BrokerConfig::from_pairs([(name, value)])
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(name) && error.contains(value), "{error}");
         }
     }
@@ -393,7 +456,10 @@ mod tests {
             vec![("listeners", "PLAINTEXT://h:1")],
             vec![("controller.quorum.voters", "1@h:9093,1@g:9093")],
         ] {
-            assert!(BrokerConfig::from_pairs(pairs.clone()).is_err(), "{pairs:?}");
+            assert!(
+                BrokerConfig::from_pairs(pairs.clone()).is_err(),
+                "{pairs:?}"
+            );
         }
     }
 }

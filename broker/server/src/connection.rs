@@ -122,18 +122,29 @@ where
             return reason;
         }
     }
-    if rest.is_empty() { "closed by the peer".into() } else { "closed by the peer inside a frame".into() }
+    if rest.is_empty() {
+        "closed by the peer".into()
+    } else {
+        "closed by the peer inside a frame".into()
+    }
 }
 
 /// Writes an answer and those that are ready behind it, then flushes once.
-async fn write_answers<W>(writer: &mut W, first: Answer, answers: &mut OrderedAnswers) -> Result<(), String>
+async fn write_answers<W>(
+    writer: &mut W,
+    first: Answer,
+    answers: &mut OrderedAnswers,
+) -> Result<(), String>
 where
     W: tokio::io::AsyncWrite + Unpin,
 {
     let mut next = Some(first);
     while let Some(answer) = next {
         match answer {
-            Answer::Frame(frame) => writer.write_all(&frame).await.map_err(|error| error.to_string())?,
+            Answer::Frame(frame) => writer
+                .write_all(&frame)
+                .await
+                .map_err(|error| error.to_string())?,
             Answer::Silent => {}
             Answer::Close(reason) => return Err(reason),
         }

@@ -18,7 +18,10 @@ pub enum ControllerError {
     #[error("no active controller is known")]
     Unknown,
     #[error("controller {controller}: {error}")]
-    Call { controller: NodeId, error: CallError },
+    Call {
+        controller: NodeId,
+        error: CallError,
+    },
     #[error("controller {controller} was replaced before it answered")]
     Moved { controller: NodeId },
 }
@@ -29,7 +32,11 @@ async fn controller_moved(status: Arc<QuorumStatus>, controller: NodeId) {
     loop {
         let waiter = Waiter::new();
         status.wait(&waiter);
-        if status.get().leader.is_some_and(|leader| leader != controller) {
+        if status
+            .get()
+            .leader
+            .is_some_and(|leader| leader != controller)
+        {
             return;
         }
         waiter.woken().await;
@@ -52,7 +59,13 @@ impl ControllerChannel {
         addresses: BTreeMap<NodeId, Address>,
         client_id: String,
     ) -> ControllerChannel {
-        ControllerChannel { env, status, addresses, client_id, peer: None }
+        ControllerChannel {
+            env,
+            status,
+            addresses,
+            client_id,
+            peer: None,
+        }
     }
 
     /// Sends once to the controller known now.
@@ -90,8 +103,15 @@ impl ControllerChannel {
     }
 
     fn peer(&mut self, controller: NodeId) -> Result<&mut Peer, ControllerError> {
-        if self.peer.as_ref().is_none_or(|(node, _)| *node != controller) {
-            let address = self.addresses.get(&controller).ok_or(ControllerError::Unknown)?;
+        if self
+            .peer
+            .as_ref()
+            .is_none_or(|(node, _)| *node != controller)
+        {
+            let address = self
+                .addresses
+                .get(&controller)
+                .ok_or(ControllerError::Unknown)?;
             let peer = Peer::new(self.env.clone(), address.clone(), self.client_id.clone());
             self.peer = Some((controller, peer));
         }

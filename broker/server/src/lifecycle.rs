@@ -91,17 +91,29 @@ impl Lifecycle {
                 return;
             }
             let request = self.registration(incarnation);
-            match self.controller.call(&request, REGISTRATION_VERSION, self.limit()).await {
+            match self
+                .controller
+                .call(&request, REGISTRATION_VERSION, self.limit())
+                .await
+            {
                 Ok(response) if response.error_code == 0 => {
-                    self.standing.epoch.store(response.broker_epoch, Ordering::Release);
-                    tracing::info!(node = self.config.node_id, epoch = response.broker_epoch, "registered");
+                    self.standing
+                        .epoch
+                        .store(response.broker_epoch, Ordering::Release);
+                    tracing::info!(
+                        node = self.config.node_id,
+                        epoch = response.broker_epoch,
+                        "registered"
+                    );
                     return;
                 }
                 Ok(response) => {
                     let code = ErrorCode::from_code(response.error_code);
                     tracing::debug!(node = self.config.node_id, ?code, "registration refused");
                 }
-                Err(error) => tracing::debug!(node = self.config.node_id, %error, "registration failed"),
+                Err(error) => {
+                    tracing::debug!(node = self.config.node_id, %error, "registration failed")
+                }
             }
             self.retry().await;
         }
@@ -143,10 +155,16 @@ impl Lifecycle {
             want_shut_down: self.standing.stopping.load(Ordering::Acquire),
             ..Default::default()
         };
-        let response = self.controller.call(&request, HEARTBEAT_VERSION, self.limit()).await.ok()?;
+        let response = self
+            .controller
+            .call(&request, HEARTBEAT_VERSION, self.limit())
+            .await
+            .ok()?;
         let code = ErrorCode::from_code(response.error_code)?;
         if code == ErrorCode::None {
-            self.standing.fenced.store(response.is_fenced, Ordering::Release);
+            self.standing
+                .fenced
+                .store(response.is_fenced, Ordering::Release);
             if response.should_shut_down {
                 self.standing.may_stop.store(true, Ordering::Release);
                 self.standing.wake.notify_waiters();
@@ -157,9 +175,15 @@ impl Lifecycle {
 
     /// Until the next heartbeat: sooner while fenced or stopping, since both want an answer.
     async fn pause(&mut self) {
-        let interval = Duration::from_millis(u64::try_from(self.config.broker_heartbeat_interval_ms).unwrap_or(0));
+        let interval = Duration::from_millis(
+            u64::try_from(self.config.broker_heartbeat_interval_ms).unwrap_or(0),
+        );
         let urgent = self.standing.is_fenced() || self.standing.stopping.load(Ordering::Acquire);
-        let pause = if urgent { interval.min(RETRY) } else { interval };
+        let pause = if urgent {
+            interval.min(RETRY)
+        } else {
+            interval
+        };
         let _either_way = time::timeout(&self.env, pause, self.standing.wake.notified()).await;
     }
 
@@ -183,14 +207,18 @@ pub async fn controlled_shutdown(env: &Env, standing: &Standing, config: &Broker
     if !config.controlled_shutdown_enable {
         return;
     }
-    let limit = Duration::from_millis(u64::try_from(config.controlled_shutdown_max_wait_ms).unwrap_or(0));
+    let limit =
+        Duration::from_millis(u64::try_from(config.controlled_shutdown_max_wait_ms).unwrap_or(0));
     let waited = time::timeout(env, limit, async {
         while !standing.may_stop.load(Ordering::Acquire) {
             env.sleep(Duration::from_millis(20)).await;
         }
     });
     if waited.await.is_err() {
-        tracing::warn!(node = config.node_id, "controlled shutdown took too long; stopping anyway");
+        tracing::warn!(
+            node = config.node_id,
+            "controlled shutdown took too long; stopping anyway"
+        );
     }
 }
 

@@ -58,13 +58,21 @@ impl Connections {
             next_id += 1;
             let id = next_id;
             let control = Arc::new(ConnectionControl::default());
-            self.open.lock().expect("no panic under this lock").insert(id, control.clone());
+            self.open
+                .lock()
+                .expect("no panic under this lock")
+                .insert(id, control.clone());
             let (all, service, serve_env) = (self.clone(), service.clone(), env.clone());
             env.spawn("connection", async move {
                 let limit = limits.request_bytes_max;
-                let why = connection::serve(serve_env, connection, peer.clone(), service, limit, control).await;
+                let why =
+                    connection::serve(serve_env, connection, peer.clone(), service, limit, control)
+                        .await;
                 tracing::debug!(%peer, why, "connection ended");
-                all.open.lock().expect("no panic under this lock").remove(&id);
+                all.open
+                    .lock()
+                    .expect("no panic under this lock")
+                    .remove(&id);
             });
         }
     }

@@ -53,7 +53,11 @@ impl MetadataCache {
             delta.note(&state.image, record);
             state.image.apply(record);
         }
-        assert!(committed.end > state.end, "metadata applied to {} twice", committed.end);
+        assert!(
+            committed.end > state.end,
+            "metadata applied to {} twice",
+            committed.end
+        );
         state.end = committed.end;
         state.epoch = committed.epoch;
         state.image.hash()
@@ -61,12 +65,18 @@ impl MetadataCache {
 
     /// Wakes all that wait for a publication.
     pub fn published(&self) {
-        self.waiters.lock().expect("no panic under this lock").wake_all();
+        self.waiters
+            .lock()
+            .expect("no panic under this lock")
+            .wake_all();
     }
 
     /// Wakes the waiter at the next publication.
     pub fn wait(&self, waiter: &Arc<Waiter>) {
-        self.waiters.lock().expect("no panic under this lock").add(waiter);
+        self.waiters
+            .lock()
+            .expect("no panic under this lock")
+            .add(waiter);
     }
 
     /// Where a broker listens under a listener name.
@@ -104,7 +114,8 @@ impl MetadataDelta {
                 self.partitions.insert(record.partition);
             }
             Record::RemoveTopic { topic_id } => {
-                self.partitions.retain(|partition| partition.topic_id != *topic_id);
+                self.partitions
+                    .retain(|partition| partition.topic_id != *topic_id);
                 self.removed_topics.insert(*topic_id);
             }
             Record::RegisterBroker(_)
@@ -116,7 +127,8 @@ impl MetadataDelta {
                 self.configured_topics.insert(resource.name.clone());
             }
             Record::Config { .. } => {
-                self.configured_topics.extend(image.topics().map(|topic| topic.name.clone()));
+                self.configured_topics
+                    .extend(image.topics().map(|topic| topic.name.clone()));
             }
             Record::Topic { .. }
             | Record::FeatureLevel { .. }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use broker_core::metadata as core;
 use broker_core::metadata::{
-    BrokerRegistrationChangeRecord, ConfigResource, ConfigResourceType, Endpoint, LeaderRecoveryState,
-    PartitionChangeRecord, PartitionRecord, Record, RegisterBrokerRecord, RegisterControllerRecord,
-    VersionRange,
+    BrokerRegistrationChangeRecord, ConfigResource, ConfigResourceType, Endpoint,
+    LeaderRecoveryState, PartitionChangeRecord, PartitionRecord, Record, RegisterBrokerRecord,
+    RegisterControllerRecord, VersionRange,
 };
 use broker_protocol::codec::EncodeError;
 use broker_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch, TopicIdPartition};
@@ -22,7 +22,11 @@ pub enum RecordError {
     #[error("metadata record type {0} is not supported")]
     Unsupported(&'static str),
     #[error("metadata record {record}: {field} = {value} is out of range")]
-    Value { record: &'static str, field: &'static str, value: i64 },
+    Value {
+        record: &'static str,
+        field: &'static str,
+        value: i64,
+    },
 }
 
 /// # Errors
@@ -48,16 +52,20 @@ fn to_wire(record: &Record) -> MetadataRecord {
                 ..Default::default()
             })
         }
-        Record::FenceBroker { broker, epoch } => MetadataRecord::FenceBroker(wire::FenceBrokerRecord {
-            id: broker.0,
-            epoch: epoch.0,
-            ..Default::default()
-        }),
-        Record::UnfenceBroker { broker, epoch } => MetadataRecord::UnfenceBroker(wire::UnfenceBrokerRecord {
-            id: broker.0,
-            epoch: epoch.0,
-            ..Default::default()
-        }),
+        Record::FenceBroker { broker, epoch } => {
+            MetadataRecord::FenceBroker(wire::FenceBrokerRecord {
+                id: broker.0,
+                epoch: epoch.0,
+                ..Default::default()
+            })
+        }
+        Record::UnfenceBroker { broker, epoch } => {
+            MetadataRecord::UnfenceBroker(wire::UnfenceBrokerRecord {
+                id: broker.0,
+                epoch: epoch.0,
+                ..Default::default()
+            })
+        }
         Record::BrokerRegistrationChange(record) => {
             MetadataRecord::BrokerRegistrationChange(registration_change(record))
         }
@@ -67,32 +75,44 @@ fn to_wire(record: &Record) -> MetadataRecord {
             ..Default::default()
         }),
         Record::Partition(record) => MetadataRecord::Partition(partition(record)),
-        Record::PartitionChange(record) => MetadataRecord::PartitionChange(partition_change(record)),
+        Record::PartitionChange(record) => {
+            MetadataRecord::PartitionChange(partition_change(record))
+        }
         Record::RemoveTopic { topic_id } => MetadataRecord::RemoveTopic(wire::RemoveTopicRecord {
             topic_id: *topic_id,
             ..Default::default()
         }),
-        Record::Config { resource, name, value } => MetadataRecord::Config(wire::ConfigRecord {
+        Record::Config {
+            resource,
+            name,
+            value,
+        } => MetadataRecord::Config(wire::ConfigRecord {
             resource_type: resource.kind.code(),
             resource_name: resource.name.clone(),
             name: name.clone(),
             value: value.clone(),
             ..Default::default()
         }),
-        Record::FeatureLevel { name, level } => MetadataRecord::FeatureLevel(wire::FeatureLevelRecord {
-            name: name.clone(),
-            feature_level: *level,
-            ..Default::default()
-        }),
-        Record::ProducerIds { broker, broker_epoch, next_producer_id } => {
-            MetadataRecord::ProducerIds(wire::ProducerIdsRecord {
-                broker_id: broker.0,
-                broker_epoch: broker_epoch.0,
-                next_producer_id: *next_producer_id,
+        Record::FeatureLevel { name, level } => {
+            MetadataRecord::FeatureLevel(wire::FeatureLevelRecord {
+                name: name.clone(),
+                feature_level: *level,
                 ..Default::default()
             })
         }
-        Record::RegisterController(record) => MetadataRecord::RegisterController(register_controller(record)),
+        Record::ProducerIds {
+            broker,
+            broker_epoch,
+            next_producer_id,
+        } => MetadataRecord::ProducerIds(wire::ProducerIdsRecord {
+            broker_id: broker.0,
+            broker_epoch: broker_epoch.0,
+            next_producer_id: *next_producer_id,
+            ..Default::default()
+        }),
+        Record::RegisterController(record) => {
+            MetadataRecord::RegisterController(register_controller(record))
+        }
         Record::ClearElr { topic_name } => MetadataRecord::ClearElr(wire::ClearElrRecord {
             topic_name: topic_name.clone().unwrap_or_default(),
             ..Default::default()
@@ -118,12 +138,14 @@ fn from_wire(record: MetadataRecord) -> Result<Record, RecordError> {
             broker: NodeId(record.broker_id),
             epoch: BrokerEpoch(record.broker_epoch),
         },
-        MetadataRecord::FenceBroker(record) => {
-            Record::FenceBroker { broker: NodeId(record.id), epoch: BrokerEpoch(record.epoch) }
-        }
-        MetadataRecord::UnfenceBroker(record) => {
-            Record::UnfenceBroker { broker: NodeId(record.id), epoch: BrokerEpoch(record.epoch) }
-        }
+        MetadataRecord::FenceBroker(record) => Record::FenceBroker {
+            broker: NodeId(record.id),
+            epoch: BrokerEpoch(record.epoch),
+        },
+        MetadataRecord::UnfenceBroker(record) => Record::UnfenceBroker {
+            broker: NodeId(record.id),
+            epoch: BrokerEpoch(record.epoch),
+        },
         MetadataRecord::BrokerRegistrationChange(record) => {
             Record::BrokerRegistrationChange(BrokerRegistrationChangeRecord {
                 broker: NodeId(record.broker_id),
@@ -133,36 +155,55 @@ fn from_wire(record: MetadataRecord) -> Result<Record, RecordError> {
                 log_directories: (!record.log_dirs.is_empty()).then_some(record.log_dirs),
             })
         }
-        MetadataRecord::Topic(record) => Record::Topic { name: record.name, topic_id: record.topic_id },
+        MetadataRecord::Topic(record) => Record::Topic {
+            name: record.name,
+            topic_id: record.topic_id,
+        },
         MetadataRecord::Partition(record) => Record::Partition(partition_from_wire(record)?),
-        MetadataRecord::PartitionChange(record) => Record::PartitionChange(partition_change_from_wire(record)?),
-        MetadataRecord::RemoveTopic(record) => Record::RemoveTopic { topic_id: record.topic_id },
+        MetadataRecord::PartitionChange(record) => {
+            Record::PartitionChange(partition_change_from_wire(record)?)
+        }
+        MetadataRecord::RemoveTopic(record) => Record::RemoveTopic {
+            topic_id: record.topic_id,
+        },
         MetadataRecord::Config(record) => Record::Config {
             resource: ConfigResource {
-                kind: ConfigResourceType::from_code(record.resource_type)
-                    .ok_or_else(|| out_of_range("ConfigRecord", "resourceType", record.resource_type.into()))?,
+                kind: ConfigResourceType::from_code(record.resource_type).ok_or_else(|| {
+                    out_of_range("ConfigRecord", "resourceType", record.resource_type.into())
+                })?,
                 name: record.resource_name,
             },
             name: record.name,
             value: record.value,
         },
-        MetadataRecord::FeatureLevel(record) => {
-            Record::FeatureLevel { name: record.name, level: record.feature_level }
-        }
+        MetadataRecord::FeatureLevel(record) => Record::FeatureLevel {
+            name: record.name,
+            level: record.feature_level,
+        },
         MetadataRecord::ProducerIds(record) => Record::ProducerIds {
             broker: NodeId(record.broker_id),
             broker_epoch: BrokerEpoch(record.broker_epoch),
             next_producer_id: record.next_producer_id,
         },
-        MetadataRecord::RegisterController(record) => Record::RegisterController(RegisterControllerRecord {
-            controller: NodeId(record.controller_id),
-            incarnation_id: record.incarnation_id,
-            endpoints: record.end_points.into_iter().map(controller_endpoint).collect(),
-            features: record.features.into_iter().map(controller_feature).collect(),
-        }),
-        MetadataRecord::ClearElr(record) => {
-            Record::ClearElr { topic_name: (!record.topic_name.is_empty()).then_some(record.topic_name) }
+        MetadataRecord::RegisterController(record) => {
+            Record::RegisterController(RegisterControllerRecord {
+                controller: NodeId(record.controller_id),
+                incarnation_id: record.incarnation_id,
+                endpoints: record
+                    .end_points
+                    .into_iter()
+                    .map(controller_endpoint)
+                    .collect(),
+                features: record
+                    .features
+                    .into_iter()
+                    .map(controller_feature)
+                    .collect(),
+            })
         }
+        MetadataRecord::ClearElr(record) => Record::ClearElr {
+            topic_name: (!record.topic_name.is_empty()).then_some(record.topic_name),
+        },
         MetadataRecord::NoOp(_) => Record::NoOp,
         other => return Err(RecordError::Unsupported(other.name())),
     })
@@ -219,7 +260,9 @@ fn register_controller(record: &RegisterControllerRecord) -> wire::RegisterContr
     }
 }
 
-fn registration_change(record: &BrokerRegistrationChangeRecord) -> wire::BrokerRegistrationChangeRecord {
+fn registration_change(
+    record: &BrokerRegistrationChangeRecord,
+) -> wire::BrokerRegistrationChangeRecord {
     wire::BrokerRegistrationChangeRecord {
         broker_id: record.broker.0,
         broker_epoch: record.epoch.0,
@@ -264,7 +307,10 @@ fn partition(record: &PartitionRecord) -> wire::PartitionRecord {
 
 fn partition_from_wire(record: wire::PartitionRecord) -> Result<PartitionRecord, RecordError> {
     Ok(PartitionRecord {
-        partition: TopicIdPartition { topic_id: record.topic_id, partition: record.partition_id },
+        partition: TopicIdPartition {
+            topic_id: record.topic_id,
+            partition: record.partition_id,
+        },
         replicas: nodes(record.replicas),
         isr: nodes(record.isr),
         removing_replicas: nodes(record.removing_replicas),
@@ -303,13 +349,18 @@ fn partition_change(record: &PartitionChangeRecord) -> wire::PartitionChangeReco
     }
 }
 
-fn partition_change_from_wire(record: wire::PartitionChangeRecord) -> Result<PartitionChangeRecord, RecordError> {
+fn partition_change_from_wire(
+    record: wire::PartitionChangeRecord,
+) -> Result<PartitionChangeRecord, RecordError> {
     let recovery = match record.leader_recovery_state {
         RECOVERY_STATE_UNCHANGED => None,
         code => Some(recovery_state("PartitionChangeRecord", code)?),
     };
     Ok(PartitionChangeRecord {
-        partition: TopicIdPartition { topic_id: record.topic_id, partition: record.partition_id },
+        partition: TopicIdPartition {
+            topic_id: record.topic_id,
+            partition: record.partition_id,
+        },
         isr: record.isr.map(nodes),
         leader: (record.leader != LEADER_UNCHANGED).then_some(NodeId(record.leader)),
         replicas: record.replicas.map(nodes),
@@ -328,7 +379,11 @@ fn recovery_state(record: &'static str, code: i8) -> Result<LeaderRecoveryState,
 }
 
 fn out_of_range(record: &'static str, field: &'static str, value: i64) -> RecordError {
-    RecordError::Value { record, field, value }
+    RecordError::Value {
+        record,
+        field,
+        value,
+    }
 }
 
 fn broker_endpoint(endpoint: wire::BrokerEndpoint) -> Endpoint {
@@ -350,12 +405,18 @@ fn controller_endpoint(endpoint: wire::ControllerEndpoint) -> Endpoint {
 }
 
 fn broker_feature(feature: wire::BrokerFeature) -> (String, VersionRange) {
-    let range = VersionRange { min: feature.min_supported_version, max: feature.max_supported_version };
+    let range = VersionRange {
+        min: feature.min_supported_version,
+        max: feature.max_supported_version,
+    };
     (feature.name, range)
 }
 
 fn controller_feature(feature: wire::ControllerFeature) -> (String, VersionRange) {
-    let range = VersionRange { min: feature.min_supported_version, max: feature.max_supported_version };
+    let range = VersionRange {
+        min: feature.min_supported_version,
+        max: feature.max_supported_version,
+    };
     (feature.name, range)
 }
 

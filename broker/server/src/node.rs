@@ -29,7 +29,9 @@ pub enum NodeError {
     Network(#[from] broker_env::NetworkError),
     #[error("the log directory failed: {0}")]
     Disk(#[from] DiskError),
-    #[error("{path} is not formatted and controller.quorum.voters names several nodes: format it with the cluster's id")]
+    #[error(
+        "{path} is not formatted and controller.quorum.voters names several nodes: format it with the cluster's id"
+    )]
     NoClusterId { path: String },
 }
 

@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use broker_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch, TopicIdPartition};
+use broker_protocol::ids::{
+    BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch, TopicIdPartition,
+};
 
 /// A batch as the log holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,7 +34,9 @@ pub enum Observation {
     /// Graceful stop has finished writing the clean-shutdown marker.
     StoppedCleanly,
     /// A log directory was taken offline after a disk error.
-    LogDirectoryFailed { path: String },
+    LogDirectoryFailed {
+        path: String,
+    },
 
     /// A partition log was opened, after recovery.
     LogLoaded {
@@ -47,12 +51,28 @@ pub enum Observation {
         batches: Vec<BatchSummary>,
     },
     /// The log was deleted with its topic.
-    LogDeleted { partition: TopicIdPartition },
-    Appended { partition: TopicIdPartition, batch: BatchSummary, role: AppendRole, epoch: LeaderEpoch },
-    Truncated { partition: TopicIdPartition, log_end: Offset },
+    LogDeleted {
+        partition: TopicIdPartition,
+    },
+    Appended {
+        partition: TopicIdPartition,
+        batch: BatchSummary,
+        role: AppendRole,
+        epoch: LeaderEpoch,
+    },
+    Truncated {
+        partition: TopicIdPartition,
+        log_end: Offset,
+    },
     /// Everything below `end` is durable.
-    Flushed { partition: TopicIdPartition, end: Offset },
-    LogStartAdvanced { partition: TopicIdPartition, log_start: Offset },
+    Flushed {
+        partition: TopicIdPartition,
+        end: Offset,
+    },
+    LogStartAdvanced {
+        partition: TopicIdPartition,
+        log_start: Offset,
+    },
     BecameLeader {
         partition: TopicIdPartition,
         epoch: LeaderEpoch,
@@ -60,7 +80,12 @@ pub enum Observation {
         isr: Vec<NodeId>,
         partition_epoch: PartitionEpoch,
     },
-    BecameFollower { partition: TopicIdPartition, epoch: LeaderEpoch, leader: NodeId, partition_epoch: PartitionEpoch },
+    BecameFollower {
+        partition: TopicIdPartition,
+        epoch: LeaderEpoch,
+        leader: NodeId,
+        partition_epoch: PartitionEpoch,
+    },
     /// `maximal_isr` is committed plus pending, for a leader; empty for a follower.
     HighWatermark {
         partition: TopicIdPartition,
@@ -71,7 +96,12 @@ pub enum Observation {
         min_insync_replicas: i32,
     },
     /// The leader counts this follower's log end from now on.
-    FollowerCounted { partition: TopicIdPartition, follower: NodeId, log_end: Offset, epoch: LeaderEpoch },
+    FollowerCounted {
+        partition: TopicIdPartition,
+        follower: NodeId,
+        log_end: Offset,
+        epoch: LeaderEpoch,
+    },
     /// The leader's view of the ISR changed.
     IsrChanged {
         partition: TopicIdPartition,
@@ -81,9 +111,19 @@ pub enum Observation {
         partition_epoch: PartitionEpoch,
     },
     /// A produce request was answered without error.
-    ProduceAcknowledged { partition: TopicIdPartition, base_offset: Offset, last_offset: Offset, acks: i16 },
+    ProduceAcknowledged {
+        partition: TopicIdPartition,
+        base_offset: Offset,
+        last_offset: Offset,
+        acks: i16,
+    },
     /// Records were handed to a consumer: `[from, end)` under `limit` (high watermark or LSO).
-    ConsumerRead { partition: TopicIdPartition, from: Offset, end: Offset, limit: Offset },
+    ConsumerRead {
+        partition: TopicIdPartition,
+        from: Offset,
+        end: Offset,
+        limit: Offset,
+    },
     /// An answer to OffsetForLeaderEpoch, or the divergence check of a fetch.
     EpochEndOffsetAnswered {
         partition: TopicIdPartition,
@@ -93,26 +133,75 @@ pub enum Observation {
     },
 
     /// The metadata quorum member's persistent state, as made durable.
-    QuorumStateSaved { epoch: LeaderEpoch, leader: Option<NodeId>, voted: Option<NodeId> },
+    QuorumStateSaved {
+        epoch: LeaderEpoch,
+        leader: Option<NodeId>,
+        voted: Option<NodeId>,
+    },
     /// A standard (not a pre-) vote was granted in an answer that left this node.
-    VoteGranted { epoch: LeaderEpoch, candidate: NodeId },
-    QuorumRole { epoch: LeaderEpoch, role: QuorumRole, leader: Option<NodeId>, voters: Vec<NodeId> },
-    MetadataLogLoaded { log_start: Offset, log_end: Offset, batches: Vec<BatchSummary> },
-    MetadataAppended { batch: BatchSummary },
-    MetadataTruncated { log_end: Offset },
-    MetadataFlushed { end: Offset },
+    VoteGranted {
+        epoch: LeaderEpoch,
+        candidate: NodeId,
+    },
+    QuorumRole {
+        epoch: LeaderEpoch,
+        role: QuorumRole,
+        leader: Option<NodeId>,
+        voters: Vec<NodeId>,
+    },
+    MetadataLogLoaded {
+        log_start: Offset,
+        log_end: Offset,
+        batches: Vec<BatchSummary>,
+    },
+    MetadataAppended {
+        batch: BatchSummary,
+    },
+    MetadataTruncated {
+        log_end: Offset,
+    },
+    MetadataFlushed {
+        end: Offset,
+    },
     /// The offset a member reported as its own in a fetch or counts for itself as leader.
-    MetadataCounted { voter: NodeId, end: Offset, epoch: LeaderEpoch },
-    MetadataHighWatermark { high_watermark: Offset, epoch: LeaderEpoch, leader: bool },
+    MetadataCounted {
+        voter: NodeId,
+        end: Offset,
+        epoch: LeaderEpoch,
+    },
+    MetadataHighWatermark {
+        high_watermark: Offset,
+        epoch: LeaderEpoch,
+        leader: bool,
+    },
     /// The image after all records below `end` were applied; `hash` of the whole image.
-    MetadataApplied { end: Offset, epoch: LeaderEpoch, hash: u64 },
+    MetadataApplied {
+        end: Offset,
+        epoch: LeaderEpoch,
+        hash: u64,
+    },
     /// The controller on this node became active: it has applied everything before `epoch`'s start.
-    ControllerActive { epoch: LeaderEpoch, applied_end: Offset },
-    ControllerInactive { epoch: LeaderEpoch },
+    ControllerActive {
+        epoch: LeaderEpoch,
+        applied_end: Offset,
+    },
+    ControllerInactive {
+        epoch: LeaderEpoch,
+    },
     /// The active controller's partition record after a change.
-    PartitionRegistered { partition: TopicIdPartition, state: PartitionState },
-    PartitionRemoved { partition: TopicIdPartition },
-    BrokerRegistered { broker: NodeId, epoch: BrokerEpoch, fenced: bool, shutting_down: bool },
+    PartitionRegistered {
+        partition: TopicIdPartition,
+        state: PartitionState,
+    },
+    PartitionRemoved {
+        partition: TopicIdPartition,
+    },
+    BrokerRegistered {
+        broker: NodeId,
+        epoch: BrokerEpoch,
+        fenced: bool,
+        shutting_down: bool,
+    },
 }
 
 /// A partition as the metadata image has it.
@@ -153,7 +242,9 @@ impl Observer {
     }
 
     pub fn new(sink: impl Fn(Observation) + Send + Sync + 'static) -> Observer {
-        Observer { sink: Some(Arc::new(sink)) }
+        Observer {
+            sink: Some(Arc::new(sink)),
+        }
     }
 
     /// The closure is not run when nobody listens.

@@ -16,7 +16,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use broker_core::Ticket;
-use broker_core::replica::{AlterPartitionId, AlteredPartition, Config, Input, LogState, Output, Replica, Timer};
+use broker_core::replica::{
+    AlterPartitionId, AlteredPartition, Config, Input, LogState, Output, Replica, Timer,
+};
 use broker_env::{DiskError, Env};
 use broker_protocol::ErrorCode;
 use broker_protocol::ids::{
@@ -44,10 +46,20 @@ pub enum PartitionEvent {
         isr: Vec<(NodeId, BrokerEpoch)>,
     },
     /// The follower has something to fetch from this leader.
-    FetchReady { partition: TopicIdPartition, leader: NodeId },
+    FetchReady {
+        partition: TopicIdPartition,
+        leader: NodeId,
+    },
     /// Ask the leader for its log's bounds.
-    QueryLeaderOffsets { partition: TopicIdPartition, leader: NodeId, leader_epoch: LeaderEpoch },
-    Arm { partition: TopicIdPartition, timer: Timer },
+    QueryLeaderOffsets {
+        partition: TopicIdPartition,
+        leader: NodeId,
+        leader_epoch: LeaderEpoch,
+    },
+    Arm {
+        partition: TopicIdPartition,
+        timer: Timer,
+    },
     DirectoryFailed(DiskError),
 }
 
@@ -124,7 +136,12 @@ impl Partition {
             next_ticket: 0,
             outputs: Vec::new(),
         };
-        Partition { id, name, context, inner: Mutex::new(inner) }
+        Partition {
+            id,
+            name,
+            context,
+            inner: Mutex::new(inner),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -140,7 +157,11 @@ impl Partition {
         self.step(Input::Timer(timer));
     }
 
-    pub fn alter_partition_result(self: &Arc<Self>, request: AlterPartitionId, result: Result<AlteredPartition, ErrorCode>) {
+    pub fn alter_partition_result(
+        self: &Arc<Self>,
+        request: AlterPartitionId,
+        result: Result<AlteredPartition, ErrorCode>,
+    ) {
         self.step(Input::AlterPartitionResult { request, result });
     }
 

@@ -41,7 +41,11 @@ pub struct PartitionEvents {
 
 impl PartitionEvents {
     /// Runs until the broker stops.
-    pub async fn run(self, mut events: mpsc::UnboundedReceiver<PartitionEvent>, controller: ControllerChannel) {
+    pub async fn run(
+        self,
+        mut events: mpsc::UnboundedReceiver<PartitionEvent>,
+        controller: ControllerChannel,
+    ) {
         let (alterations, queue) = mpsc::unbounded_channel();
         let sender = AlterPartitionSender {
             config: self.config.clone(),
@@ -55,8 +59,14 @@ impl PartitionEvents {
                 event @ PartitionEvent::AlterPartition { .. } => {
                     let _sender_ends_with_us = alterations.send(event);
                 }
-                PartitionEvent::FetchReady { partition, leader } => self.fetchers.ready(partition, leader),
-                PartitionEvent::QueryLeaderOffsets { partition, leader, leader_epoch } => {
+                PartitionEvent::FetchReady { partition, leader } => {
+                    self.fetchers.ready(partition, leader)
+                }
+                PartitionEvent::QueryLeaderOffsets {
+                    partition,
+                    leader,
+                    leader_epoch,
+                } => {
                     self.query_leader_offsets(partition, leader, leader_epoch);
                 }
                 PartitionEvent::Arm { partition, timer } => self.arm(partition, timer),
@@ -70,12 +80,14 @@ impl PartitionEvents {
     fn arm(&self, id: TopicIdPartition, timer: Timer) {
         let delay = match timer {
             Timer::AlterPartitionRetry => ALTER_PARTITION_RETRY,
-            Timer::FetchBackoff => {
-                Duration::from_millis(u64::try_from(self.config.replica_fetch_backoff_ms).unwrap_or(0))
-            }
+            Timer::FetchBackoff => Duration::from_millis(
+                u64::try_from(self.config.replica_fetch_backoff_ms).unwrap_or(0),
+            ),
             Timer::LagWindow => return,
         };
-        let Some(partition) = self.replicas.partition(id) else { return };
+        let Some(partition) = self.replicas.partition(id) else {
+            return;
+        };
         let sleep = self.env.sleep(delay);
         self.env.spawn("partition timer", async move {
             sleep.await;
@@ -84,23 +96,40 @@ impl PartitionEvents {
     }
 
     /// The follower is out of range: asks where the leader's log starts and ends.
-    fn query_leader_offsets(&self, id: TopicIdPartition, leader: NodeId, leader_epoch: LeaderEpoch) {
-        let Some(partition) = self.replicas.partition(id) else { return };
-        let address = self.metadata.broker_address(leader, &self.config.inter_broker_listener());
-        let limit = Duration::from_millis(u64::try_from(self.config.request_timeout_ms).unwrap_or(0));
+    fn query_leader_offsets(
+        &self,
+        id: TopicIdPartition,
+        leader: NodeId,
+        leader_epoch: LeaderEpoch,
+    ) {
+        let Some(partition) = self.replicas.partition(id) else {
+            return;
+        };
+        let address = self
+            .metadata
+            .broker_address(leader, &self.config.inter_broker_listener());
+        let limit =
+            Duration::from_millis(u64::try_from(self.config.request_timeout_ms).unwrap_or(0));
         let (env, node) = (self.env.clone(), self.config.node_id);
         self.env.spawn("leader offsets", async move {
             let offsets = match address {
                 Some(address) => {
                     let mut peer = Peer::new(env, address, format!("broker-{node}-offsets"));
                     let name = partition.name.clone();
-                    let log_start = list_offset(&mut peer, node, &name, leader_epoch, EARLIEST, limit).await;
-                    let log_end = list_offset(&mut peer, node, &name, leader_epoch, LATEST, limit).await;
-                    log_start.zip(log_end).map(|(log_start, log_end)| LeaderOffsets { log_start, log_end })
+                    let log_start =
+                        list_offset(&mut peer, node, &name, leader_epoch, EARLIEST, limit).await;
+                    let log_end =
+                        list_offset(&mut peer, node, &name, leader_epoch, LATEST, limit).await;
+                    log_start
+                        .zip(log_end)
+                        .map(|(log_start, log_end)| LeaderOffsets { log_start, log_end })
                 }
                 None => None,
             };
-            partition.step(Input::LeaderOffsets { leader_epoch, offsets });
+            partition.step(Input::LeaderOffsets {
+                leader_epoch,
+                offsets,
+            });
         });
     }
 }
@@ -127,8 +156,17 @@ async fn list_offset(
         }],
         ..Default::default()
     };
-    let response = peer.call(&request, LIST_OFFSETS_VERSION, limit).await.ok()?;
-    let answer = response.topics.into_iter().next()?.partitions.into_iter().next()?;
+    let response = peer
+        .call(&request, LIST_OFFSETS_VERSION, limit)
+        .await
+        .ok()?;
+    let answer = response
+        .topics
+        .into_iter()
+        .next()?
+        .partitions
+        .into_iter()
+        .next()?;
     (answer.error_code == 0).then_some(answer.offset)
 }
 
@@ -148,8 +186,13 @@ impl AlterPartitionSender {
                 waiting.push(next);
             }
             let request = self.request(&waiting);
-            let limit = Duration::from_millis(u64::try_from(self.config.request_timeout_ms).unwrap_or(0));
-            let results = match self.controller.call(&request, ALTER_PARTITION_VERSION, limit).await {
+            let limit =
+                Duration::from_millis(u64::try_from(self.config.request_timeout_ms).unwrap_or(0));
+            let results = match self
+                .controller
+                .call(&request, ALTER_PARTITION_VERSION, limit)
+                .await
+            {
                 Ok(response) => results(&response),
                 Err(error) => {
                     tracing::debug!(node = self.config.node_id, %error, "AlterPartition failed");
@@ -161,14 +204,23 @@ impl AlterPartitionSender {
     }
 
     fn request(&self, waiting: &[Alteration]) -> wire::AlterPartitionRequest {
-        let mut topics: BTreeMap<Uuid, Vec<wire::AlterPartitionRequestPartitionData>> = BTreeMap::new();
+        let mut topics: BTreeMap<Uuid, Vec<wire::AlterPartitionRequestPartitionData>> =
+            BTreeMap::new();
         for alteration in waiting {
-            if let PartitionEvent::AlterPartition { partition, leader_epoch, partition_epoch, isr, .. } = alteration {
-                let member = |(id, epoch): &(NodeId, broker_protocol::ids::BrokerEpoch)| wire::BrokerState {
-                    broker_id: id.0,
-                    broker_epoch: epoch.0,
-                    ..Default::default()
-                };
+            if let PartitionEvent::AlterPartition {
+                partition,
+                leader_epoch,
+                partition_epoch,
+                isr,
+                ..
+            } = alteration
+            {
+                let member =
+                    |(id, epoch): &(NodeId, broker_protocol::ids::BrokerEpoch)| wire::BrokerState {
+                        broker_id: id.0,
+                        broker_epoch: epoch.0,
+                        ..Default::default()
+                    };
                 let data = wire::AlterPartitionRequestPartitionData {
                     partition_index: partition.partition,
                     leader_epoch: leader_epoch.0,
@@ -187,16 +239,24 @@ impl AlterPartitionSender {
         };
         wire::AlterPartitionRequest {
             broker_id: me.0,
-            broker_epoch: self.metadata.read(|image| image.broker(me).map_or(-1, |broker| broker.epoch.0)),
+            broker_epoch: self
+                .metadata
+                .read(|image| image.broker(me).map_or(-1, |broker| broker.epoch.0)),
             topics: topics.into_iter().map(topic).collect(),
             ..Default::default()
         }
     }
 
     /// Who is not in the answer does not know what became of the request.
-    fn distribute(&self, waiting: Vec<Alteration>, results: &BTreeMap<TopicIdPartition, AlterResult>) {
+    fn distribute(
+        &self,
+        waiting: Vec<Alteration>,
+        results: &BTreeMap<TopicIdPartition, AlterResult>,
+    ) {
         for alteration in waiting {
-            if let PartitionEvent::AlterPartition { partition, request, .. } = alteration
+            if let PartitionEvent::AlterPartition {
+                partition, request, ..
+            } = alteration
                 && let Some(hosted) = self.replicas.partition(partition)
             {
                 let unknown = Err(ErrorCode::NetworkException);
@@ -209,7 +269,11 @@ impl AlterPartitionSender {
 
 type AlterResult = Result<AlteredPartition, ErrorCode>;
 
-fn answer(partition: &Arc<crate::partition::Partition>, request: AlterPartitionId, result: AlterResult) {
+fn answer(
+    partition: &Arc<crate::partition::Partition>,
+    request: AlterPartitionId,
+    result: AlterResult,
+) {
     partition.alter_partition_result(request, result);
 }
 
@@ -220,8 +284,13 @@ fn results(response: &wire::AlterPartitionResponse) -> BTreeMap<TopicIdPartition
     }
     for topic in &response.topics {
         for data in &topic.partitions {
-            let id = TopicIdPartition { topic_id: topic.topic_id, partition: data.partition_index };
-            let result = match ErrorCode::from_code(data.error_code).unwrap_or(ErrorCode::UnknownServerError) {
+            let id = TopicIdPartition {
+                topic_id: topic.topic_id,
+                partition: data.partition_index,
+            };
+            let result = match ErrorCode::from_code(data.error_code)
+                .unwrap_or(ErrorCode::UnknownServerError)
+            {
                 ErrorCode::None => Ok(AlteredPartition {
                     leader_epoch: LeaderEpoch(data.leader_epoch),
                     partition_epoch: PartitionEpoch(data.partition_epoch),

@@ -49,7 +49,14 @@ pub struct Peer {
 
 impl Peer {
     pub fn new(env: Env, address: Address, client_id: String) -> Peer {
-        Peer { env, address, client_id, connection: None, buffer: BytesMut::new(), correlation_id: 0 }
+        Peer {
+            env,
+            address,
+            client_id,
+            connection: None,
+            buffer: BytesMut::new(),
+            correlation_id: 0,
+        }
     }
 
     pub fn address(&self) -> &Address {
@@ -82,7 +89,11 @@ impl Peer {
         self.buffer.clear();
     }
 
-    async fn call_unlimited<R: Request>(&mut self, request: &R, version: i16) -> Result<R::Response, CallError> {
+    async fn call_unlimited<R: Request>(
+        &mut self,
+        request: &R,
+        version: i16,
+    ) -> Result<R::Response, CallError> {
         self.correlation_id = self.correlation_id.wrapping_add(1);
         let expected = self.correlation_id;
         let frame = encode_request(request, version, expected, Some(&self.client_id))?;
@@ -96,13 +107,19 @@ impl Peer {
         let frame = read_frame(connection, &mut self.buffer).await?;
         let (header, response) = decode_response::<R>(frame, version)?;
         if header.correlation_id != expected {
-            return Err(CallError::Correlation { expected, received: header.correlation_id });
+            return Err(CallError::Correlation {
+                expected,
+                received: header.correlation_id,
+            });
         }
         Ok(response)
     }
 }
 
-async fn read_frame(connection: &mut BoxConnection, buffer: &mut BytesMut) -> Result<Bytes, CallError> {
+async fn read_frame(
+    connection: &mut BoxConnection,
+    buffer: &mut BytesMut,
+) -> Result<Bytes, CallError> {
     loop {
         if let Some(frame) = take_frame(buffer, RESPONSE_BYTES_MAX)? {
             return Ok(frame);

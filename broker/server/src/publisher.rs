@@ -26,12 +26,19 @@ impl Publisher {
     ///
     /// # Errors
     /// The log directory failed.
-    pub async fn run(self, mut committed: mpsc::UnboundedReceiver<Committed>) -> Result<(), DirectoryError> {
+    pub async fn run(
+        self,
+        mut committed: mpsc::UnboundedReceiver<Committed>,
+    ) -> Result<(), DirectoryError> {
         let mut delta = MetadataDelta::default();
         let mut strays_removed = false;
         while let Some(batch) = committed.recv().await {
             let hash = self.metadata.apply(&batch, &mut delta);
-            self.observer.observe(|| Observation::MetadataApplied { end: batch.end, epoch: batch.epoch, hash });
+            self.observer.observe(|| Observation::MetadataApplied {
+                end: batch.end,
+                epoch: batch.epoch,
+                hash,
+            });
             // While catching up, states of the past are not acted upon.
             if batch.end < batch.high_watermark {
                 continue;
@@ -54,7 +61,8 @@ impl Publisher {
 
     /// Its own registration is in the image, so the image is at least as new as the last run's.
     fn is_registered(&self) -> bool {
-        self.metadata.read(|image| image.is_active(NodeId(self.config.node_id)))
+        self.metadata
+            .read(|image| image.is_active(NodeId(self.config.node_id)))
     }
 
     fn observe_delta(&self, delta: &MetadataDelta) {
@@ -63,12 +71,19 @@ impl Publisher {
         }
         self.metadata.read(|image| {
             for topic_id in &delta.removed_topics {
-                let partition = TopicIdPartition { topic_id: *topic_id, partition: -1 };
-                self.observer.observe(|| Observation::PartitionRemoved { partition });
+                let partition = TopicIdPartition {
+                    topic_id: *topic_id,
+                    partition: -1,
+                };
+                self.observer
+                    .observe(|| Observation::PartitionRemoved { partition });
             }
             for partition in &delta.partitions {
                 if let Some(state) = self.partition_state(image, *partition) {
-                    self.observer.observe(|| Observation::PartitionRegistered { partition: *partition, state });
+                    self.observer.observe(|| Observation::PartitionRegistered {
+                        partition: *partition,
+                        state,
+                    });
                 }
             }
             for broker in image.brokers().values().filter(|_| delta.brokers) {
@@ -82,12 +97,17 @@ impl Publisher {
         });
     }
 
-    fn partition_state(&self, image: &MetadataImage, id: TopicIdPartition) -> Option<PartitionState> {
+    fn partition_state(
+        &self,
+        image: &MetadataImage,
+        id: TopicIdPartition,
+    ) -> Option<PartitionState> {
         let registration = image.partition(id)?;
         let topic = image.topic_name(id.topic_id)?;
         let overridden = image.config(&ConfigResource::topic(topic), MIN_INSYNC_REPLICAS);
-        let min_insync_replicas =
-            overridden.and_then(|value| value.parse().ok()).unwrap_or(self.config.min_insync_replicas);
+        let min_insync_replicas = overridden
+            .and_then(|value| value.parse().ok())
+            .unwrap_or(self.config.min_insync_replicas);
         Some(PartitionState {
             replicas: registration.replicas.clone(),
             isr: registration.isr.clone(),

@@ -38,12 +38,26 @@ pub use peers::Peers;
 /// Everything that happens to the quorum member.
 pub enum Event {
     /// A peer's request; the bytes of a fetch answer come with it.
-    Request { request: Request, reply: oneshot::Sender<(Response, Bytes)> },
+    Request {
+        request: Request,
+        reply: oneshot::Sender<(Response, Bytes)>,
+    },
     /// A peer's answer to a request of ours.
-    Response { from: NodeId, request: Request, response: Response, records: Bytes },
-    RequestFailed { to: NodeId, request: Request },
+    Response {
+        from: NodeId,
+        request: Request,
+        response: Response,
+        records: Bytes,
+    },
+    RequestFailed {
+        to: NodeId,
+        request: Request,
+    },
     /// Work for the active controller.
-    Controller { input: ControllerInput, reply: oneshot::Sender<Result<Reply, NotController>> },
+    Controller {
+        input: ControllerInput,
+        reply: oneshot::Sender<Result<Reply, NotController>>,
+    },
     Flushed(PersistId, Result<broker_storage::FlushDone, DiskError>),
     Describe(oneshot::Sender<QuorumDescription>),
     /// Hand leadership over and stop.
@@ -89,7 +103,11 @@ impl QuorumStatus {
 
     /// Wakes the waiter when leadership differs from what it is now.
     pub fn wait(&self, waiter: &Arc<Waiter>) {
-        self.inner.lock().expect("no panic under this lock").1.add(waiter);
+        self.inner
+            .lock()
+            .expect("no panic under this lock")
+            .1
+            .add(waiter);
     }
 
     fn set(&self, leadership: Leadership) {
@@ -122,7 +140,10 @@ impl QuorumHandle {
         input: impl FnOnce(Ticket, Offset) -> metadata::Input + Send + 'static,
     ) -> Result<Reply, NotController> {
         let (reply, answer) = oneshot::channel();
-        let event = Event::Controller { input: Box::new(input), reply };
+        let event = Event::Controller {
+            input: Box::new(input),
+            reply,
+        };
         self.events.send(event).map_err(|_| NotController)?;
         answer.await.map_err(|_| NotController)?
     }
@@ -265,22 +286,30 @@ impl Quorum {
             Event::Request { request, reply } => {
                 let ticket = self.ticket();
                 let vote = match &request {
-                    Request::Vote(vote) if !vote.pre_vote => Some((vote.candidate_epoch, vote.candidate.id)),
+                    Request::Vote(vote) if !vote.pre_vote => {
+                        Some((vote.candidate_epoch, vote.candidate.id))
+                    }
                     _ => None,
                 };
                 self.requests.insert(ticket, PeerRequest { reply, vote });
-                self.step(broker_core::raft::Input::Request { ticket, request }).await
+                self.step(broker_core::raft::Input::Request { ticket, request })
+                    .await
             }
-            Event::Response { from, request, response, records } => {
-                self.receive(from, request, response, records).await
-            }
+            Event::Response {
+                from,
+                request,
+                response,
+                records,
+            } => self.receive(from, request, response, records).await,
             Event::RequestFailed { to, request } => {
-                self.step(broker_core::raft::Input::RequestFailed { to, request }).await
+                self.step(broker_core::raft::Input::RequestFailed { to, request })
+                    .await
             }
             Event::Controller { input, reply } => self.controller_request(input, reply).await,
             Event::Flushed(id, done) => {
                 let end = self.log.finish_flush(done?);
-                self.observer.observe(|| crate::observe::Observation::MetadataFlushed { end });
+                self.observer
+                    .observe(|| crate::observe::Observation::MetadataFlushed { end });
                 self.step(broker_core::raft::Input::Persisted(id)).await
             }
             Event::Describe(reply) => {
@@ -298,7 +327,8 @@ impl Quorum {
         match timer {
             TimerName::Raft(timer) => self.step(broker_core::raft::Input::Timer(timer)).await,
             TimerName::Session(broker) => {
-                self.decide(metadata::Input::SessionsExpired(vec![broker])).await
+                self.decide(metadata::Input::SessionsExpired(vec![broker]))
+                    .await
             }
             TimerName::NoOp => self.no_op().await,
         }

@@ -42,7 +42,13 @@ impl ReplicaFetchers {
         metadata: Arc<MetadataCache>,
         replicas: Arc<ReplicaManager>,
     ) -> ReplicaFetchers {
-        ReplicaFetchers { env, config, metadata, replicas, lines: Mutex::default() }
+        ReplicaFetchers {
+            env,
+            config,
+            metadata,
+            replicas,
+            lines: Mutex::default(),
+        }
     }
 
     /// The partition has something to fetch from this leader.
@@ -53,10 +59,14 @@ impl ReplicaFetchers {
         let mut lines = self.lines.lock().expect("no panic under this lock");
         let line = lines.entry(leader).or_insert_with(|| {
             let line = Arc::new(Line::default());
-            self.env.spawn("replica fetcher", self.clone().run(leader, line.clone()));
+            self.env
+                .spawn("replica fetcher", self.clone().run(leader, line.clone()));
             line
         });
-        line.partitions.lock().expect("no panic under this lock").insert(partition);
+        line.partitions
+            .lock()
+            .expect("no panic under this lock")
+            .insert(partition);
         line.ready.notify_one();
     }
 
@@ -68,8 +78,13 @@ impl ReplicaFetchers {
                 line.ready.notified().await;
                 continue;
             }
-            let address = self.metadata.broker_address(leader, &self.config.inter_broker_listener());
-            if peer.as_ref().is_some_and(|peer| Some(peer.address()) != address.as_ref()) {
+            let address = self
+                .metadata
+                .broker_address(leader, &self.config.inter_broker_listener());
+            if peer
+                .as_ref()
+                .is_some_and(|peer| Some(peer.address()) != address.as_ref())
+            {
                 peer = None;
             }
             let Some(address) = address else {
@@ -96,7 +111,9 @@ impl ReplicaFetchers {
         let mut asked = Asked::new();
         let mut partitions = line.partitions.lock().expect("no panic under this lock");
         partitions.retain(|id| {
-            let Some(partition) = self.replicas.partition(*id) else { return false };
+            let Some(partition) = self.replicas.partition(*id) else {
+                return false;
+            };
             match partition.fetch_request() {
                 Some(request) if request.leader == leader => {
                     asked.insert(*id, (partition, request));
@@ -111,21 +128,31 @@ impl ReplicaFetchers {
 
     fn request(&self, asked: &Asked) -> wire::FetchRequest {
         let broker_epoch = self.metadata.read(|image| {
-            image.broker(NodeId(self.config.node_id)).map_or(-1, |broker| broker.epoch.0)
+            image
+                .broker(NodeId(self.config.node_id))
+                .map_or(-1, |broker| broker.epoch.0)
         });
-        let mut topics: BTreeMap<broker_protocol::ids::Uuid, Vec<wire::FetchPartition>> = BTreeMap::new();
+        let mut topics: BTreeMap<broker_protocol::ids::Uuid, Vec<wire::FetchPartition>> =
+            BTreeMap::new();
         for (id, (_, request)) in asked {
-            topics.entry(id.topic_id).or_default().push(wire::FetchPartition {
-                partition: id.partition,
-                current_leader_epoch: request.leader_epoch.0,
-                fetch_offset: request.fetch_offset,
-                last_fetched_epoch: request.last_fetched_epoch.map_or(-1, |epoch| epoch.0),
-                log_start_offset: request.log_start,
-                partition_max_bytes: bounded(self.config.replica_fetch_max_bytes),
-                ..Default::default()
-            });
+            topics
+                .entry(id.topic_id)
+                .or_default()
+                .push(wire::FetchPartition {
+                    partition: id.partition,
+                    current_leader_epoch: request.leader_epoch.0,
+                    fetch_offset: request.fetch_offset,
+                    last_fetched_epoch: request.last_fetched_epoch.map_or(-1, |epoch| epoch.0),
+                    log_start_offset: request.log_start,
+                    partition_max_bytes: bounded(self.config.replica_fetch_max_bytes),
+                    ..Default::default()
+                });
         }
-        let topic = |(topic_id, partitions)| wire::FetchTopic { topic_id, partitions, ..Default::default() };
+        let topic = |(topic_id, partitions)| wire::FetchTopic {
+            topic_id,
+            partitions,
+            ..Default::default()
+        };
         wire::FetchRequest {
             replica_state: wire::FetchReplicaState {
                 replica_id: self.config.node_id,
@@ -153,7 +180,10 @@ fn fail_all(asked: Asked) {
 fn distribute(mut asked: Asked, response: wire::FetchResponse) {
     for topic in response.responses {
         for data in topic.partitions {
-            let id = TopicIdPartition { topic_id: topic.topic_id, partition: data.partition_index };
+            let id = TopicIdPartition {
+                topic_id: topic.topic_id,
+                partition: data.partition_index,
+            };
             if let Some((partition, request)) = asked.remove(&id) {
                 let result = fetched(&partition, data);
                 partition.fetch_response(request, result);
@@ -170,17 +200,26 @@ fn fetched(partition: &Partition, data: wire::FetchPartitionData) -> FetchResult
         Some(code) => return Err(code),
         None => return Err(ErrorCode::UnknownServerError),
     }
-    let (batches, records) = fetched_batches(&data.records.unwrap_or_else(Bytes::new)).map_err(|error| {
-        tracing::warn!(partition = %partition.name, %error, "fetched records are damaged");
-        ErrorCode::CorruptMessage
-    })?;
+    let (batches, records) =
+        fetched_batches(&data.records.unwrap_or_else(Bytes::new)).map_err(|error| {
+            tracing::warn!(partition = %partition.name, %error, "fetched records are damaged");
+            ErrorCode::CorruptMessage
+        })?;
     let diverging = &data.diverging_epoch;
     let diverging = (diverging.end_offset >= 0).then_some(EpochEndOffset {
         epoch: LeaderEpoch(diverging.epoch),
         end_offset: diverging.end_offset,
     });
     let (high_watermark, log_start) = (data.high_watermark, data.log_start_offset);
-    Ok((Fetched { diverging, high_watermark, log_start, batches }, records))
+    Ok((
+        Fetched {
+            diverging,
+            high_watermark,
+            log_start,
+            batches,
+        },
+        records,
+    ))
 }
 
 fn bounded(value: i64) -> i32 {

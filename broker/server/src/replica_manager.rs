@@ -37,16 +37,33 @@ impl ReplicaManager {
         context: PartitionContext,
     ) -> ReplicaManager {
         let node = NodeId(config.node_id);
-        ReplicaManager { env, node, config, directory, metadata, context, partitions: RwLock::default() }
+        ReplicaManager {
+            env,
+            node,
+            config,
+            directory,
+            metadata,
+            context,
+            partitions: RwLock::default(),
+        }
     }
 
     pub fn partition(&self, id: TopicIdPartition) -> Option<Arc<Partition>> {
-        self.partitions.read().expect("no panic under this lock").get(&id).cloned()
+        self.partitions
+            .read()
+            .expect("no panic under this lock")
+            .get(&id)
+            .cloned()
     }
 
     /// All hosted partitions, by id.
     pub fn partitions(&self) -> Vec<Arc<Partition>> {
-        self.partitions.read().expect("no panic under this lock").values().cloned().collect()
+        self.partitions
+            .read()
+            .expect("no panic under this lock")
+            .values()
+            .cloned()
+            .collect()
     }
 
     /// Acts on a publication.
@@ -67,8 +84,14 @@ impl ReplicaManager {
             }
         }
         for topic in &delta.configured_topics {
-            let config = self.metadata.topic_config(topic, self.config.topic_defaults());
-            for partition in self.partitions().iter().filter(|partition| partition.name.topic == *topic) {
+            let config = self
+                .metadata
+                .topic_config(topic, self.config.topic_defaults());
+            for partition in self
+                .partitions()
+                .iter()
+                .filter(|partition| partition.name.topic == *topic)
+            {
                 partition.configure(config.clone());
             }
         }
@@ -84,7 +107,9 @@ impl ReplicaManager {
             let name = image.topic_name(id.topic_id)?.to_string();
             Some((name, image.partition(id)?.clone()))
         });
-        let Some((topic, registration)) = published else { return Ok(()) };
+        let Some((topic, registration)) = published else {
+            return Ok(());
+        };
         if !registration.replicas.contains(&self.node) {
             return self.remove_partition(id).await;
         }
@@ -108,14 +133,27 @@ impl ReplicaManager {
         name: TopicPartition,
         brokers: &BTreeMap<NodeId, BrokerEpoch>,
     ) -> Result<Option<Arc<Partition>>, DirectoryError> {
-        if self.directory.failed_logs().iter().any(|failed| failed.partition == name) {
+        if self
+            .directory
+            .failed_logs()
+            .iter()
+            .any(|failed| failed.partition == name)
+        {
             tracing::error!(node = %self.node, partition = %name, "the log is damaged: replica offline");
             return Ok(None);
         }
-        let config = self.metadata.topic_config(&name.topic, self.config.topic_defaults());
+        let config = self
+            .metadata
+            .topic_config(&name.topic, self.config.topic_defaults());
         let found = self.directory.log(&name);
         let log = match found {
-            Some(log) if log.topic_id().is_none_or(|topic_id| topic_id == id.topic_id) => log,
+            Some(log)
+                if log
+                    .topic_id()
+                    .is_none_or(|topic_id| topic_id == id.topic_id) =>
+            {
+                log
+            }
             Some(_) => {
                 // A stray of a deleted topic of the same name (KIP-516).
                 self.directory.delete_log(&name, self.fresh_uuid()).await?;
@@ -126,10 +164,19 @@ impl ReplicaManager {
         log.lock().set_config(log_config(&config));
         self.observe_loaded(id, &name, &log);
         let high_watermark = self.directory.high_watermark(&name);
-        let partition =
-            Arc::new(Partition::new(id, name, self.context.clone(), log, config, high_watermark));
+        let partition = Arc::new(Partition::new(
+            id,
+            name,
+            self.context.clone(),
+            log,
+            config,
+            high_watermark,
+        ));
         partition.step(Input::Eligible(brokers.clone()));
-        self.partitions.write().expect("no panic under this lock").insert(id, partition.clone());
+        self.partitions
+            .write()
+            .expect("no panic under this lock")
+            .insert(id, partition.clone());
         Ok(Some(partition))
     }
 
@@ -140,12 +187,18 @@ impl ReplicaManager {
         config: &crate::config::TopicConfig,
     ) -> Result<SharedLog, DirectoryError> {
         let now = self.env.clock.wall().0;
-        self.directory.create_log(name, Some(id.topic_id), log_config(config), 0, now).await
+        self.directory
+            .create_log(name, Some(id.topic_id), log_config(config), 0, now)
+            .await
     }
 
     async fn remove_topic(&self, topic: Uuid) -> Result<(), DirectoryError> {
-        let hosted: Vec<TopicIdPartition> =
-            self.partitions().iter().map(|partition| partition.id).filter(|id| id.topic_id == topic).collect();
+        let hosted: Vec<TopicIdPartition> = self
+            .partitions()
+            .iter()
+            .map(|partition| partition.id)
+            .filter(|id| id.topic_id == topic)
+            .collect();
         for id in hosted {
             self.remove_partition(id).await?;
         }
@@ -153,11 +206,21 @@ impl ReplicaManager {
     }
 
     async fn remove_partition(&self, id: TopicIdPartition) -> Result<(), DirectoryError> {
-        let removed = self.partitions.write().expect("no panic under this lock").remove(&id);
-        let Some(partition) = removed else { return Ok(()) };
+        let removed = self
+            .partitions
+            .write()
+            .expect("no panic under this lock")
+            .remove(&id);
+        let Some(partition) = removed else {
+            return Ok(());
+        };
         partition.stop(ErrorCode::UnknownTopicOrPartition);
-        self.directory.delete_log(&partition.name, self.fresh_uuid()).await?;
-        self.context.observer.observe(|| Observation::LogDeleted { partition: id });
+        self.directory
+            .delete_log(&partition.name, self.fresh_uuid())
+            .await?;
+        self.context
+            .observer
+            .observe(|| Observation::LogDeleted { partition: id });
         Ok(())
     }
 
@@ -168,10 +231,17 @@ impl ReplicaManager {
     pub async fn remove_strays(&self) -> Result<(), DirectoryError> {
         for log in self.directory.logs() {
             let name = log.partition().clone();
-            let Some(topic_id) = log.topic_id().filter(|_| name.topic != METADATA_TOPIC) else { continue };
-            let id = TopicIdPartition { topic_id, partition: name.partition };
+            let Some(topic_id) = log.topic_id().filter(|_| name.topic != METADATA_TOPIC) else {
+                continue;
+            };
+            let id = TopicIdPartition {
+                topic_id,
+                partition: name.partition,
+            };
             let assigned = self.metadata.read(|image| {
-                image.partition(id).is_some_and(|registration| registration.replicas.contains(&self.node))
+                image
+                    .partition(id)
+                    .is_some_and(|registration| registration.replicas.contains(&self.node))
             });
             if !assigned && self.partition(id).is_none() {
                 tracing::info!(node = %self.node, partition = %name, "deleting a stray replica");
@@ -194,7 +264,8 @@ impl ReplicaManager {
     /// The log directory failed.
     pub async fn checkpoint(&self) -> Result<(), DirectoryError> {
         for partition in self.partitions() {
-            self.directory.set_high_watermark(&partition.name, partition.high_watermark());
+            self.directory
+                .set_high_watermark(&partition.name, partition.high_watermark());
         }
         self.directory.checkpoint().await
     }
@@ -222,7 +293,12 @@ impl ReplicaManager {
             partition: id,
             log_start: log.log_start(),
             log_end: log.log_end(),
-            epochs: log.epochs().entries().iter().map(|entry| (entry.epoch, entry.start_offset)).collect(),
+            epochs: log
+                .epochs()
+                .entries()
+                .iter()
+                .map(|entry| (entry.epoch, entry.start_offset))
+                .collect(),
             high_watermark,
             clean,
             batches,
@@ -240,7 +316,9 @@ fn batch_summaries(log: &broker_storage::Log) -> Vec<BatchSummary> {
     let mut found = Vec::new();
     let mut from = log.log_start();
     while from < log.log_end() {
-        let Ok(read) = log.read(from, 1024 * 1024, log.log_end(), true) else { break };
+        let Ok(read) = log.read(from, 1024 * 1024, log.log_end(), true) else {
+            break;
+        };
         if read.records.is_empty() {
             break;
         }

@@ -20,13 +20,23 @@ pub struct Timers<K> {
 
 impl<K: Ord + Clone> Timers<K> {
     pub fn new(env: Env) -> Timers<K> {
-        Timers { env, deadlines: BTreeMap::new(), sleep: None }
+        Timers {
+            env,
+            deadlines: BTreeMap::new(),
+            sleep: None,
+        }
     }
 
     /// Sets or moves a timer to a random point `min_ms..=max_ms` from now.
     pub fn arm(&mut self, name: K, min_ms: u64, max_ms: u64) {
-        let delay = in_range(self.env.random.as_ref(), Stream::Timer, min_ms, max_ms.max(min_ms));
-        self.deadlines.insert(name, self.env.now() + Duration::from_millis(delay));
+        let delay = in_range(
+            self.env.random.as_ref(),
+            Stream::Timer,
+            min_ms,
+            max_ms.max(min_ms),
+        );
+        self.deadlines
+            .insert(name, self.env.now() + Duration::from_millis(delay));
     }
 
     pub fn disarm(&mut self, name: &K) {
@@ -41,7 +51,11 @@ impl<K: Ord + Clone> Timers<K> {
     /// Removes and returns the timer that is due first, if one is due. Ties go by name.
     pub fn take_due(&mut self) -> Option<K> {
         let now = self.env.now();
-        let due = self.deadlines.iter().filter(|(_, deadline)| **deadline <= now).min_by_key(|(_, deadline)| **deadline);
+        let due = self
+            .deadlines
+            .iter()
+            .filter(|(_, deadline)| **deadline <= now)
+            .min_by_key(|(_, deadline)| **deadline);
         let name = due.map(|(name, _)| name.clone())?;
         self.deadlines.remove(&name);
         Some(name)
@@ -60,7 +74,10 @@ impl<K: Ord + Clone> Timers<K> {
     async fn wait(&mut self) {
         let earliest = self.deadlines.values().min().copied();
         if let Some(earliest) = earliest
-            && self.sleep.as_ref().is_none_or(|(until, _)| *until > earliest)
+            && self
+                .sleep
+                .as_ref()
+                .is_none_or(|(until, _)| *until > earliest)
         {
             let remaining = earliest.saturating_since(self.env.now());
             self.sleep = Some((earliest, self.env.sleep(remaining)));

@@ -39,7 +39,8 @@ pub struct Waiters {
 impl Waiters {
     pub fn add(&mut self, waiter: &Arc<Waiter>) {
         // A waiter only this list still holds belongs to a request that has been answered.
-        self.waiting.retain(|other| Arc::strong_count(other) > 1 && !Arc::ptr_eq(other, waiter));
+        self.waiting
+            .retain(|other| Arc::strong_count(other) > 1 && !Arc::ptr_eq(other, waiter));
         self.waiting.push(waiter.clone());
     }
 

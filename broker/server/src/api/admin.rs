@@ -22,32 +22,59 @@ fn split(result: Result<(), ApiError>) -> (i16, Option<String>) {
     }
 }
 
-pub async fn create_topics(api: Arc<Api>, request: wire::CreateTopicsRequest) -> wire::CreateTopicsResponse {
-    let names: Vec<String> = request.topics.iter().map(|topic| topic.name.clone()).collect();
+pub async fn create_topics(
+    api: Arc<Api>,
+    request: wire::CreateTopicsRequest,
+) -> wire::CreateTopicsResponse {
+    let names: Vec<String> = request
+        .topics
+        .iter()
+        .map(|topic| topic.name.clone())
+        .collect();
     let (valid, mut results) = check_topics(request.topics);
     let random = api.env.random.as_ref();
-    let topics = valid.into_iter().map(|topic| creatable(topic, Uuid(random::uuid(random)))).collect();
+    let topics = valid
+        .into_iter()
+        .map(|topic| creatable(topic, Uuid(random::uuid(random))))
+        .collect();
     let core_request = core::CreateTopicsRequest {
         topics,
         validate_only: request.validate_only,
         random: random.next_u64(Stream::Identity),
     };
-    match api.quorum.controller(move |ticket, _| Input::CreateTopics(ticket, core_request)).await {
-        Ok(Reply::CreateTopics(created)) => results.extend(created.into_iter().map(created_to_wire)),
+    match api
+        .quorum
+        .controller(move |ticket, _| Input::CreateTopics(ticket, core_request))
+        .await
+    {
+        Ok(Reply::CreateTopics(created)) => {
+            results.extend(created.into_iter().map(created_to_wire))
+        }
         Ok(other) => panic!("the controller answered CreateTopics with {other:?}"),
         Err(_) => {
-            results = names.iter().map(|name| topic_error(name, NOT_CONTROLLER, None)).collect();
+            results = names
+                .iter()
+                .map(|name| topic_error(name, NOT_CONTROLLER, None))
+                .collect();
         }
     }
     results.sort_by_key(|result| names.iter().position(|name| *name == result.name));
-    wire::CreateTopicsResponse { topics: results, ..Default::default() }
+    wire::CreateTopicsResponse {
+        topics: results,
+        ..Default::default()
+    }
 }
 
 /// Refuses topics named twice and properties with wrong values; the core knows names, not values.
-fn check_topics(topics: Vec<wire::CreatableTopic>) -> (Vec<wire::CreatableTopic>, Vec<wire::CreatableTopicResult>) {
+fn check_topics(
+    topics: Vec<wire::CreatableTopic>,
+) -> (Vec<wire::CreatableTopic>, Vec<wire::CreatableTopicResult>) {
     let mut seen = BTreeSet::new();
-    let twice: BTreeSet<String> =
-        topics.iter().filter(|topic| !seen.insert(topic.name.clone())).map(|topic| topic.name.clone()).collect();
+    let twice: BTreeSet<String> = topics
+        .iter()
+        .filter(|topic| !seen.insert(topic.name.clone()))
+        .map(|topic| topic.name.clone())
+        .collect();
     let mut refused: Vec<wire::CreatableTopicResult> = twice
         .iter()
         .map(|name| {
@@ -56,12 +83,19 @@ fn check_topics(topics: Vec<wire::CreatableTopic>) -> (Vec<wire::CreatableTopic>
         })
         .collect();
     let mut valid = Vec::new();
-    for topic in topics.into_iter().filter(|topic| !twice.contains(&topic.name)) {
+    for topic in topics
+        .into_iter()
+        .filter(|topic| !twice.contains(&topic.name))
+    {
         let problem = topic.configs.iter().find_map(|config| {
             validate_topic_config(&config.name, config.value.as_deref().unwrap_or("")).err()
         });
         match problem {
-            Some(reason) => refused.push(topic_error(&topic.name, ErrorCode::InvalidConfig.code(), Some(reason))),
+            Some(reason) => refused.push(topic_error(
+                &topic.name,
+                ErrorCode::InvalidConfig.code(),
+                Some(reason),
+            )),
             None => valid.push(topic),
         }
     }
@@ -69,16 +103,23 @@ fn check_topics(topics: Vec<wire::CreatableTopic>) -> (Vec<wire::CreatableTopic>
 }
 
 fn creatable(topic: wire::CreatableTopic, topic_id: Uuid) -> core::CreatableTopic {
-    let assignments = topic.assignments.iter().map(|assignment| core::PartitionAssignment {
-        partition: assignment.partition_index,
-        replicas: assignment.broker_ids.iter().copied().map(NodeId).collect(),
-    });
+    let assignments = topic
+        .assignments
+        .iter()
+        .map(|assignment| core::PartitionAssignment {
+            partition: assignment.partition_index,
+            replicas: assignment.broker_ids.iter().copied().map(NodeId).collect(),
+        });
     core::CreatableTopic {
         topic_id,
         num_partitions: topic.num_partitions,
         replication_factor: topic.replication_factor,
         assignments: assignments.collect(),
-        configs: topic.configs.into_iter().map(|config| (config.name, config.value)).collect(),
+        configs: topic
+            .configs
+            .into_iter()
+            .map(|config| (config.name, config.value))
+            .collect(),
         name: topic.name,
     }
 }
@@ -126,7 +167,11 @@ pub async fn delete_topics(
     let asked = selectors.clone();
     let deletable = api.config.delete_topic_enable;
     let reply = match deletable {
-        true => api.quorum.controller(move |ticket, _| Input::DeleteTopics(ticket, selectors)).await,
+        true => {
+            api.quorum
+                .controller(move |ticket, _| Input::DeleteTopics(ticket, selectors))
+                .await
+        }
         false => return refuse_all(&asked, ErrorCode::TopicDeletionDisabled.code()),
     };
     match reply {
@@ -141,7 +186,10 @@ pub async fn delete_topics(
                     ..Default::default()
                 }
             });
-            wire::DeleteTopicsResponse { responses: responses.collect(), ..Default::default() }
+            wire::DeleteTopicsResponse {
+                responses: responses.collect(),
+                ..Default::default()
+            }
         }
         Ok(other) => panic!("the controller answered DeleteTopics with {other:?}"),
         Err(_) => refuse_all(&asked, NOT_CONTROLLER),
@@ -154,42 +202,74 @@ fn refuse_all(asked: &[core::TopicSelector], code: i16) -> wire::DeleteTopicsRes
             core::TopicSelector::Name(name) => (Some(name.clone()), Uuid::ZERO),
             core::TopicSelector::Id(id) => (None, *id),
         };
-        wire::DeletableTopicResult { name, topic_id, error_code: code, error_message: None, ..Default::default() }
+        wire::DeletableTopicResult {
+            name,
+            topic_id,
+            error_code: code,
+            error_message: None,
+            ..Default::default()
+        }
     });
-    wire::DeleteTopicsResponse { responses: responses.collect(), ..Default::default() }
+    wire::DeleteTopicsResponse {
+        responses: responses.collect(),
+        ..Default::default()
+    }
 }
 
 pub async fn create_partitions(
     api: Arc<Api>,
     request: wire::CreatePartitionsRequest,
 ) -> wire::CreatePartitionsResponse {
-    let names: Vec<String> = request.topics.iter().map(|topic| topic.name.clone()).collect();
-    let topics = request.topics.into_iter().map(|topic| core::CreatePartitionsTopic {
-        name: topic.name,
-        count: topic.count,
-        assignments: topic.assignments.map(|assignments| {
-            let replicas = |assignment: wire::CreatePartitionsAssignment| {
-                assignment.broker_ids.into_iter().map(NodeId).collect()
-            };
-            assignments.into_iter().map(replicas).collect()
-        }),
-    });
+    let names: Vec<String> = request
+        .topics
+        .iter()
+        .map(|topic| topic.name.clone())
+        .collect();
+    let topics = request
+        .topics
+        .into_iter()
+        .map(|topic| core::CreatePartitionsTopic {
+            name: topic.name,
+            count: topic.count,
+            assignments: topic.assignments.map(|assignments| {
+                let replicas = |assignment: wire::CreatePartitionsAssignment| {
+                    assignment.broker_ids.into_iter().map(NodeId).collect()
+                };
+                assignments.into_iter().map(replicas).collect()
+            }),
+        });
     let core_request = core::CreatePartitionsRequest {
         topics: topics.collect(),
         validate_only: request.validate_only,
         random: api.env.random.next_u64(Stream::Identity),
     };
     let result = |name: String, (error_code, error_message): (i16, Option<String>)| {
-        wire::CreatePartitionsTopicResult { name, error_code, error_message, ..Default::default() }
-    };
-    let results = match api.quorum.controller(move |ticket, _| Input::CreatePartitions(ticket, core_request)).await {
-        Ok(Reply::CreatePartitions(results)) => {
-            results.into_iter().map(|(name, outcome)| result(name, split(outcome))).collect()
+        wire::CreatePartitionsTopicResult {
+            name,
+            error_code,
+            error_message,
+            ..Default::default()
         }
-        Ok(other) => panic!("the controller answered CreatePartitions with {other:?}"),
-        Err(_) => names.into_iter().map(|name| result(name, (NOT_CONTROLLER, None))).collect(),
     };
-    wire::CreatePartitionsResponse { results, ..Default::default() }
+    let results = match api
+        .quorum
+        .controller(move |ticket, _| Input::CreatePartitions(ticket, core_request))
+        .await
+    {
+        Ok(Reply::CreatePartitions(results)) => results
+            .into_iter()
+            .map(|(name, outcome)| result(name, split(outcome)))
+            .collect(),
+        Ok(other) => panic!("the controller answered CreatePartitions with {other:?}"),
+        Err(_) => names
+            .into_iter()
+            .map(|name| result(name, (NOT_CONTROLLER, None)))
+            .collect(),
+    };
+    wire::CreatePartitionsResponse {
+        results,
+        ..Default::default()
+    }
 }
 
 pub async fn incremental_alter_configs(
@@ -201,33 +281,55 @@ pub async fn incremental_alter_configs(
     for resource in request.resources {
         match alterations(&resource) {
             Ok(altered) => resources.push(altered),
-            Err(error) => responses.push(config_response(resource.resource_type, resource.resource_name, Err(error))),
+            Err(error) => responses.push(config_response(
+                resource.resource_type,
+                resource.resource_name,
+                Err(error),
+            )),
         }
     }
-    let asked: Vec<core::ConfigResource> = resources.iter().map(|(resource, _)| resource.clone()).collect();
-    let core_request =
-        core::IncrementalAlterConfigsRequest { resources, validate_only: request.validate_only };
-    let reply = api.quorum.controller(move |ticket, _| Input::IncrementalAlterConfigs(ticket, core_request)).await;
+    let asked: Vec<core::ConfigResource> = resources
+        .iter()
+        .map(|(resource, _)| resource.clone())
+        .collect();
+    let core_request = core::IncrementalAlterConfigsRequest {
+        resources,
+        validate_only: request.validate_only,
+    };
+    let reply = api
+        .quorum
+        .controller(move |ticket, _| Input::IncrementalAlterConfigs(ticket, core_request))
+        .await;
     match reply {
         Ok(Reply::IncrementalAlterConfigs(results)) => {
-            let answered = results
-                .into_iter()
-                .map(|(resource, result)| config_response(resource.kind.code(), resource.name, result));
+            let answered = results.into_iter().map(|(resource, result)| {
+                config_response(resource.kind.code(), resource.name, result)
+            });
             responses.extend(answered);
         }
         Ok(other) => panic!("the controller answered IncrementalAlterConfigs with {other:?}"),
         Err(_) => responses.extend(asked.into_iter().map(|resource| {
-            config_response(resource.kind.code(), resource.name, Err(ErrorCode::NotController.into()))
+            config_response(
+                resource.kind.code(),
+                resource.name,
+                Err(ErrorCode::NotController.into()),
+            )
         })),
     }
-    wire::IncrementalAlterConfigsResponse { responses, ..Default::default() }
+    wire::IncrementalAlterConfigsResponse {
+        responses,
+        ..Default::default()
+    }
 }
 
 type Altered = (core::ConfigResource, Vec<core::ConfigOperation>);
 
 fn alterations(resource: &wire::AlterConfigsResource) -> Result<Altered, ApiError> {
     let kind = core::ConfigResourceType::from_code(resource.resource_type).ok_or_else(|| {
-        ApiError::new(ErrorCode::InvalidRequest, format!("unknown resource type {}", resource.resource_type))
+        ApiError::new(
+            ErrorCode::InvalidRequest,
+            format!("unknown resource type {}", resource.resource_type),
+        )
     })?;
     let mut operations = Vec::new();
     for config in &resource.configs {
@@ -244,15 +346,31 @@ fn alterations(resource: &wire::AlterConfigsResource) -> Result<Altered, ApiErro
             2 => core::ConfigOperationType::Append(value),
             3 => core::ConfigOperationType::Subtract(value),
             other => {
-                return Err(ApiError::new(ErrorCode::InvalidRequest, format!("unknown config operation {other}")));
+                return Err(ApiError::new(
+                    ErrorCode::InvalidRequest,
+                    format!("unknown config operation {other}"),
+                ));
             }
         };
-        operations.push(core::ConfigOperation { name: config.name.clone(), operation });
+        operations.push(core::ConfigOperation {
+            name: config.name.clone(),
+            operation,
+        });
     }
-    Ok((core::ConfigResource { kind, name: resource.resource_name.clone() }, operations))
+    Ok((
+        core::ConfigResource {
+            kind,
+            name: resource.resource_name.clone(),
+        },
+        operations,
+    ))
 }
 
-fn config_response(kind: i8, name: String, result: Result<(), ApiError>) -> wire::AlterConfigsResourceResponse {
+fn config_response(
+    kind: i8,
+    name: String,
+    result: Result<(), ApiError>,
+) -> wire::AlterConfigsResourceResponse {
     let (error_code, error_message) = split(result);
     wire::AlterConfigsResourceResponse {
         error_code,

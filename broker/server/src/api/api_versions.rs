@@ -12,7 +12,8 @@ use crate::connection::Answer;
 use crate::features;
 
 pub fn answer(api: &Api, listener: ListenerKind, request: &RawRequest) -> Answer {
-    let range = range_of(listener, ApiKey::ApiVersions).expect("every listener advertises ApiVersions");
+    let range =
+        range_of(listener, ApiKey::ApiVersions).expect("every listener advertises ApiVersions");
     if !(range.min..=range.max).contains(&request.version) {
         // A newer client learns from version 0 what it may use.
         let response = ApiVersionsResponse {
@@ -27,11 +28,14 @@ pub fn answer(api: &Api, listener: ListenerKind, request: &RawRequest) -> Answer
         };
         return encode::<ApiVersionsRequest>(&response, 0, request.correlation_id);
     }
-    let error_code = match decode_request::<ApiVersionsRequest>(request.frame.clone(), request.version) {
-        Ok((_, body)) if request.version >= 3 && !is_software_name(&body) => ErrorCode::InvalidRequest,
-        Ok(_) => ErrorCode::None,
-        Err(error) => return Answer::Close(format!("malformed ApiVersions request: {error}")),
-    };
+    let error_code =
+        match decode_request::<ApiVersionsRequest>(request.frame.clone(), request.version) {
+            Ok((_, body)) if request.version >= 3 && !is_software_name(&body) => {
+                ErrorCode::InvalidRequest
+            }
+            Ok(_) => ErrorCode::None,
+            Err(error) => return Answer::Close(format!("malformed ApiVersions request: {error}")),
+        };
     let response = response(api, listener, request.version, error_code);
     encode::<ApiVersionsRequest>(&response, request.version, request.correlation_id)
 }
@@ -39,15 +43,24 @@ pub fn answer(api: &Api, listener: ListenerKind, request: &RawRequest) -> Answer
 /// KIP-511: letters, digits, dots and dashes, starting and ending with a letter or digit.
 fn is_software_name(request: &ApiVersionsRequest) -> bool {
     let is_name = |text: &str| {
-        let inner = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '.');
+        let inner = text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '.');
         let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
         inner && edge(text.chars().next()) && edge(text.chars().last())
     };
     is_name(&request.client_software_name) && is_name(&request.client_software_version)
 }
 
-fn response(api: &Api, listener: ListenerKind, version: i16, error: ErrorCode) -> ApiVersionsResponse {
-    let served = advertised(listener).iter().filter(|range| handled(listener).contains(&range.api_key));
+fn response(
+    api: &Api,
+    listener: ListenerKind,
+    version: i16,
+    error: ErrorCode,
+) -> ApiVersionsResponse {
+    let served = advertised(listener)
+        .iter()
+        .filter(|range| handled(listener).contains(&range.api_key));
     let api_keys = served.map(|range| ApiVersion {
         api_key: range.api_key.code(),
         min_version: range.min,
@@ -55,14 +68,19 @@ fn response(api: &Api, listener: ListenerKind, version: i16, error: ErrorCode) -
         ..Default::default()
     });
     // Before version 4 a feature whose lowest level is 0 cannot be told (KAFKA-17492).
-    let supported = features::supported().into_iter().filter(|(_, (min, _))| version >= 4 || *min > 0);
+    let supported = features::supported()
+        .into_iter()
+        .filter(|(_, (min, _))| version >= 4 || *min > 0);
     let (finalized, epoch) = api.metadata.read(|image| {
-        let levels = image.features().iter().map(|(name, level)| FinalizedFeatureKey {
-            name: name.clone(),
-            max_version_level: *level,
-            min_version_level: *level,
-            ..Default::default()
-        });
+        let levels = image
+            .features()
+            .iter()
+            .map(|(name, level)| FinalizedFeatureKey {
+                name: name.clone(),
+                max_version_level: *level,
+                min_version_level: *level,
+                ..Default::default()
+            });
         (levels.collect(), api.metadata_epoch())
     });
     ApiVersionsResponse {

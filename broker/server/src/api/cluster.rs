@@ -41,7 +41,10 @@ pub fn handle(
 fn brokers(api: &Api, include_fenced: bool) -> Vec<wire::DescribeClusterBroker> {
     let listener = api.config.inter_broker_listener();
     api.metadata.read(|image| {
-        let listed = image.brokers().values().filter(|broker| include_fenced || !broker.fenced);
+        let listed = image
+            .brokers()
+            .values()
+            .filter(|broker| include_fenced || !broker.fenced);
         let described = listed.filter_map(|broker| {
             let endpoint = broker.endpoint(&listener)?;
             Some(wire::DescribeClusterBroker {

@@ -20,7 +20,10 @@ pub fn handle(api: &Api, request: wire::DescribeConfigsRequest) -> wire::Describ
         let described = match resource.resource_type {
             TOPIC => topic(api, &resource.resource_name),
             BROKER => broker(api, &resource.resource_name, documented),
-            other => Err((ErrorCode::InvalidRequest, format!("resource type {other} is not supported"))),
+            other => Err((
+                ErrorCode::InvalidRequest,
+                format!("resource type {other} is not supported"),
+            )),
         };
         let wanted = resource.configuration_keys.filter(|keys| !keys.is_empty());
         let mut result = wire::DescribeConfigsResult {
@@ -31,7 +34,11 @@ pub fn handle(api: &Api, request: wire::DescribeConfigsRequest) -> wire::Describ
         };
         match described {
             Ok(mut configs) => {
-                configs.retain(|config| wanted.as_ref().is_none_or(|keys| keys.contains(&config.name)));
+                configs.retain(|config| {
+                    wanted
+                        .as_ref()
+                        .is_none_or(|keys| keys.contains(&config.name))
+                });
                 result.configs = configs;
             }
             Err((code, message)) => {
@@ -41,20 +48,35 @@ pub fn handle(api: &Api, request: wire::DescribeConfigsRequest) -> wire::Describ
         }
         result
     });
-    wire::DescribeConfigsResponse { results: results.collect(), ..Default::default() }
+    wire::DescribeConfigsResponse {
+        results: results.collect(),
+        ..Default::default()
+    }
 }
 
 type Described = Result<Vec<wire::DescribeConfigsResourceResult>, (ErrorCode, String)>;
 
 fn topic(api: &Api, name: &str) -> Described {
     if api.metadata.read(|image| image.topic(name).is_none()) {
-        return Err((ErrorCode::UnknownTopicOrPartition, format!("no topic '{name}'")));
+        return Err((
+            ErrorCode::UnknownTopicOrPartition,
+            format!("no topic '{name}'"),
+        ));
     }
-    let overrides =
-        api.metadata.read(|image| image.configs().get(&ConfigResource::topic(name)).cloned().unwrap_or_default());
+    let overrides = api.metadata.read(|image| {
+        image
+            .configs()
+            .get(&ConfigResource::topic(name))
+            .cloned()
+            .unwrap_or_default()
+    });
     let effective = api.metadata.topic_config(name, api.config.topic_defaults());
     let described = effective.entries().into_iter().map(|(name, value)| {
-        let source = if overrides.contains_key(name) { SOURCE_TOPIC } else { SOURCE_DEFAULT };
+        let source = if overrides.contains_key(name) {
+            SOURCE_TOPIC
+        } else {
+            SOURCE_DEFAULT
+        };
         config(name, value, source, None)
     });
     Ok(described.collect())
@@ -66,14 +88,26 @@ fn broker(api: &Api, name: &str, documented: bool) -> Described {
         return Err((ErrorCode::InvalidRequest, message));
     }
     let described = api.config.entries().into_iter().map(|entry| {
-        let source = if entry.is_default { SOURCE_DEFAULT } else { SOURCE_STATIC_BROKER };
+        let source = if entry.is_default {
+            SOURCE_DEFAULT
+        } else {
+            SOURCE_STATIC_BROKER
+        };
         let documentation = documented.then(|| entry.documentation.trim().to_string());
-        wire::DescribeConfigsResourceResult { read_only: true, ..config(entry.name, entry.value, source, documentation) }
+        wire::DescribeConfigsResourceResult {
+            read_only: true,
+            ..config(entry.name, entry.value, source, documentation)
+        }
     });
     Ok(described.collect())
 }
 
-fn config(name: &str, value: String, source: i8, documentation: Option<String>) -> wire::DescribeConfigsResourceResult {
+fn config(
+    name: &str,
+    value: String,
+    source: i8,
+    documentation: Option<String>,
+) -> wire::DescribeConfigsResourceResult {
     wire::DescribeConfigsResourceResult {
         name: name.to_string(),
         value: Some(value),

@@ -54,17 +54,28 @@ async fn handle(api: &Api, request: wire::FetchRequest, version: i16) -> wire::F
     // Sessions are not kept: every fetch is a full one, which the protocol allows (KIP-227).
     if request.session_id != 0 {
         let error_code = ErrorCode::FetchSessionIdNotFound.code();
-        return wire::FetchResponse { error_code, ..Default::default() };
+        return wire::FetchResponse {
+            error_code,
+            ..Default::default()
+        };
     }
     if raft_wire::is_metadata_fetch(&request) {
         let error_code = ErrorCode::InvalidRequest.code();
-        return wire::FetchResponse { error_code, ..Default::default() };
+        return wire::FetchResponse {
+            error_code,
+            ..Default::default()
+        };
     }
-    let names: Vec<(String, Uuid)> = request.topics.iter().map(|topic| resolve(api, topic, version)).collect();
+    let names: Vec<(String, Uuid)> = request
+        .topics
+        .iter()
+        .map(|topic| resolve(api, topic, version))
+        .collect();
     let asked = ask(api, &request, &names, version);
     let limits = Limits {
         min_bytes: usize::try_from(request.min_bytes).unwrap_or(0),
-        max_bytes: usize::try_from(i64::from(request.max_bytes).min(api.config.fetch_max_bytes)).unwrap_or(0),
+        max_bytes: usize::try_from(i64::from(request.max_bytes).min(api.config.fetch_max_bytes))
+            .unwrap_or(0),
     };
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
     let reads = read_until_enough(api, &asked, &limits, wait).await;
@@ -73,17 +84,35 @@ async fn handle(api: &Api, request: wire::FetchRequest, version: i16) -> wire::F
 
 fn resolve(api: &Api, topic: &wire::FetchTopic, version: i16) -> (String, Uuid) {
     api.metadata.read(|image| match version {
-        13.. => (image.topic_name(topic.topic_id).unwrap_or("").to_string(), topic.topic_id),
-        _ => (topic.topic.clone(), image.topic_id(&topic.topic).unwrap_or(Uuid::ZERO)),
+        13.. => (
+            image.topic_name(topic.topic_id).unwrap_or("").to_string(),
+            topic.topic_id,
+        ),
+        _ => (
+            topic.topic.clone(),
+            image.topic_id(&topic.topic).unwrap_or(Uuid::ZERO),
+        ),
     })
 }
 
-fn ask(api: &Api, request: &wire::FetchRequest, names: &[(String, Uuid)], version: i16) -> Vec<Asked> {
-    let replica_id = if version >= 15 { request.replica_state.replica_id } else { request.replica_id };
+fn ask(
+    api: &Api,
+    request: &wire::FetchRequest,
+    names: &[(String, Uuid)],
+    version: i16,
+) -> Vec<Asked> {
+    let replica_id = if version >= 15 {
+        request.replica_state.replica_id
+    } else {
+        request.replica_id
+    };
     let mut asked = Vec::new();
     for (topic, (wire_topic, (_, topic_id))) in request.topics.iter().zip(names).enumerate() {
         for wanted in &wire_topic.partitions {
-            let id = TopicIdPartition { topic_id: *topic_id, partition: wanted.partition };
+            let id = TopicIdPartition {
+                topic_id: *topic_id,
+                partition: wanted.partition,
+            };
             let epoch = |epoch: i32| (epoch >= 0).then_some(LeaderEpoch(epoch));
             let reader = if replica_id >= 0 {
                 Reader::Follower(FollowerFetch {
@@ -106,7 +135,10 @@ fn ask(api: &Api, request: &wire::FetchRequest, names: &[(String, Uuid)], versio
                 topic,
                 index: wanted.partition,
                 id,
-                partition: api.replicas.as_ref().and_then(|replicas| replicas.partition(id)),
+                partition: api
+                    .replicas
+                    .as_ref()
+                    .and_then(|replicas| replicas.partition(id)),
                 reader,
                 max_bytes: usize::try_from(wanted.partition_max_bytes).unwrap_or(0),
             });
@@ -115,7 +147,12 @@ fn ask(api: &Api, request: &wire::FetchRequest, names: &[(String, Uuid)], versio
     asked
 }
 
-async fn read_until_enough(api: &Api, asked: &[Asked], limits: &Limits, wait: Duration) -> Vec<ReadResult> {
+async fn read_until_enough(
+    api: &Api,
+    asked: &[Asked],
+    limits: &Limits,
+    wait: Duration,
+) -> Vec<ReadResult> {
     let deadline = api.env.now() + wait;
     let mut first = true;
     let waiter = Waiter::new();
@@ -154,7 +191,10 @@ fn read_all(asked: &[Asked], limits: &Limits, count_followers: bool) -> Vec<Read
     let mut empty = true;
     let mut reads = Vec::with_capacity(asked.len());
     for one in asked {
-        let read_limits = ReadLimits { max_bytes: left.min(one.max_bytes), min_one_message: empty };
+        let read_limits = ReadLimits {
+            max_bytes: left.min(one.max_bytes),
+            min_one_message: empty,
+        };
         let read = read_one(one, read_limits, count_followers);
         if let Ok(read) = &read {
             left = left.saturating_sub(read.records.len());
@@ -166,7 +206,10 @@ fn read_all(asked: &[Asked], limits: &Limits, count_followers: bool) -> Vec<Read
 }
 
 fn read_one(asked: &Asked, limits: ReadLimits, count_followers: bool) -> ReadResult {
-    let partition = asked.partition.as_ref().ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let partition = asked
+        .partition
+        .as_ref()
+        .ok_or(ErrorCode::UnknownTopicOrPartition)?;
     match &asked.reader {
         Reader::Follower(fetch) if count_followers => partition.follower_fetch(*fetch, limits),
         Reader::Follower(fetch) => partition.read_for_follower(fetch, limits),
@@ -202,12 +245,22 @@ fn respond(
         })
         .collect();
     for (one, read) in asked.iter().zip(reads) {
-        responses[one.topic].partitions.push(partition_data(api, one, read, version));
+        responses[one.topic]
+            .partitions
+            .push(partition_data(api, one, read, version));
     }
-    wire::FetchResponse { responses, ..Default::default() }
+    wire::FetchResponse {
+        responses,
+        ..Default::default()
+    }
 }
 
-fn partition_data(api: &Api, asked: &Asked, read: ReadResult, version: i16) -> wire::FetchPartitionData {
+fn partition_data(
+    api: &Api,
+    asked: &Asked,
+    read: ReadResult,
+    version: i16,
+) -> wire::FetchPartitionData {
     let mut data = wire::FetchPartitionData {
         partition_index: asked.index,
         high_watermark: -1,
@@ -232,11 +285,17 @@ fn partition_data(api: &Api, asked: &Asked, read: ReadResult, version: i16) -> w
         Err(error) => {
             data.error_code = refine(api, asked, error, version).code();
             if version >= 12
-                && matches!(error, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch)
+                && matches!(
+                    error,
+                    ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch
+                )
                 && let Some((leader_id, leader_epoch)) = leader_hint(api, asked.id)
             {
-                data.current_leader =
-                    wire::FetchLeaderIdAndEpoch { leader_id, leader_epoch, ..Default::default() };
+                data.current_leader = wire::FetchLeaderIdAndEpoch {
+                    leader_id,
+                    leader_epoch,
+                    ..Default::default()
+                };
             }
         }
     }
@@ -248,9 +307,10 @@ fn refine(api: &Api, asked: &Asked, error: ErrorCode, version: i16) -> ErrorCode
     if asked.partition.is_some() {
         return error;
     }
-    api.metadata.read(|image| match image.topic_by_id(asked.id.topic_id) {
-        Some(_) if image.partition(asked.id).is_some() => ErrorCode::NotLeaderOrFollower,
-        None if version >= 13 => ErrorCode::UnknownTopicId,
-        _ => ErrorCode::UnknownTopicOrPartition,
-    })
+    api.metadata
+        .read(|image| match image.topic_by_id(asked.id.topic_id) {
+            Some(_) if image.partition(asked.id).is_some() => ErrorCode::NotLeaderOrFollower,
+            None if version >= 13 => ErrorCode::UnknownTopicId,
+            _ => ErrorCode::UnknownTopicOrPartition,
+        })
 }

@@ -6,7 +6,12 @@ use broker_protocol::api::{Coordinator, FindCoordinatorRequest, FindCoordinatorR
 pub fn handle(request: &FindCoordinatorRequest, version: i16) -> FindCoordinatorResponse {
     let code = ErrorCode::CoordinatorNotAvailable.code();
     if version < 4 {
-        return FindCoordinatorResponse { error_code: code, node_id: -1, port: -1, ..Default::default() };
+        return FindCoordinatorResponse {
+            error_code: code,
+            node_id: -1,
+            port: -1,
+            ..Default::default()
+        };
     }
     let coordinator = |key: &String| Coordinator {
         key: key.clone(),

@@ -26,8 +26,15 @@ pub struct Forwarder {
 }
 
 impl Forwarder {
-    pub fn new(env: Env, make_channel: impl Fn() -> ControllerChannel + Send + Sync + 'static) -> Forwarder {
-        Forwarder { env, make_channel: Box::new(make_channel), idle: Mutex::default() }
+    pub fn new(
+        env: Env,
+        make_channel: impl Fn() -> ControllerChannel + Send + Sync + 'static,
+    ) -> Forwarder {
+        Forwarder {
+            env,
+            make_channel: Box::new(make_channel),
+            idle: Mutex::default(),
+        }
     }
 
     /// Forwards a client's request and gives the controller's answer as it is.
@@ -40,10 +47,14 @@ impl Forwarder {
 
     /// Sends a request of this broker's own to the controller; `None` if there is no answer in time.
     pub async fn call<R: Request>(&self, request: &R, version: i16) -> Option<R::Response> {
-        let mut frame = encode_request(request, version, 0, Some("broker")).ok()?.freeze();
+        let mut frame = encode_request(request, version, 0, Some("broker"))
+            .ok()?
+            .freeze();
         let body = frame.split_off(4);
         let response = self.enveloped(body).await?;
-        decode_response::<R>(response, version).ok().map(|(_, response)| response)
+        decode_response::<R>(response, version)
+            .ok()
+            .map(|(_, response)| response)
     }
 
     async fn enveloped(&self, frame: Bytes) -> Option<Bytes> {
@@ -59,7 +70,11 @@ impl Forwarder {
         let mut answer = None;
         while answer.is_none() && self.env.now() < deadline {
             match channel.call(&envelope, 0, FORWARD_LIMIT).await {
-                Ok(EnvelopeResponse { error_code: 0, response_data: Some(data), .. }) => answer = Some(data),
+                Ok(EnvelopeResponse {
+                    error_code: 0,
+                    response_data: Some(data),
+                    ..
+                }) => answer = Some(data),
                 Ok(_) => channel.leadership_changed(RETRY).await,
                 Err(error) => {
                     tracing::debug!(%error, "forwarding failed");
@@ -67,7 +82,10 @@ impl Forwarder {
                 }
             }
         }
-        self.idle.lock().expect("no panic under this lock").push(channel);
+        self.idle
+            .lock()
+            .expect("no panic under this lock")
+            .push(channel);
         answer
     }
 }
@@ -89,9 +107,14 @@ pub async fn open_envelope(api: Arc<Api>, envelope: EnvelopeRequest) -> Envelope
     if !api.quorum.status.get().active_here {
         return failed(ErrorCode::NotController);
     }
-    let Ok(header) = peek(&envelope.request_data) else { return failed(ErrorCode::InvalidRequest) };
-    let key = ApiKey::from_code(header.api_key).filter(|key| *key != ApiKey::Envelope && CONTROLLER_APIS.contains(key));
-    let Some(key) = key else { return failed(ErrorCode::InvalidRequest) };
+    let Ok(header) = peek(&envelope.request_data) else {
+        return failed(ErrorCode::InvalidRequest);
+    };
+    let key = ApiKey::from_code(header.api_key)
+        .filter(|key| *key != ApiKey::Envelope && CONTROLLER_APIS.contains(key));
+    let Some(key) = key else {
+        return failed(ErrorCode::InvalidRequest);
+    };
     let request = RawRequest {
         key,
         version: header.api_version,
@@ -100,7 +123,10 @@ pub async fn open_envelope(api: Arc<Api>, envelope: EnvelopeRequest) -> Envelope
         frame: envelope.request_data,
     };
     match controller_request(api.clone(), request).await {
-        Answer::Frame(frame) => EnvelopeResponse { response_data: Some(frame.slice(4..)), ..Default::default() },
+        Answer::Frame(frame) => EnvelopeResponse {
+            response_data: Some(frame.slice(4..)),
+            ..Default::default()
+        },
         Answer::Silent | Answer::Close(_) => failed(ErrorCode::InvalidRequest),
     }
 }

@@ -19,8 +19,11 @@ pub async fn register_broker(
     api: Arc<Api>,
     request: wire::BrokerRegistrationRequest,
 ) -> wire::BrokerRegistrationResponse {
-    let failed =
-        |code: i16| wire::BrokerRegistrationResponse { error_code: code, broker_epoch: -1, ..Default::default() };
+    let failed = |code: i16| wire::BrokerRegistrationResponse {
+        error_code: code,
+        broker_epoch: -1,
+        ..Default::default()
+    };
     if request.cluster_id != api.cluster_id {
         return failed(ErrorCode::InconsistentClusterId.code());
     }
@@ -47,21 +50,35 @@ pub async fn register_broker(
     let reply = api
         .quorum
         .controller(move |ticket, next_offset| {
-            Input::RegisterBroker(ticket, core::BrokerRegistrationRequest { next_offset, ..registration })
+            Input::RegisterBroker(
+                ticket,
+                core::BrokerRegistrationRequest {
+                    next_offset,
+                    ..registration
+                },
+            )
         })
         .await;
     match reply {
-        Ok(Reply::RegisterBroker(Ok(epoch))) => {
-            wire::BrokerRegistrationResponse { broker_epoch: epoch.0, ..Default::default() }
-        }
+        Ok(Reply::RegisterBroker(Ok(epoch))) => wire::BrokerRegistrationResponse {
+            broker_epoch: epoch.0,
+            ..Default::default()
+        },
         Ok(Reply::RegisterBroker(Err(refused))) => failed(error(&refused)),
         Ok(other) => panic!("the controller answered a registration with {other:?}"),
         Err(_) => failed(NOT_CONTROLLER),
     }
 }
 
-pub async fn heartbeat(api: Arc<Api>, request: wire::BrokerHeartbeatRequest) -> wire::BrokerHeartbeatResponse {
-    let failed = |code: i16| wire::BrokerHeartbeatResponse { error_code: code, is_fenced: true, ..Default::default() };
+pub async fn heartbeat(
+    api: Arc<Api>,
+    request: wire::BrokerHeartbeatRequest,
+) -> wire::BrokerHeartbeatResponse {
+    let failed = |code: i16| wire::BrokerHeartbeatResponse {
+        error_code: code,
+        is_fenced: true,
+        ..Default::default()
+    };
     let reply = api
         .quorum
         .controller(move |ticket, next_offset| {
@@ -95,11 +112,18 @@ pub async fn alter_partition(
     request: wire::AlterPartitionRequest,
     version: i16,
 ) -> wire::AlterPartitionResponse {
-    let failed = |code: i16| wire::AlterPartitionResponse { error_code: code, ..Default::default() };
+    let failed = |code: i16| wire::AlterPartitionResponse {
+        error_code: code,
+        ..Default::default()
+    };
     let Some(request) = alter_partition_from_wire(&request, version) else {
         return failed(ErrorCode::InvalidRequest.code());
     };
-    match api.quorum.controller(move |ticket, _| Input::AlterPartition(ticket, request)).await {
+    match api
+        .quorum
+        .controller(move |ticket, _| Input::AlterPartition(ticket, request))
+        .await
+    {
         Ok(Reply::AlterPartition(Ok(results))) => alter_partition_to_wire(results),
         Ok(Reply::AlterPartition(Err(refused))) => failed(error(&refused)),
         Ok(other) => panic!("the controller answered AlterPartition with {other:?}"),
@@ -116,15 +140,23 @@ fn alter_partition_from_wire(
     for topic in &request.topics {
         for data in &topic.partitions {
             let by_id = data.new_isr.iter().map(|id| (NodeId(*id), BrokerEpoch(-1)));
-            let by_epoch =
-                data.new_isr_with_epochs.iter().map(|member| (NodeId(member.broker_id), BrokerEpoch(member.broker_epoch)));
+            let by_epoch = data
+                .new_isr_with_epochs
+                .iter()
+                .map(|member| (NodeId(member.broker_id), BrokerEpoch(member.broker_epoch)));
             partitions.push(core::AlterPartition {
                 topic_id: topic.topic_id,
                 partition: data.partition_index,
                 leader_epoch: LeaderEpoch(data.leader_epoch),
                 partition_epoch: PartitionEpoch(data.partition_epoch),
-                new_isr: if version >= 3 { by_epoch.collect() } else { by_id.collect() },
-                leader_recovery_state: core::LeaderRecoveryState::from_code(data.leader_recovery_state)?,
+                new_isr: if version >= 3 {
+                    by_epoch.collect()
+                } else {
+                    by_id.collect()
+                },
+                leader_recovery_state: core::LeaderRecoveryState::from_code(
+                    data.leader_recovery_state,
+                )?,
             });
         }
     }
@@ -135,7 +167,9 @@ fn alter_partition_from_wire(
     })
 }
 
-fn alter_partition_to_wire(results: Vec<core::AlterPartitionResult>) -> wire::AlterPartitionResponse {
+fn alter_partition_to_wire(
+    results: Vec<core::AlterPartitionResult>,
+) -> wire::AlterPartitionResponse {
     let mut topics: Vec<wire::AlterPartitionResponseTopicData> = Vec::new();
     for result in results {
         let data = match result.result {
@@ -154,7 +188,10 @@ fn alter_partition_to_wire(results: Vec<core::AlterPartitionResult>) -> wire::Al
                 ..Default::default()
             },
         };
-        match topics.iter_mut().find(|topic| topic.topic_id == result.topic_id) {
+        match topics
+            .iter_mut()
+            .find(|topic| topic.topic_id == result.topic_id)
+        {
             Some(topic) => topic.partitions.push(data),
             None => topics.push(wire::AlterPartitionResponseTopicData {
                 topic_id: result.topic_id,
@@ -163,16 +200,26 @@ fn alter_partition_to_wire(results: Vec<core::AlterPartitionResult>) -> wire::Al
             }),
         }
     }
-    wire::AlterPartitionResponse { topics, ..Default::default() }
+    wire::AlterPartitionResponse {
+        topics,
+        ..Default::default()
+    }
 }
 
 pub async fn allocate_producer_ids(
     api: Arc<Api>,
     request: wire::AllocateProducerIdsRequest,
 ) -> wire::AllocateProducerIdsResponse {
-    let failed = |code: i16| wire::AllocateProducerIdsResponse { error_code: code, ..Default::default() };
+    let failed = |code: i16| wire::AllocateProducerIdsResponse {
+        error_code: code,
+        ..Default::default()
+    };
     let (broker, epoch) = (NodeId(request.broker_id), BrokerEpoch(request.broker_epoch));
-    match api.quorum.controller(move |ticket, _| Input::AllocateProducerIds(ticket, broker, epoch)).await {
+    match api
+        .quorum
+        .controller(move |ticket, _| Input::AllocateProducerIds(ticket, broker, epoch))
+        .await
+    {
         Ok(Reply::AllocateProducerIds(Ok(block))) => wire::AllocateProducerIdsResponse {
             producer_id_start: block.first,
             producer_id_len: block.length,
@@ -209,7 +256,11 @@ pub async fn register_controller(
         endpoints: endpoints.collect(),
         features: features.collect(),
     };
-    match api.quorum.controller(move |ticket, _| Input::RegisterController(ticket, record)).await {
+    match api
+        .quorum
+        .controller(move |ticket, _| Input::RegisterController(ticket, record))
+        .await
+    {
         Ok(Reply::RegisterController(Ok(()))) => failed(0, None),
         Ok(Reply::RegisterController(Err(refused))) => failed(error(&refused), refused.message),
         Ok(other) => panic!("the controller answered ControllerRegistration with {other:?}"),
@@ -227,7 +278,11 @@ pub async fn unregister_broker(
         ..Default::default()
     };
     let broker = NodeId(request.broker_id);
-    match api.quorum.controller(move |ticket, _| Input::UnregisterBroker(ticket, broker)).await {
+    match api
+        .quorum
+        .controller(move |ticket, _| Input::UnregisterBroker(ticket, broker))
+        .await
+    {
         Ok(Reply::UnregisterBroker(Ok(()))) => answer(0, None),
         Ok(Reply::UnregisterBroker(Err(refused))) => answer(error(&refused), refused.message),
         Ok(other) => panic!("the controller answered UnregisterBroker with {other:?}"),

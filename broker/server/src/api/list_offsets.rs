@@ -22,17 +22,27 @@ const DECOMPRESSED_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// (timestamp, offset, leader epoch)
 type Found = (i64, i64, i32);
 
-pub fn handle(api: &Api, request: wire::ListOffsetsRequest, version: i16) -> wire::ListOffsetsResponse {
+pub fn handle(
+    api: &Api,
+    request: wire::ListOffsetsRequest,
+    version: i16,
+) -> wire::ListOffsetsResponse {
     let consumer = request.replica_id == CONSUMER;
     let topics = request.topics.into_iter().map(|topic| {
-        let partitions = topic.partitions.iter().map(|wanted| partition(api, &topic.name, wanted, consumer, version));
+        let partitions = topic
+            .partitions
+            .iter()
+            .map(|wanted| partition(api, &topic.name, wanted, consumer, version));
         wire::ListOffsetsTopicResponse {
             partitions: partitions.collect(),
             name: topic.name.clone(),
             ..Default::default()
         }
     });
-    wire::ListOffsetsResponse { topics: topics.collect(), ..Default::default() }
+    wire::ListOffsetsResponse {
+        topics: topics.collect(),
+        ..Default::default()
+    }
 }
 
 fn partition(
@@ -65,33 +75,70 @@ fn partition(
     response
 }
 
-fn find(api: &Api, topic: &str, wanted: &wire::ListOffsetsPartition, consumer: bool) -> Result<Found, ErrorCode> {
-    let topic_id = api.metadata.read(|image| image.topic_id(topic)).ok_or(ErrorCode::UnknownTopicOrPartition)?;
-    let id = TopicIdPartition { topic_id, partition: wanted.partition_index };
-    let hosted = api.replicas.as_ref().and_then(|replicas| replicas.partition(id));
+fn find(
+    api: &Api,
+    topic: &str,
+    wanted: &wire::ListOffsetsPartition,
+    consumer: bool,
+) -> Result<Found, ErrorCode> {
+    let topic_id = api
+        .metadata
+        .read(|image| image.topic_id(topic))
+        .ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let id = TopicIdPartition {
+        topic_id,
+        partition: wanted.partition_index,
+    };
+    let hosted = api
+        .replicas
+        .as_ref()
+        .and_then(|replicas| replicas.partition(id));
     let Some(partition) = hosted else {
         let known = api.metadata.read(|image| image.partition(id).is_some());
-        return Err(if known { ErrorCode::NotLeaderOrFollower } else { ErrorCode::UnknownTopicOrPartition });
+        return Err(if known {
+            ErrorCode::NotLeaderOrFollower
+        } else {
+            ErrorCode::UnknownTopicOrPartition
+        });
     };
-    let epoch = (wanted.current_leader_epoch >= 0).then_some(LeaderEpoch(wanted.current_leader_epoch));
+    let epoch =
+        (wanted.current_leader_epoch >= 0).then_some(LeaderEpoch(wanted.current_leader_epoch));
     let bounds = partition.with_core(|core| core.list_bounds(epoch, true))?;
-    let end = if consumer { bounds.high_watermark } else { bounds.log_end };
+    let end = if consumer {
+        bounds.high_watermark
+    } else {
+        bounds.log_end
+    };
     match wanted.timestamp {
-        EARLIEST | EARLIEST_LOCAL => Ok((-1, bounds.log_start, epoch_at(&partition, bounds.log_start))),
+        EARLIEST | EARLIEST_LOCAL => {
+            Ok((-1, bounds.log_start, epoch_at(&partition, bounds.log_start)))
+        }
         LATEST if consumer && bounds.high_watermark_lags => Err(ErrorCode::OffsetNotAvailable),
         LATEST => Ok((-1, end, bounds.leader_epoch.0)),
         LATEST_TIERED => Ok((-1, -1, -1)),
-        MAX_TIMESTAMP => by_hit(partition.with_log(|log| log.find_max_timestamp()), None, end, bounds),
-        timestamp if timestamp >= 0 => {
-            by_hit(partition.with_log(|log| log.find_timestamp(timestamp)), Some(timestamp), end, bounds)
-        }
+        MAX_TIMESTAMP => by_hit(
+            partition.with_log(|log| log.find_max_timestamp()),
+            None,
+            end,
+            bounds,
+        ),
+        timestamp if timestamp >= 0 => by_hit(
+            partition.with_log(|log| log.find_timestamp(timestamp)),
+            Some(timestamp),
+            end,
+            bounds,
+        ),
         _ => Err(ErrorCode::UnsupportedVersion),
     }
 }
 
 fn epoch_at(partition: &Partition, offset: i64) -> i32 {
     let entries = partition.with_core(|core| core.epochs().to_vec());
-    entries.iter().rev().find(|entry| entry.start_offset <= offset).map_or(-1, |entry| entry.epoch.0)
+    entries
+        .iter()
+        .rev()
+        .find(|entry| entry.start_offset <= offset)
+        .map_or(-1, |entry| entry.epoch.0)
 }
 
 /// The first record of the batch with the timestamp asked for (or with the batch's largest).
@@ -101,7 +148,9 @@ fn by_hit(
     end: i64,
     bounds: ListBounds,
 ) -> Result<Found, ErrorCode> {
-    let Some(hit) = hit.map_err(|_| ErrorCode::KafkaStorageError)? else { return Ok((-1, -1, -1)) };
+    let Some(hit) = hit.map_err(|_| ErrorCode::KafkaStorageError)? else {
+        return Ok((-1, -1, -1));
+    };
     let wanted = timestamp.unwrap_or(hit.info.max_timestamp);
     let corrupt = |_| ErrorCode::CorruptMessage;
     for batch in RecordBatches::new(hit.records.clone()) {

@@ -17,8 +17,13 @@ enum Wanted {
     Some(Vec<(Option<String>, Uuid)>),
 }
 
-pub async fn handle(api: Arc<Api>, request: wire::MetadataRequest, version: i16) -> wire::MetadataResponse {
-    let create = api.config.auto_create_topics_enable && (version < 4 || request.allow_auto_topic_creation);
+pub async fn handle(
+    api: Arc<Api>,
+    request: wire::MetadataRequest,
+    version: i16,
+) -> wire::MetadataResponse {
+    let create =
+        api.config.auto_create_topics_enable && (version < 4 || request.allow_auto_topic_creation);
     let wanted = wanted(request, version);
     let mut topics = describe(&api, &wanted, version);
     let missing: Vec<String> = topics
@@ -44,7 +49,14 @@ fn any_live_broker(api: &Api) -> i32 {
     let me = NodeId(api.config.node_id);
     api.metadata.read(|image| {
         let live = |broker: NodeId| image.broker(broker).is_some_and(|broker| !broker.fenced);
-        if live(me) { me.0 } else { image.unfenced_brokers().next().map_or(-1, |broker| broker.id.0) }
+        if live(me) {
+            me.0
+        } else {
+            image
+                .unfenced_brokers()
+                .next()
+                .map_or(-1, |broker| broker.id.0)
+        }
     })
 }
 
@@ -53,7 +65,12 @@ fn wanted(request: wire::MetadataRequest, version: i16) -> Wanted {
         None => Wanted::All,
         // In version 0 an empty list means all topics.
         Some(topics) if topics.is_empty() && version == 0 => Wanted::All,
-        Some(topics) => Wanted::Some(topics.into_iter().map(|topic| (topic.name, topic.topic_id)).collect()),
+        Some(topics) => Wanted::Some(
+            topics
+                .into_iter()
+                .map(|topic| (topic.name, topic.topic_id))
+                .collect(),
+        ),
     }
 }
 
@@ -83,7 +100,12 @@ fn unknown_topic(name: Option<String>, topic_id: Uuid) -> wire::MetadataResponse
         Some(name) if topic_name_problem(name).is_some() => ErrorCode::InvalidTopicException,
         Some(_) => ErrorCode::UnknownTopicOrPartition,
     };
-    wire::MetadataResponseTopic { error_code: error.code(), name, topic_id, ..Default::default() }
+    wire::MetadataResponseTopic {
+        error_code: error.code(),
+        name,
+        topic_id,
+        ..Default::default()
+    }
 }
 
 fn describe_topic(
@@ -94,10 +116,17 @@ fn describe_topic(
     let partitions = topic.partitions.iter().map(|(index, partition)| {
         let leader = partition.leader.filter(|leader| alive(*leader));
         // The newer code for a leaderless partition came with version 2.
-        let leaderless =
-            if version < 2 { ErrorCode::ReplicaNotAvailable } else { ErrorCode::LeaderNotAvailable };
+        let leaderless = if version < 2 {
+            ErrorCode::ReplicaNotAvailable
+        } else {
+            ErrorCode::LeaderNotAvailable
+        };
         wire::MetadataResponsePartition {
-            error_code: if leader.is_some() { 0 } else { leaderless.code() },
+            error_code: if leader.is_some() {
+                0
+            } else {
+                leaderless.code()
+            },
             partition_index: *index,
             leader_id: leader.map_or(-1, |leader| leader.0),
             leader_epoch: partition.leader_epoch.0,
@@ -117,7 +146,12 @@ fn describe_topic(
 }
 
 fn offline(partition: &PartitionRegistration, alive: &impl Fn(NodeId) -> bool) -> Vec<i32> {
-    partition.replicas.iter().filter(|replica| !alive(**replica)).map(|replica| replica.0).collect()
+    partition
+        .replicas
+        .iter()
+        .filter(|replica| !alive(**replica))
+        .map(|replica| replica.0)
+        .collect()
 }
 
 fn ids(nodes: &[NodeId]) -> Vec<i32> {
@@ -125,7 +159,11 @@ fn ids(nodes: &[NodeId]) -> Vec<i32> {
 }
 
 /// Creates topics on first use; the client gets LEADER_NOT_AVAILABLE and asks again, as in Kafka.
-async fn create_missing(api: &Arc<Api>, topics: &mut [wire::MetadataResponseTopic], missing: Vec<String>) {
+async fn create_missing(
+    api: &Arc<Api>,
+    topics: &mut [wire::MetadataResponseTopic],
+    missing: Vec<String>,
+) {
     let creatable = |name: &String| wire::CreatableTopic {
         name: name.clone(),
         num_partitions: -1,
@@ -138,13 +176,27 @@ async fn create_missing(api: &Arc<Api>, topics: &mut [wire::MetadataResponseTopi
         ..Default::default()
     };
     let created = api.forwarder.call(&request, 7).await;
-    for topic in topics.iter_mut().filter(|topic| topic.name.as_ref().is_some_and(|name| missing.contains(name))) {
+    for topic in topics.iter_mut().filter(|topic| {
+        topic
+            .name
+            .as_ref()
+            .is_some_and(|name| missing.contains(name))
+    }) {
         let result = created.as_ref().and_then(|response| {
-            response.topics.iter().find(|result| Some(&result.name) == topic.name.as_ref())
+            response
+                .topics
+                .iter()
+                .find(|result| Some(&result.name) == topic.name.as_ref())
         });
-        let code = result.map_or(ErrorCode::LeaderNotAvailable.code(), |result| result.error_code);
+        let code = result.map_or(ErrorCode::LeaderNotAvailable.code(), |result| {
+            result.error_code
+        });
         let made = code == 0 || code == ErrorCode::TopicAlreadyExists.code();
-        topic.error_code = if made { ErrorCode::LeaderNotAvailable.code() } else { code };
+        topic.error_code = if made {
+            ErrorCode::LeaderNotAvailable.code()
+        } else {
+            code
+        };
     }
 }
 
@@ -153,19 +205,31 @@ pub fn describe_topic_partitions(
     api: &Api,
     request: &wire::DescribeTopicPartitionsRequest,
 ) -> wire::DescribeTopicPartitionsResponse {
-    let limit = usize::try_from(request.response_partition_limit).unwrap_or(0).clamp(1, TOPIC_PARTITIONS_MAX);
-    let cursor = request.cursor.as_ref().map(|cursor| (cursor.topic_name.as_str(), cursor.partition_index));
+    let limit = usize::try_from(request.response_partition_limit)
+        .unwrap_or(0)
+        .clamp(1, TOPIC_PARTITIONS_MAX);
+    let cursor = request
+        .cursor
+        .as_ref()
+        .map(|cursor| (cursor.topic_name.as_str(), cursor.partition_index));
     api.metadata.read(|image| {
         let alive = |node: NodeId| image.broker(node).is_some_and(|broker| !broker.fenced);
         let mut names: Vec<&str> = if request.topics.is_empty() {
             image.topic_ids().keys().map(String::as_str).collect()
         } else {
-            request.topics.iter().map(|topic| topic.name.as_str()).collect()
+            request
+                .topics
+                .iter()
+                .map(|topic| topic.name.as_str())
+                .collect()
         };
         names.sort_unstable();
         names.dedup();
         names.retain(|name| cursor.is_none_or(|(topic, _)| *name >= topic));
-        let mut response = wire::DescribeTopicPartitionsResponse { next_cursor: None, ..Default::default() };
+        let mut response = wire::DescribeTopicPartitionsResponse {
+            next_cursor: None,
+            ..Default::default()
+        };
         let mut left = limit;
         for name in names {
             if left == 0 {
@@ -173,23 +237,32 @@ pub fn describe_topic_partitions(
                 break;
             }
             let Some(topic) = image.topic(name) else {
-                response.topics.push(wire::DescribeTopicPartitionsResponseTopic {
-                    error_code: ErrorCode::UnknownTopicOrPartition.code(),
-                    name: Some(name.to_string()),
-                    ..Default::default()
-                });
+                response
+                    .topics
+                    .push(wire::DescribeTopicPartitionsResponseTopic {
+                        error_code: ErrorCode::UnknownTopicOrPartition.code(),
+                        name: Some(name.to_string()),
+                        ..Default::default()
+                    });
                 continue;
             };
-            let from = cursor.filter(|(topic, _)| *topic == name).map_or(0, |(_, partition)| partition);
+            let from = cursor
+                .filter(|(topic, _)| *topic == name)
+                .map_or(0, |(_, partition)| partition);
             let rest: Vec<_> = topic.partitions.range(from..).collect();
-            let page = rest.iter().take(left).map(|(index, partition)| describe_partition(**index, partition, &alive));
-            response.topics.push(wire::DescribeTopicPartitionsResponseTopic {
-                name: Some(name.to_string()),
-                topic_id: topic.id,
-                is_internal: name.starts_with("__"),
-                partitions: page.collect(),
-                ..Default::default()
-            });
+            let page = rest
+                .iter()
+                .take(left)
+                .map(|(index, partition)| describe_partition(**index, partition, &alive));
+            response
+                .topics
+                .push(wire::DescribeTopicPartitionsResponseTopic {
+                    name: Some(name.to_string()),
+                    topic_id: topic.id,
+                    is_internal: name.starts_with("__"),
+                    partitions: page.collect(),
+                    ..Default::default()
+                });
             if rest.len() > left {
                 response.next_cursor = Some(cursor_at(name, *rest[left].0));
                 break;
@@ -214,7 +287,11 @@ fn describe_partition(
     alive: &impl Fn(NodeId) -> bool,
 ) -> wire::DescribeTopicPartitionsResponsePartition {
     let leader = partition.leader.filter(|leader| alive(*leader));
-    let code = if leader.is_some() { ErrorCode::None } else { ErrorCode::LeaderNotAvailable };
+    let code = if leader.is_some() {
+        ErrorCode::None
+    } else {
+        ErrorCode::LeaderNotAvailable
+    };
     wire::DescribeTopicPartitionsResponsePartition {
         error_code: code.code(),
         partition_index: index,

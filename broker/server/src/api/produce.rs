@@ -50,10 +50,13 @@ pub async fn answer(api: Arc<Api>, raw: RawRequest) -> Answer {
 
 /// With acks=0 an error can only be told by closing the connection, as Kafka does.
 fn silent(topics: &[StartedTopic]) -> Answer {
-    let refused = topics.iter().flat_map(|topic| &topic.partitions).find_map(|started| match &started.answer {
-        Pending::Refused(code, _) => Some(code),
-        Pending::Waiting(_) => None,
-    });
+    let refused = topics
+        .iter()
+        .flat_map(|topic| &topic.partitions)
+        .find_map(|started| match &started.answer {
+            Pending::Refused(code, _) => Some(code),
+            Pending::Waiting(_) => None,
+        });
     match refused {
         Some(code) => Answer::Close(format!("produce with acks=0 failed: {}", code.name())),
         None => Answer::Silent,
@@ -67,23 +70,46 @@ fn start(api: &Api, request: wire::ProduceRequest, version: i16) -> Vec<StartedT
     let mut topics = Vec::with_capacity(request.topic_data.len());
     for data in request.topic_data {
         let (name, topic_id) = api.metadata.read(|image| match version {
-            13.. => (image.topic_name(data.topic_id).unwrap_or("").to_string(), data.topic_id),
-            _ => (data.name.clone(), image.topic_id(&data.name).unwrap_or(Uuid::ZERO)),
+            13.. => (
+                image.topic_name(data.topic_id).unwrap_or("").to_string(),
+                data.topic_id,
+            ),
+            _ => (
+                data.name.clone(),
+                image.topic_id(&data.name).unwrap_or(Uuid::ZERO),
+            ),
         });
         let mut partitions = Vec::with_capacity(data.partition_data.len());
         for partition in data.partition_data {
-            let id = TopicIdPartition { topic_id, partition: partition.index };
+            let id = TopicIdPartition {
+                topic_id,
+                partition: partition.index,
+            };
             let answer = if !(-1..=1).contains(&acks) {
                 Pending::Refused(ErrorCode::InvalidRequiredAcks, None)
             } else if transactional {
                 let message = "transactions are not supported yet".to_string();
                 Pending::Refused(ErrorCode::TransactionalIdAuthorizationFailed, Some(message))
             } else {
-                start_partition(api, id, partition.records.unwrap_or_default(), acks, version)
+                start_partition(
+                    api,
+                    id,
+                    partition.records.unwrap_or_default(),
+                    acks,
+                    version,
+                )
             };
-            partitions.push(Started { index: partition.index, id, answer });
+            partitions.push(Started {
+                index: partition.index,
+                id,
+                answer,
+            });
         }
-        topics.push(StartedTopic { name, topic_id, partitions });
+        topics.push(StartedTopic {
+            name,
+            topic_id,
+            partitions,
+        });
     }
     topics
 }
@@ -95,7 +121,11 @@ fn start_partition(
     acks: i16,
     version: i16,
 ) -> Pending {
-    let Some(partition) = api.replicas.as_ref().and_then(|replicas| replicas.partition(id)) else {
+    let Some(partition) = api
+        .replicas
+        .as_ref()
+        .and_then(|replicas| replicas.partition(id))
+    else {
         return Pending::Refused(not_hosted(api, id, version), None);
     };
     let config = partition.topic_config();
@@ -108,7 +138,9 @@ fn start_partition(
 /// The partition may exist elsewhere, or not at all.
 fn not_hosted(api: &Api, id: TopicIdPartition, version: i16) -> ErrorCode {
     let known = api.metadata.read(|image| image.partition(id).is_some());
-    let topic_known = api.metadata.read(|image| image.topic_by_id(id.topic_id).is_some());
+    let topic_known = api
+        .metadata
+        .read(|image| image.topic_by_id(id.topic_id).is_some());
     match (known, topic_known) {
         (true, _) => ErrorCode::NotLeaderOrFollower,
         (false, false) if version >= 13 => ErrorCode::UnknownTopicId,
@@ -116,7 +148,12 @@ fn not_hosted(api: &Api, id: TopicIdPartition, version: i16) -> ErrorCode {
     }
 }
 
-async fn finish(api: &Api, topics: Vec<StartedTopic>, limit: Duration, hints: bool) -> wire::ProduceResponse {
+async fn finish(
+    api: &Api,
+    topics: Vec<StartedTopic>,
+    limit: Duration,
+    hints: bool,
+) -> wire::ProduceResponse {
     let deadline = api.env.now() + limit;
     let mut responses = Vec::with_capacity(topics.len());
     for topic in topics {
@@ -132,7 +169,10 @@ async fn finish(api: &Api, topics: Vec<StartedTopic>, limit: Duration, hints: bo
             ..Default::default()
         });
     }
-    wire::ProduceResponse { responses, ..Default::default() }
+    wire::ProduceResponse {
+        responses,
+        ..Default::default()
+    }
 }
 
 /// `hints`: this version can name the leader to try instead.
@@ -163,8 +203,11 @@ async fn finish_partition(
                 && error == ErrorCode::NotLeaderOrFollower
                 && let Some((leader_id, leader_epoch)) = leader_hint(api, started.id)
             {
-                response.current_leader =
-                    wire::ProduceLeaderIdAndEpoch { leader_id, leader_epoch, ..Default::default() };
+                response.current_leader = wire::ProduceLeaderIdAndEpoch {
+                    leader_id,
+                    leader_epoch,
+                    ..Default::default()
+                };
             }
         }
     }
@@ -172,7 +215,11 @@ async fn finish_partition(
 }
 
 /// The record stays in the log when the time is over: the outcome is unknown to the client.
-async fn wait(api: &Api, mut answer: oneshot::Receiver<ProduceReply>, limit: Duration) -> ProduceReply {
+async fn wait(
+    api: &Api,
+    mut answer: oneshot::Receiver<ProduceReply>,
+    limit: Duration,
+) -> ProduceReply {
     if let Ok(reply) = answer.try_recv() {
         return reply;
     }

@@ -2,8 +2,8 @@
 //! of `__cluster_metadata-0`. Both directions, because every member both asks and answers.
 
 use broker_core::raft::{
-    self, BeginQuorumEpochRequest, EndQuorumEpochRequest, EpochResponse, Error, FetchRequest, FetchResponse,
-    OffsetAndEpoch, Response, VoteRequest, VoteResponse,
+    self, BeginQuorumEpochRequest, EndQuorumEpochRequest, EpochResponse, Error, FetchRequest,
+    FetchResponse, OffsetAndEpoch, Response, VoteRequest, VoteResponse,
 };
 use broker_protocol::ErrorCode;
 use broker_protocol::api as wire;
@@ -60,10 +60,17 @@ pub fn vote_request(request: &VoteRequest, cluster_id: &str) -> wire::VoteReques
 /// # Errors
 /// Not exactly the metadata partition.
 pub fn vote_from_wire(request: &wire::VoteRequest) -> Result<VoteRequest, NotMetadata> {
-    let [topic] = request.topics.as_slice() else { return Err(NotMetadata) };
-    let [partition] = topic.partitions.as_slice() else { return Err(NotMetadata) };
+    let [topic] = request.topics.as_slice() else {
+        return Err(NotMetadata);
+    };
+    let [partition] = topic.partitions.as_slice() else {
+        return Err(NotMetadata);
+    };
     check_name(&topic.topic_name, partition.partition_index)?;
-    let voter = ReplicaKey { id: NodeId(request.voter_id), directory_id: partition.voter_directory_id };
+    let voter = ReplicaKey {
+        id: NodeId(request.voter_id),
+        directory_id: partition.voter_directory_id,
+    };
     Ok(VoteRequest {
         voter: (request.voter_id >= 0).then_some(voter),
         candidate_epoch: LeaderEpoch(partition.replica_epoch),
@@ -96,7 +103,10 @@ pub fn vote_to_wire(response: &VoteResponse) -> wire::VoteResponse {
 }
 
 pub fn vote_response(response: &wire::VoteResponse) -> Answer {
-    let partition = response.topics.first().and_then(|topic| topic.partitions.first());
+    let partition = response
+        .topics
+        .first()
+        .and_then(|topic| topic.partitions.first());
     let answer = match partition {
         Some(partition) if response.error_code == 0 => VoteResponse {
             error: core_error(partition.error_code),
@@ -141,10 +151,17 @@ pub fn begin_quorum_epoch_request(
 pub fn begin_quorum_epoch_from_wire(
     request: &wire::BeginQuorumEpochRequest,
 ) -> Result<BeginQuorumEpochRequest, NotMetadata> {
-    let [topic] = request.topics.as_slice() else { return Err(NotMetadata) };
-    let [partition] = topic.partitions.as_slice() else { return Err(NotMetadata) };
+    let [topic] = request.topics.as_slice() else {
+        return Err(NotMetadata);
+    };
+    let [partition] = topic.partitions.as_slice() else {
+        return Err(NotMetadata);
+    };
     check_name(&topic.topic_name, partition.partition_index)?;
-    let voter = ReplicaKey { id: NodeId(request.voter_id), directory_id: partition.voter_directory_id };
+    let voter = ReplicaKey {
+        id: NodeId(request.voter_id),
+        directory_id: partition.voter_directory_id,
+    };
     Ok(BeginQuorumEpochRequest {
         voter: (request.voter_id >= 0).then_some(voter),
         leader: NodeId(partition.leader_id),
@@ -170,20 +187,35 @@ pub fn begin_quorum_epoch_to_wire(response: &EpochResponse) -> wire::BeginQuorum
 }
 
 pub fn begin_quorum_epoch_response(response: &wire::BeginQuorumEpochResponse) -> Answer {
-    let partition = response.topics.first().and_then(|topic| topic.partitions.first());
-    let told = partition.map(|partition| (partition.error_code, partition.leader_id, partition.leader_epoch));
-    (Response::BeginQuorumEpoch(epoch_response(response.error_code, told)), Bytes::new())
+    let partition = response
+        .topics
+        .first()
+        .and_then(|topic| topic.partitions.first());
+    let told = partition.map(|partition| {
+        (
+            partition.error_code,
+            partition.leader_id,
+            partition.leader_epoch,
+        )
+    });
+    (
+        Response::BeginQuorumEpoch(epoch_response(response.error_code, told)),
+        Bytes::new(),
+    )
 }
 
 pub fn end_quorum_epoch_request(
     request: &EndQuorumEpochRequest,
     cluster_id: &str,
 ) -> wire::EndQuorumEpochRequest {
-    let candidates = request.preferred_candidates.iter().map(|candidate| wire::ReplicaInfo {
-        candidate_id: candidate.id.0,
-        candidate_directory_id: candidate.directory_id,
-        ..Default::default()
-    });
+    let candidates = request
+        .preferred_candidates
+        .iter()
+        .map(|candidate| wire::ReplicaInfo {
+            candidate_id: candidate.id.0,
+            candidate_directory_id: candidate.directory_id,
+            ..Default::default()
+        });
     wire::EndQuorumEpochRequest {
         cluster_id: Some(cluster_id.to_string()),
         topics: vec![wire::EndQuorumEpochRequestTopicData {
@@ -206,16 +238,23 @@ pub fn end_quorum_epoch_request(
 pub fn end_quorum_epoch_from_wire(
     request: &wire::EndQuorumEpochRequest,
 ) -> Result<EndQuorumEpochRequest, NotMetadata> {
-    let [topic] = request.topics.as_slice() else { return Err(NotMetadata) };
-    let [partition] = topic.partitions.as_slice() else { return Err(NotMetadata) };
+    let [topic] = request.topics.as_slice() else {
+        return Err(NotMetadata);
+    };
+    let [partition] = topic.partitions.as_slice() else {
+        return Err(NotMetadata);
+    };
     check_name(&topic.topic_name, partition.partition_index)?;
-    let by_id =
-        |id: &i32| ReplicaKey { id: NodeId(*id), directory_id: Uuid::ZERO };
+    let by_id = |id: &i32| ReplicaKey {
+        id: NodeId(*id),
+        directory_id: Uuid::ZERO,
+    };
     let by_key = |candidate: &wire::ReplicaInfo| ReplicaKey {
         id: NodeId(candidate.candidate_id),
         directory_id: candidate.candidate_directory_id,
     };
-    let mut candidates: Vec<ReplicaKey> = partition.preferred_candidates.iter().map(by_key).collect();
+    let mut candidates: Vec<ReplicaKey> =
+        partition.preferred_candidates.iter().map(by_key).collect();
     if candidates.is_empty() {
         candidates = partition.preferred_successors.iter().map(by_id).collect();
     }
@@ -244,9 +283,21 @@ pub fn end_quorum_epoch_to_wire(response: &EpochResponse) -> wire::EndQuorumEpoc
 }
 
 pub fn end_quorum_epoch_response(response: &wire::EndQuorumEpochResponse) -> Answer {
-    let partition = response.topics.first().and_then(|topic| topic.partitions.first());
-    let told = partition.map(|partition| (partition.error_code, partition.leader_id, partition.leader_epoch));
-    (Response::EndQuorumEpoch(epoch_response(response.error_code, told)), Bytes::new())
+    let partition = response
+        .topics
+        .first()
+        .and_then(|topic| topic.partitions.first());
+    let told = partition.map(|partition| {
+        (
+            partition.error_code,
+            partition.leader_id,
+            partition.leader_epoch,
+        )
+    });
+    (
+        Response::EndQuorumEpoch(epoch_response(response.error_code, told)),
+        Bytes::new(),
+    )
 }
 
 fn epoch_response(top: i16, told: Option<(i16, i32, i32)>) -> EpochResponse {
@@ -256,7 +307,11 @@ fn epoch_response(top: i16, told: Option<(i16, i32, i32)>) -> EpochResponse {
             leader: node_or_none(leader),
             leader_epoch: LeaderEpoch(epoch),
         },
-        _ => EpochResponse { error: core_error(top_level(top)), leader: None, leader_epoch: LeaderEpoch(-1) },
+        _ => EpochResponse {
+            error: core_error(top_level(top)),
+            leader: None,
+            leader_epoch: LeaderEpoch(-1),
+        },
     }
 }
 
@@ -292,21 +347,37 @@ pub fn fetch_request(request: &FetchRequest, cluster_id: &str) -> wire::FetchReq
 
 /// Whether a fetch is one of the metadata partition, as members and observers send it.
 pub fn is_metadata_fetch(request: &wire::FetchRequest) -> bool {
-    let named = |topic: &wire::FetchTopic| topic.topic_id == METADATA_TOPIC_ID || topic.topic == METADATA_TOPIC;
+    let named = |topic: &wire::FetchTopic| {
+        topic.topic_id == METADATA_TOPIC_ID || topic.topic == METADATA_TOPIC
+    };
     request.topics.iter().any(named)
 }
 
 /// # Errors
 /// Not exactly the metadata partition.
-pub fn fetch_from_wire(request: &wire::FetchRequest, version: i16) -> Result<FetchRequest, NotMetadata> {
-    let [topic] = request.topics.as_slice() else { return Err(NotMetadata) };
-    let [partition] = topic.partitions.as_slice() else { return Err(NotMetadata) };
+pub fn fetch_from_wire(
+    request: &wire::FetchRequest,
+    version: i16,
+) -> Result<FetchRequest, NotMetadata> {
+    let [topic] = request.topics.as_slice() else {
+        return Err(NotMetadata);
+    };
+    let [partition] = topic.partitions.as_slice() else {
+        return Err(NotMetadata);
+    };
     if partition.partition != 0 || !is_metadata_fetch(request) {
         return Err(NotMetadata);
     }
-    let id = if version >= 15 { request.replica_state.replica_id } else { request.replica_id };
+    let id = if version >= 15 {
+        request.replica_state.replica_id
+    } else {
+        request.replica_id
+    };
     Ok(FetchRequest {
-        replica: ReplicaKey { id: NodeId(id), directory_id: partition.replica_directory_id },
+        replica: ReplicaKey {
+            id: NodeId(id),
+            directory_id: partition.replica_directory_id,
+        },
         current_leader_epoch: LeaderEpoch(partition.current_leader_epoch),
         fetch_offset: partition.fetch_offset,
         last_fetched_epoch: LeaderEpoch(partition.last_fetched_epoch),
@@ -316,7 +387,10 @@ pub fn fetch_from_wire(request: &wire::FetchRequest, version: i16) -> Result<Fet
 }
 
 pub fn fetch_to_wire(response: &FetchResponse, records: Bytes) -> wire::FetchResponse {
-    let diverging = response.diverging.unwrap_or(OffsetAndEpoch { offset: -1, epoch: LeaderEpoch(-1) });
+    let diverging = response.diverging.unwrap_or(OffsetAndEpoch {
+        offset: -1,
+        epoch: LeaderEpoch(-1),
+    });
     wire::FetchResponse {
         responses: vec![wire::FetchableTopicResponse {
             topic: METADATA_TOPIC.into(),
@@ -349,7 +423,10 @@ pub fn fetch_to_wire(response: &FetchResponse, records: Bytes) -> wire::FetchRes
 pub fn fetch_response(response: wire::FetchResponse) -> Answer {
     let top = response.error_code;
     let topic = response.responses.into_iter().next();
-    let Some(partition) = topic.and_then(|topic| topic.partitions.into_iter().next()).filter(|_| top == 0) else {
+    let Some(partition) = topic
+        .and_then(|topic| topic.partitions.into_iter().next())
+        .filter(|_| top == 0)
+    else {
         let answer = FetchResponse {
             error: core_error(top_level(top)),
             leader: None,
@@ -368,20 +445,33 @@ pub fn fetch_response(response: wire::FetchResponse) -> Answer {
         leader_epoch: LeaderEpoch(partition.current_leader.leader_epoch),
         high_watermark: (partition.high_watermark >= 0).then_some(partition.high_watermark),
         log_start_offset: partition.log_start_offset,
-        diverging: (diverging.end_offset >= 0)
-            .then_some(OffsetAndEpoch { offset: diverging.end_offset, epoch: LeaderEpoch(diverging.epoch) }),
+        diverging: (diverging.end_offset >= 0).then_some(OffsetAndEpoch {
+            offset: diverging.end_offset,
+            epoch: LeaderEpoch(diverging.epoch),
+        }),
         batches: vec![],
     };
-    (Response::Fetch(answer), partition.records.unwrap_or_default())
+    (
+        Response::Fetch(answer),
+        partition.records.unwrap_or_default(),
+    )
 }
 
 fn check_name(topic: &str, partition: i32) -> Result<(), NotMetadata> {
-    if topic == METADATA_TOPIC && partition == 0 { Ok(()) } else { Err(NotMetadata) }
+    if topic == METADATA_TOPIC && partition == 0 {
+        Ok(())
+    } else {
+        Err(NotMetadata)
+    }
 }
 
 /// A response without its partition and without an error is no answer.
 fn top_level(code: i16) -> i16 {
-    if code == 0 { ErrorCode::UnknownServerError.code() } else { code }
+    if code == 0 {
+        ErrorCode::UnknownServerError.code()
+    } else {
+        code
+    }
 }
 
 pub fn error_code(error: raft::Error) -> ErrorCode {

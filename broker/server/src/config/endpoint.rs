@@ -20,37 +20,63 @@ pub struct Listener {
 
 impl Listener {
     pub fn new(name: &str, host: &str, port: u16) -> Listener {
-        Listener { name: name.into(), host: host.into(), port }
+        Listener {
+            name: name.into(),
+            host: host.into(),
+            port,
+        }
     }
 
     /// Where to bind.
     pub fn bind_address(&self) -> Address {
-        let host = if self.host.is_empty() { "0.0.0.0" } else { &self.host };
+        let host = if self.host.is_empty() {
+            "0.0.0.0"
+        } else {
+            &self.host
+        };
         Address::new(host, self.port)
     }
 
     pub(super) fn host_or_loopback(&self) -> String {
-        if self.host.is_empty() || self.host == "0.0.0.0" { "127.0.0.1".into() } else { self.host.clone() }
+        if self.host.is_empty() || self.host == "0.0.0.0" {
+            "127.0.0.1".into()
+        } else {
+            self.host.clone()
+        }
     }
 
     /// With a host that others can connect to.
     pub fn reachable(self) -> Listener {
-        Listener { host: self.host_or_loopback(), ..self }
+        Listener {
+            host: self.host_or_loopback(),
+            ..self
+        }
     }
 }
 
 pub(super) fn default_listeners() -> Vec<Listener> {
-    vec![Listener::new("PLAINTEXT", "127.0.0.1", 9092), Listener::new("CONTROLLER", "127.0.0.1", 9093)]
+    vec![
+        Listener::new("PLAINTEXT", "127.0.0.1", 9092),
+        Listener::new("CONTROLLER", "127.0.0.1", 9093),
+    ]
 }
 
 impl Value for Listener {
     fn parse(text: &str) -> Result<Listener, String> {
         let (name, rest) = text.split_once("://").ok_or("expected NAME://host:port")?;
-        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') {
+        if name.is_empty()
+            || !name
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+        {
             return Err(format!("'{name}' is no listener name"));
         }
         let (host, port) = host_and_port(rest)?;
-        Ok(Listener { name: name.to_ascii_uppercase(), host, port })
+        Ok(Listener {
+            name: name.to_ascii_uppercase(),
+            host,
+            port,
+        })
     }
     fn print(&self) -> String {
         format!("{}://{}:{}", self.name, self.host, self.port)
@@ -96,7 +122,11 @@ pub(super) fn protocol_map(entries: &Vec<String>) -> Result<(), String> {
     for entry in entries {
         match entry.split_once(':') {
             Some((_, "PLAINTEXT")) => {}
-            Some((_, protocol)) => return Err(format!("security protocol '{protocol}' is not supported yet")),
+            Some((_, protocol)) => {
+                return Err(format!(
+                    "security protocol '{protocol}' is not supported yet"
+                ));
+            }
             None => return Err(format!("'{entry}': expected NAME:PROTOCOL")),
         }
     }

@@ -86,7 +86,9 @@ impl TopicConfig {
             "message.timestamp.type" if matches!(value, "CreateTime" | "LogAppendTime") => {
                 self.message_timestamp_type = value.into();
             }
-            "message.timestamp.type" => return Err(named("must be CreateTime or LogAppendTime".into())),
+            "message.timestamp.type" => {
+                return Err(named("must be CreateTime or LogAppendTime".into()));
+            }
             "min.insync.replicas" => {
                 let parsed = i32::parse(value).map_err(named)?;
                 if parsed < 1 {
@@ -95,7 +97,9 @@ impl TopicConfig {
                 self.min_insync_replicas = parsed;
             }
             _ => {
-                let (field, least) = self.number(name).ok_or_else(|| format!("unknown topic property '{name}'"))?;
+                let (field, least) = self
+                    .number(name)
+                    .ok_or_else(|| format!("unknown topic property '{name}'"))?;
                 let parsed = i64::parse(value).map_err(named)?;
                 if parsed < least {
                     return Err(named(format!("must be at least {least}")));

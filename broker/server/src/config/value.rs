@@ -8,27 +8,44 @@ pub enum ConfigError {
     #[error("unknown property '{name}'{suggestion}")]
     Unknown { name: String, suggestion: String },
     #[error("property '{name}' = '{value}': {reason}")]
-    Invalid { name: String, value: String, reason: String },
+    Invalid {
+        name: String,
+        value: String,
+        reason: String,
+    },
     #[error("line {line}: expected name=value, found '{text}'")]
     Syntax { line: usize, text: String },
     #[error("configuration: {reason}")]
     Conflict { reason: String },
     #[error("line {line}: {error}")]
-    AtLine { line: usize, error: Box<ConfigError> },
+    AtLine {
+        line: usize,
+        error: Box<ConfigError>,
+    },
 }
 
 impl ConfigError {
     pub(super) fn unknown(name: &str, known: &[&str]) -> ConfigError {
-        let nearest = known.iter().min_by_key(|candidate| edit_distance(name, candidate));
+        let nearest = known
+            .iter()
+            .min_by_key(|candidate| edit_distance(name, candidate));
         let suggestion = match nearest {
-            Some(nearest) if edit_distance(name, nearest) <= 3 => format!("; did you mean '{nearest}'?"),
+            Some(nearest) if edit_distance(name, nearest) <= 3 => {
+                format!("; did you mean '{nearest}'?")
+            }
             _ => String::new(),
         };
-        ConfigError::Unknown { name: name.to_string(), suggestion }
+        ConfigError::Unknown {
+            name: name.to_string(),
+            suggestion,
+        }
     }
 
     pub(super) fn at_line(self, line: usize) -> ConfigError {
-        ConfigError::AtLine { line, error: Box::new(self) }
+        ConfigError::AtLine {
+            line,
+            error: Box::new(self),
+        }
     }
 }
 
@@ -56,7 +73,9 @@ pub trait Value: Sized {
 
 impl Value for i32 {
     fn parse(text: &str) -> Result<i32, String> {
-        text.trim().parse().map_err(|_| "not a 32-bit number".to_string())
+        text.trim()
+            .parse()
+            .map_err(|_| "not a 32-bit number".to_string())
     }
     fn print(&self) -> String {
         self.to_string()
@@ -96,7 +115,11 @@ impl Value for String {
 
 impl<T: Value> Value for Vec<T> {
     fn parse(text: &str) -> Result<Vec<T>, String> {
-        text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(T::parse).collect()
+        text.split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+            .map(T::parse)
+            .collect()
     }
     fn print(&self) -> String {
         let mut out = String::new();
@@ -112,18 +135,29 @@ pub(super) fn roles(roles: &Vec<String>) -> Result<(), String> {
     if roles.is_empty() {
         return Err("at least one of broker, controller".into());
     }
-    match roles.iter().find(|role| *role != "broker" && *role != "controller") {
+    match roles
+        .iter()
+        .find(|role| *role != "broker" && *role != "controller")
+    {
         Some(role) => Err(format!("'{role}' is neither broker nor controller")),
         None => Ok(()),
     }
 }
 
 pub(super) fn not_empty(text: &String) -> Result<(), String> {
-    if text.is_empty() { Err("must not be empty".into()) } else { Ok(()) }
+    if text.is_empty() {
+        Err("must not be empty".into())
+    } else {
+        Ok(())
+    }
 }
 
 pub(super) fn at_most_one(list: &Vec<String>) -> Result<(), String> {
-    if list.len() > 1 { Err("several log directories are not supported yet".into()) } else { Ok(()) }
+    if list.len() > 1 {
+        Err("several log directories are not supported yet".into())
+    } else {
+        Ok(())
+    }
 }
 
 /// (line number, name, value) of each property; `#` and `!` start comments, `=` or `:` separates.
@@ -135,7 +169,10 @@ pub(super) fn properties(text: &str) -> Result<Vec<(usize, String, String)>, Con
             continue;
         }
         let Some((name, value)) = line.split_once(['=']).or_else(|| line.split_once(':')) else {
-            return Err(ConfigError::Syntax { line: index + 1, text: line.to_string() });
+            return Err(ConfigError::Syntax {
+                line: index + 1,
+                text: line.to_string(),
+            });
         };
         found.push((index + 1, name.trim().to_string(), value.trim().to_string()));
     }

@@ -24,37 +24,70 @@ pub fn start(
     failures: &mpsc::UnboundedSender<NodeError>,
 ) {
     let checkpoint_ms = millis(config.replica_high_watermark_checkpoint_interval_ms);
-    every(env, "checkpoints", checkpoint_ms, replicas, failures, |replicas| async move {
-        replicas.checkpoint().await
-    });
+    every(
+        env,
+        "checkpoints",
+        checkpoint_ms,
+        replicas,
+        failures,
+        |replicas| async move { replicas.checkpoint().await },
+    );
     let recovery_ms = millis(config.log_flush_offset_checkpoint_interval_ms);
-    every(env, "recovery points", recovery_ms, replicas, failures, |replicas| async move {
-        for partition in replicas.partitions() {
-            partition.flush().await;
-        }
-        replicas.checkpoint().await
-    });
-    if config.log_flush_interval_ms < i64::MAX {
-        every(env, "flushes", FLUSH_CHECK_MS, replicas, failures, |replicas| async move {
+    every(
+        env,
+        "recovery points",
+        recovery_ms,
+        replicas,
+        failures,
+        |replicas| async move {
             for partition in replicas.partitions() {
-                partition.flush_if_due().await;
+                partition.flush().await;
             }
-            Ok(())
-        });
+            replicas.checkpoint().await
+        },
+    );
+    if config.log_flush_interval_ms < i64::MAX {
+        every(
+            env,
+            "flushes",
+            FLUSH_CHECK_MS,
+            replicas,
+            failures,
+            |replicas| async move {
+                for partition in replicas.partitions() {
+                    partition.flush_if_due().await;
+                }
+                Ok(())
+            },
+        );
     }
     let retention_ms = millis(config.log_retention_check_interval_ms);
-    every(env, "retention", retention_ms, replicas, failures, |replicas| async move {
-        for partition in replicas.partitions() {
-            partition.apply_retention().await;
-        }
-        Ok(())
-    });
-    every(env, "lag window", millis(config.replica_lag_time_max_ms), replicas, failures, |replicas| async move {
-        for partition in replicas.partitions() {
-            partition.timer(Timer::LagWindow);
-        }
-        Ok(())
-    });
+    every(
+        env,
+        "retention",
+        retention_ms,
+        replicas,
+        failures,
+        |replicas| async move {
+            for partition in replicas.partitions() {
+                partition.apply_retention().await;
+            }
+            Ok(())
+        },
+    );
+    every(
+        env,
+        "lag window",
+        millis(config.replica_lag_time_max_ms),
+        replicas,
+        failures,
+        |replicas| async move {
+            for partition in replicas.partitions() {
+                partition.timer(Timer::LagWindow);
+            }
+            Ok(())
+        },
+    );
 }
 
 fn every<W, F>(

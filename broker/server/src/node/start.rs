@@ -27,7 +27,9 @@ use crate::observe::{Observation, Observer};
 use crate::partition::{PartitionContext, log_config};
 use crate::partition_events::PartitionEvents;
 use crate::publisher::Publisher;
-use crate::quorum::{Committed, MetadataLog, Peers, Quorum, QuorumHandle, QuorumParts, QuorumStatus, persistence};
+use crate::quorum::{
+    Committed, MetadataLog, Peers, Quorum, QuorumHandle, QuorumParts, QuorumStatus, persistence,
+};
 use crate::replica_fetcher::ReplicaFetchers;
 use crate::replica_manager::ReplicaManager;
 
@@ -49,13 +51,24 @@ impl Node {
         let (failures, failed) = mpsc::unbounded_channel();
 
         let metadata = Arc::new(MetadataCache::default());
-        let (quorum, committed) = start_quorum(&env, &config, &directory, &observer, &failures).await?;
+        let (quorum, committed) =
+            start_quorum(&env, &config, &directory, &observer, &failures).await?;
         let channel = channels(&env, &config, &quorum);
         let standing = Arc::new(Standing::default());
         let replicas = config.is_broker().then(|| {
-            start_replicas(&env, &config, &directory, &metadata, &observer, &failures, channel("alter-partition"))
+            start_replicas(
+                &env,
+                &config,
+                &directory,
+                &metadata,
+                &observer,
+                &failures,
+                channel("alter-partition"),
+            )
         });
-        start_publisher(&env, &config, &metadata, &replicas, &observer, committed, &failures);
+        start_publisher(
+            &env, &config, &metadata, &replicas, &observer, committed, &failures,
+        );
         let api = Arc::new(Api {
             env: env.clone(),
             config: config.clone(),
@@ -107,7 +120,12 @@ fn channels(
     let (env, config, status) = (env.clone(), config.clone(), quorum.status.clone());
     move |name| {
         let client_id = format!("broker-{}-{name}", config.node_id);
-        ControllerChannel::new(env.clone(), status.clone(), voter_addresses(&config), client_id)
+        ControllerChannel::new(
+            env.clone(),
+            status.clone(),
+            voter_addresses(&config),
+            client_id,
+        )
     }
 }
 
@@ -123,7 +141,11 @@ async fn open_directory(
     let defaults = log_config(&config.topic_defaults());
     let metadata = metadata_log_config();
     let by_topic = move |partition: &TopicPartition| {
-        if partition.topic == METADATA_TOPIC { metadata.clone() } else { defaults.clone() }
+        if partition.topic == METADATA_TOPIC {
+            metadata.clone()
+        } else {
+            defaults.clone()
+        }
     };
     let directory = LogDirectory::open(DirectoryOptions {
         disk: env.disk.clone(),
@@ -148,7 +170,9 @@ async fn format(
     let fresh = || alone.then(|| Uuid(random::uuid(env.random.as_ref())).to_string());
     let cluster_id = cluster_id
         .or_else(fresh)
-        .ok_or_else(|| NodeError::NoClusterId { path: path.display().to_string() })?;
+        .ok_or_else(|| NodeError::NoClusterId {
+            path: path.display().to_string(),
+        })?;
     let properties = MetaProperties {
         cluster_id,
         node_id: NodeId(config.node_id),
@@ -160,11 +184,20 @@ async fn format(
 
 /// The metadata log is trimmed by snapshots only (K-16).
 fn metadata_log_config() -> LogConfig {
-    LogConfig { cleanup_delete: false, retention_ms: -1, retention_bytes: -1, ..LogConfig::default() }
+    LogConfig {
+        cleanup_delete: false,
+        retention_ms: -1,
+        retention_bytes: -1,
+        ..LogConfig::default()
+    }
 }
 
 fn voter_addresses(config: &BrokerConfig) -> BTreeMap<NodeId, Address> {
-    config.voters().iter().map(|voter| (NodeId(voter.id), voter.address())).collect()
+    config
+        .voters()
+        .iter()
+        .map(|voter| (NodeId(voter.id), voter.address()))
+        .collect()
 }
 
 async fn start_quorum(
@@ -181,16 +214,37 @@ async fn start_quorum(
     if observer.is_listening() {
         let batches = log.summaries()?;
         let (log_start, log_end) = (log.start(), log.end());
-        observer.observe(|| Observation::MetadataLogLoaded { log_start, log_end, batches });
+        observer.observe(|| Observation::MetadataLogLoaded {
+            log_start,
+            log_end,
+            batches,
+        });
     }
     let mut outputs = Vec::new();
-    let raft = Raft::start(raft_config(config, directory), &log.recovered(saved), &mut outputs);
+    let raft = Raft::start(
+        raft_config(config, directory),
+        &log.recovered(saved),
+        &mut outputs,
+    );
     let (events_sender, events) = mpsc::unbounded_channel();
     let (committed_sender, committed) = mpsc::unbounded_channel();
-    let handle = QuorumHandle { events: events_sender.clone(), status: Arc::new(QuorumStatus::default()) };
+    let handle = QuorumHandle {
+        events: events_sender.clone(),
+        status: Arc::new(QuorumStatus::default()),
+    };
     let limit = Duration::from_millis(millis(config.controller_quorum_request_timeout_ms));
-    let (node, cluster_id) = (NodeId(config.node_id), directory.properties().cluster_id.clone());
-    let peers = Peers::new(env.clone(), node, cluster_id, voter_addresses(config), limit, events_sender);
+    let (node, cluster_id) = (
+        NodeId(config.node_id),
+        directory.properties().cluster_id.clone(),
+    );
+    let peers = Peers::new(
+        env.clone(),
+        node,
+        cluster_id,
+        voter_addresses(config),
+        limit,
+        events_sender,
+    );
     let (quorum, events) = Quorum::new(QuorumParts {
         env: env.clone(),
         node,
@@ -216,7 +270,11 @@ async fn start_quorum(
 
 async fn metadata_log(env: &Env, directory: &LogDirectory) -> Result<SharedLog, NodeError> {
     let partition = TopicPartition::new(METADATA_TOPIC, 0);
-    if let Some(failed) = directory.failed_logs().iter().find(|failed| failed.partition == partition) {
+    if let Some(failed) = directory
+        .failed_logs()
+        .iter()
+        .find(|failed| failed.partition == partition)
+    {
         let error = Box::new(failed.error.clone());
         return Err(broker_storage::DirectoryError::Log { partition, error }.into());
     }
@@ -224,15 +282,23 @@ async fn metadata_log(env: &Env, directory: &LogDirectory) -> Result<SharedLog, 
         Some(log) => Ok(log),
         None => {
             let now_ms = env.clock.wall().0;
-            Ok(directory.create_log(&partition, None, metadata_log_config(), 0, now_ms).await?)
+            Ok(directory
+                .create_log(&partition, None, metadata_log_config(), 0, now_ms)
+                .await?)
         }
     }
 }
 
 fn raft_config(config: &BrokerConfig, directory: &LogDirectory) -> raft::Config {
-    let me = ReplicaKey { id: NodeId(config.node_id), directory_id: directory.properties().directory_id };
+    let me = ReplicaKey {
+        id: NodeId(config.node_id),
+        directory_id: directory.properties().directory_id,
+    };
     let voters = config.voters();
-    let keys = voters.iter().map(|voter| ReplicaKey { id: NodeId(voter.id), directory_id: Uuid::ZERO });
+    let keys = voters.iter().map(|voter| ReplicaKey {
+        id: NodeId(voter.id),
+        directory_id: Uuid::ZERO,
+    });
     raft::Config {
         election_timeout_ms: millis(config.controller_quorum_election_timeout_ms),
         election_backoff_max_ms: millis(config.controller_quorum_election_backoff_max_ms),
@@ -245,7 +311,8 @@ fn controller_config(config: &BrokerConfig) -> ControllerConfig {
     ControllerConfig {
         broker_session_timeout_ms: millis(config.broker_session_timeout_ms),
         num_partitions: config.num_partitions,
-        default_replication_factor: i16::try_from(config.default_replication_factor).unwrap_or(i16::MAX),
+        default_replication_factor: i16::try_from(config.default_replication_factor)
+            .unwrap_or(i16::MAX),
         min_insync_replicas: config.min_insync_replicas,
         topic_config_names: TOPIC_CONFIG_NAMES.map(str::to_owned).into(),
         ..ControllerConfig::default()
@@ -275,8 +342,12 @@ fn start_replicas(
         metadata.clone(),
         context,
     ));
-    let fetchers =
-        Arc::new(ReplicaFetchers::new(env.clone(), config.clone(), metadata.clone(), replicas.clone()));
+    let fetchers = Arc::new(ReplicaFetchers::new(
+        env.clone(),
+        config.clone(),
+        metadata.clone(),
+        replicas.clone(),
+    ));
     let (disk_failures, mut disk_failed) = mpsc::unbounded_channel();
     let work = PartitionEvents {
         env: env.clone(),
@@ -323,26 +394,46 @@ fn start_publisher(
     });
 }
 
-async fn listen(env: &Env, config: &BrokerConfig, api: &Arc<Api>) -> Result<Vec<Arc<Connections>>, NodeError> {
+async fn listen(
+    env: &Env,
+    config: &BrokerConfig,
+    api: &Arc<Api>,
+) -> Result<Vec<Arc<Connections>>, NodeError> {
     let limits = ConnectionLimits {
         request_bytes_max: usize::try_from(config.socket_request_max_bytes).unwrap_or(usize::MAX),
         connections_max: usize::try_from(config.max_connections).unwrap_or(usize::MAX),
-        idle_max: u64::try_from(config.connections_max_idle_ms).ok().map(Duration::from_millis),
+        idle_max: u64::try_from(config.connections_max_idle_ms)
+            .ok()
+            .map(Duration::from_millis),
     };
     let mut listeners: Vec<(Address, Arc<dyn Service>)> = Vec::new();
-    if let Some(listener) = config.controller_listener().filter(|_| config.is_controller()) {
-        listeners.push((listener.bind_address(), Arc::new(ControllerService(api.clone()))));
+    if let Some(listener) = config
+        .controller_listener()
+        .filter(|_| config.is_controller())
+    {
+        listeners.push((
+            listener.bind_address(),
+            Arc::new(ControllerService(api.clone())),
+        ));
     }
     if config.is_broker() {
         for listener in config.broker_listeners() {
-            listeners.push((listener.bind_address(), Arc::new(BrokerService(api.clone()))));
+            listeners.push((
+                listener.bind_address(),
+                Arc::new(BrokerService(api.clone())),
+            ));
         }
     }
     let mut open = Vec::new();
     for (address, service) in listeners {
         let socket = env.network.listen(&address).await?;
         let connections = Arc::new(Connections::default());
-        env.spawn("listener", connections.clone().accept(env.clone(), socket, service, limits));
+        env.spawn(
+            "listener",
+            connections
+                .clone()
+                .accept(env.clone(), socket, service, limits),
+        );
         open.push(connections);
     }
     Ok(open)

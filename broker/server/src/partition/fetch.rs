@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use broker_core::replica::{
-    ConsumerFetch, EpochEntry, FetchAnswer, FetchRequest, FetchResponse, Fetched, FetchedBatch, FollowerFetch,
-    Input, LeaderEpochs, Output, Reply,
+    ConsumerFetch, EpochEntry, FetchAnswer, FetchRequest, FetchResponse, Fetched, FetchedBatch,
+    FollowerFetch, Input, LeaderEpochs, Output, Reply,
 };
 use broker_protocol::ErrorCode;
 use broker_protocol::ids::Offset;
@@ -40,11 +40,16 @@ impl Partition {
         let mut inner = self.lock();
         let ticket = inner.ticket();
         let mut outputs = Vec::new();
-        inner.core.step(Input::FollowerFetch { ticket, fetch }, &mut outputs);
+        inner
+            .core
+            .step(Input::FollowerFetch { ticket, fetch }, &mut outputs);
         let mut answer = None;
         for output in outputs {
             match output {
-                Output::Reply { reply: Reply::FollowerFetched(result), .. } => answer = Some(result),
+                Output::Reply {
+                    reply: Reply::FollowerFetched(result),
+                    ..
+                } => answer = Some(result),
                 other => self.carry_out_checked(&mut inner, other),
             }
         }
@@ -74,7 +79,9 @@ impl Partition {
         self.observe_divergence(fetch.last_fetched_epoch, &answer);
         let read = self.read(&mut inner, fetch.fetch_offset, answer, limits)?;
         if !read.records.is_empty() {
-            let end = infos(&read.records).last().map_or(fetch.fetch_offset, BatchInfo::next_offset);
+            let end = infos(&read.records)
+                .last()
+                .map_or(fetch.fetch_offset, BatchInfo::next_offset);
             self.observe(|| Observation::ConsumerRead {
                 partition: self.id,
                 from: fetch.fetch_offset,
@@ -94,11 +101,19 @@ impl Partition {
         limits: ReadLimits,
     ) -> Result<FetchRead, ErrorCode> {
         if answer.diverging.is_some() || from >= answer.limit {
-            return Ok(FetchRead { answer, records: Bytes::new() });
+            return Ok(FetchRead {
+                answer,
+                records: Bytes::new(),
+            });
         }
-        let read = inner.log().read(from, limits.max_bytes, answer.limit, limits.min_one_message);
+        let read = inner
+            .log()
+            .read(from, limits.max_bytes, answer.limit, limits.min_one_message);
         match read {
-            Ok(read) => Ok(FetchRead { answer, records: read.records }),
+            Ok(read) => Ok(FetchRead {
+                answer,
+                records: read.records,
+            }),
             Err(LogError::OutOfRange { .. }) => Err(ErrorCode::OffsetOutOfRange),
             Err(LogError::Corrupt(error)) => {
                 tracing::error!(node = %self.context.node, partition = %self.name, %error, "read found damage");
@@ -134,7 +149,11 @@ impl Partition {
         self.step_locked(&mut inner, input, Payload::Fetched(records));
     }
 
-    fn observe_divergence(&self, asked: Option<broker_protocol::ids::LeaderEpoch>, answer: &FetchAnswer) {
+    fn observe_divergence(
+        &self,
+        asked: Option<broker_protocol::ids::LeaderEpoch>,
+        answer: &FetchAnswer,
+    ) {
         if let (Some(asked), Some(diverging)) = (asked, answer.diverging) {
             self.observe(|| Observation::EpochEndOffsetAnswered {
                 partition: self.id,
@@ -171,11 +190,15 @@ pub fn fetched_batches(bytes: &Bytes) -> Result<(Vec<FetchedBatch>, Bytes), Batc
 
 /// Headers of whole batches that were checked before.
 pub(super) fn infos(bytes: &Bytes) -> Vec<BatchInfo> {
-    RecordBatches::new(bytes.clone()).map_while(Result::ok).map(|batch| BatchInfo::of(&batch)).collect()
+    RecordBatches::new(bytes.clone())
+        .map_while(Result::ok)
+        .map(|batch| BatchInfo::of(&batch))
+        .collect()
 }
 
 pub(super) fn core_epochs(log: &Log) -> LeaderEpochs {
-    LeaderEpochs::from_entries(
-        log.epochs().entries().iter().map(|entry| EpochEntry { epoch: entry.epoch, start_offset: entry.start_offset }),
-    )
+    LeaderEpochs::from_entries(log.epochs().entries().iter().map(|entry| EpochEntry {
+        epoch: entry.epoch,
+        start_offset: entry.start_offset,
+    }))
 }

@@ -44,7 +44,10 @@ impl Partition {
         self.context.env.spawn("log truncation", async move {
             partition.run_flush(job).await;
             let leader = partition.with_core(broker_core::replica::Replica::current_leader);
-            partition.send(PartitionEvent::FetchReady { partition: partition.id, leader });
+            partition.send(PartitionEvent::FetchReady {
+                partition: partition.id,
+                leader,
+            });
         });
     }
 
@@ -55,7 +58,10 @@ impl Partition {
             Ok(done) => {
                 inner.log().finish_flush(done);
                 let end = inner.log().flushed_end();
-                self.observe(|| Observation::Flushed { partition: self.id, end });
+                self.observe(|| Observation::Flushed {
+                    partition: self.id,
+                    end,
+                });
             }
             Err(error) => self.fail(&mut inner, &LogError::Disk(error)),
         }
@@ -79,8 +85,15 @@ impl Partition {
         let removed = inner.log().remove_old_segment(now, high_watermark);
         let log_start = inner.log().log_start();
         if log_start > inner.core.log_start() {
-            self.observe(|| Observation::LogStartAdvanced { partition: self.id, log_start });
-            self.step_locked(&mut inner, Input::LogStartAdvanced { log_start }, Payload::None);
+            self.observe(|| Observation::LogStartAdvanced {
+                partition: self.id,
+                log_start,
+            });
+            self.step_locked(
+                &mut inner,
+                Input::LogStartAdvanced { log_start },
+                Payload::None,
+            );
         }
         removed.unwrap_or_else(|error| {
             self.fail(&mut inner, &error);

@@ -32,12 +32,19 @@ impl Partition {
         payload: &mut Payload,
     ) -> Result<(), LogError> {
         match output {
-            Output::Append { base_offset, epoch, .. } => {
+            Output::Append {
+                base_offset, epoch, ..
+            } => {
                 let Payload::Produce(batch) = std::mem::replace(payload, Payload::None) else {
-                    panic!("{}: the core appends at {base_offset} without a produce request", self.name);
+                    panic!(
+                        "{}: the core appends at {base_offset} without a produce request",
+                        self.name
+                    );
                 };
                 let (bytes, info) = batch.place(base_offset, epoch);
-                inner.log().append(&bytes, &[info], self.context.env.clock.wall().0)?;
+                inner
+                    .log()
+                    .append(&bytes, &[info], self.context.env.clock.wall().0)?;
                 self.observe_appended(&info, AppendRole::Leader, epoch);
                 inner.log_end_waiters.wake_all();
             }
@@ -45,12 +52,18 @@ impl Partition {
             Output::Truncate { to } => self.truncate(inner, to)?,
             Output::TruncateFully { at, .. } => {
                 let job = inner.log().truncate_fully_and_start_at(at)?;
-                self.observe(|| Observation::Truncated { partition: self.id, log_end: at });
+                self.observe(|| Observation::Truncated {
+                    partition: self.id,
+                    log_end: at,
+                });
                 self.run_truncation(job);
             }
             Output::AdvanceLogStart { to } => {
                 inner.log().advance_log_start(to)?;
-                self.observe(|| Observation::LogStartAdvanced { partition: self.id, log_start: to });
+                self.observe(|| Observation::LogStartAdvanced {
+                    partition: self.id,
+                    log_start: to,
+                });
             }
             Output::Flush { id, .. } => self.flush_for_core(inner, id),
             Output::HighWatermark { high_watermark } => {
@@ -74,7 +87,12 @@ impl Partition {
             }
             Output::FollowerCounted { follower, log_end } => {
                 let epoch = inner.core.leader_epoch();
-                self.observe(|| Observation::FollowerCounted { partition: self.id, follower, log_end, epoch });
+                self.observe(|| Observation::FollowerCounted {
+                    partition: self.id,
+                    follower,
+                    log_end,
+                    epoch,
+                });
             }
             Output::IsrChanged => self.observe(|| Observation::IsrChanged {
                 partition: self.id,
@@ -83,20 +101,44 @@ impl Partition {
                 epoch: inner.core.leader_epoch(),
                 partition_epoch: inner.core.partition_epoch(),
             }),
-            Output::AlterPartition { request, leader_epoch, partition_epoch, isr } => {
+            Output::AlterPartition {
+                request,
+                leader_epoch,
+                partition_epoch,
+                isr,
+            } => {
                 let partition = self.id;
-                self.send(PartitionEvent::AlterPartition { partition, request, leader_epoch, partition_epoch, isr });
+                self.send(PartitionEvent::AlterPartition {
+                    partition,
+                    request,
+                    leader_epoch,
+                    partition_epoch,
+                    isr,
+                });
             }
             Output::FetchReady => {
                 let leader = inner.core.current_leader();
                 if leader != NodeId::NONE {
-                    self.send(PartitionEvent::FetchReady { partition: self.id, leader });
+                    self.send(PartitionEvent::FetchReady {
+                        partition: self.id,
+                        leader,
+                    });
                 }
             }
-            Output::QueryLeaderOffsets { leader, leader_epoch } => {
-                self.send(PartitionEvent::QueryLeaderOffsets { partition: self.id, leader, leader_epoch });
+            Output::QueryLeaderOffsets {
+                leader,
+                leader_epoch,
+            } => {
+                self.send(PartitionEvent::QueryLeaderOffsets {
+                    partition: self.id,
+                    leader,
+                    leader_epoch,
+                });
             }
-            Output::Arm(timer) => self.send(PartitionEvent::Arm { partition: self.id, timer }),
+            Output::Arm(timer) => self.send(PartitionEvent::Arm {
+                partition: self.id,
+                timer,
+            }),
         }
         Ok(())
     }
@@ -107,12 +149,21 @@ impl Partition {
         }
     }
 
-    fn append_fetched(self: &Arc<Self>, inner: &mut Inner, payload: &mut Payload) -> Result<(), LogError> {
+    fn append_fetched(
+        self: &Arc<Self>,
+        inner: &mut Inner,
+        payload: &mut Payload,
+    ) -> Result<(), LogError> {
         let Payload::Fetched(bytes) = std::mem::replace(payload, Payload::None) else {
-            panic!("{}: the core appends fetched batches without a fetch response", self.name);
+            panic!(
+                "{}: the core appends fetched batches without a fetch response",
+                self.name
+            );
         };
         let batches = fetch::infos(&bytes);
-        inner.log().append(&bytes, &batches, self.context.env.clock.wall().0)?;
+        inner
+            .log()
+            .append(&bytes, &batches, self.context.env.clock.wall().0)?;
         let epoch = inner.core.leader_epoch();
         for info in &batches {
             self.observe_appended(info, AppendRole::Follower, epoch);
@@ -123,7 +174,10 @@ impl Partition {
     fn truncate(self: &Arc<Self>, inner: &mut Inner, to: i64) -> Result<(), LogError> {
         let job = inner.log().truncate_to(to)?;
         let log_end = inner.log().log_end();
-        self.observe(|| Observation::Truncated { partition: self.id, log_end });
+        self.observe(|| Observation::Truncated {
+            partition: self.id,
+            log_end,
+        });
         if let Some(job) = job {
             self.run_truncation(job);
         }
@@ -135,7 +189,12 @@ impl Partition {
         Ok(())
     }
 
-    fn became_leader(&self, inner: &mut Inner, epoch: broker_protocol::ids::LeaderEpoch, epoch_start: i64) {
+    fn became_leader(
+        &self,
+        inner: &mut Inner,
+        epoch: broker_protocol::ids::LeaderEpoch,
+        epoch_start: i64,
+    ) {
         tracing::info!(node = %self.context.node, partition = %self.name, %epoch, epoch_start, "leader");
         self.observe(|| Observation::BecameLeader {
             partition: self.id,
@@ -151,7 +210,9 @@ impl Partition {
     fn reply(&self, inner: &mut Inner, ticket: broker_core::Ticket, reply: Reply) {
         match reply {
             Reply::Produced(result) => {
-                let Some(produce) = inner.produces.remove(&ticket) else { return };
+                let Some(produce) = inner.produces.remove(&ticket) else {
+                    return;
+                };
                 if let Ok(produced) = &result {
                     self.observe(|| Observation::ProduceAcknowledged {
                         partition: self.id,
@@ -173,7 +234,9 @@ impl Partition {
     pub(super) fn fail(&self, inner: &mut Inner, error: &LogError) {
         tracing::error!(node = %self.context.node, partition = %self.name, %error, "log failed");
         let mut outputs = Vec::new();
-        inner.core.step(Input::Stop(ErrorCode::KafkaStorageError), &mut outputs);
+        inner
+            .core
+            .step(Input::Stop(ErrorCode::KafkaStorageError), &mut outputs);
         for output in outputs {
             if let Output::Reply { ticket, reply } = output {
                 self.reply(inner, ticket, reply);
@@ -186,7 +249,12 @@ impl Partition {
         }
     }
 
-    fn observe_appended(&self, info: &BatchInfo, role: AppendRole, epoch: broker_protocol::ids::LeaderEpoch) {
+    fn observe_appended(
+        &self,
+        info: &BatchInfo,
+        role: AppendRole,
+        epoch: broker_protocol::ids::LeaderEpoch,
+    ) {
         self.observe(|| Observation::Appended {
             partition: self.id,
             batch: BatchSummary {

@@ -48,16 +48,27 @@ impl ProduceBatch {
             return Err((ErrorCode::InvalidRecord, message.into()));
         }
         if i64::try_from(first.size()).is_ok_and(|size| size > config.max_message_bytes) {
-            let message = format!("batch of {} bytes, max.message.bytes is {}", first.size(), config.max_message_bytes);
+            let message = format!(
+                "batch of {} bytes, max.message.bytes is {}",
+                first.size(),
+                config.max_message_bytes
+            );
             return Err((ErrorCode::MessageTooLarge, message));
         }
-        first.validate_produced_records(DECOMPRESSED_BYTES_MAX).map_err(|error| refused(&error))?;
-        let mut batch = Batch::new(BytesMut::from(records.as_ref())).map_err(|error| refused(&error))?;
+        first
+            .validate_produced_records(DECOMPRESSED_BYTES_MAX)
+            .map_err(|error| refused(&error))?;
+        let mut batch =
+            Batch::new(BytesMut::from(records.as_ref())).map_err(|error| refused(&error))?;
         if config.message_timestamp_type == "LogAppendTime" {
             batch.set_log_append_time(now.0);
         }
-        let records = u32::try_from(i64::from(batch.last_offset_delta()) + 1)
-            .map_err(|_| (ErrorCode::InvalidRecord, "negative last offset delta".to_string()))?;
+        let records = u32::try_from(i64::from(batch.last_offset_delta()) + 1).map_err(|_| {
+            (
+                ErrorCode::InvalidRecord,
+                "negative last offset delta".to_string(),
+            )
+        })?;
         Ok(ProduceBatch { batch, records })
     }
 
@@ -76,7 +87,11 @@ fn refused(error: &BatchError) -> (ErrorCode, String) {
 
 impl Partition {
     /// Appends; the answer comes when `acks` says so. With acks=0 there is none.
-    pub fn produce(self: &Arc<Self>, batch: ProduceBatch, acks: i16) -> oneshot::Receiver<ProduceReply> {
+    pub fn produce(
+        self: &Arc<Self>,
+        batch: ProduceBatch,
+        acks: i16,
+    ) -> oneshot::Receiver<ProduceReply> {
         let (reply, answer) = oneshot::channel();
         let mut inner = self.lock();
         if inner.log().truncation_pending() {
@@ -86,13 +101,24 @@ impl Partition {
         }
         let ticket = inner.ticket();
         let records = batch.records;
-        inner.produces.insert(ticket, Produce { reply, records: i64::from(records), acks });
+        inner.produces.insert(
+            ticket,
+            Produce {
+                reply,
+                records: i64::from(records),
+                acks,
+            },
+        );
         let core_acks = match acks {
             0 => Acks::None,
             1 => Acks::Leader,
             _ => Acks::All,
         };
-        let input = Input::Append { ticket, records, acks: core_acks };
+        let input = Input::Append {
+            ticket,
+            records,
+            acks: core_acks,
+        };
         self.step_locked(&mut inner, input, Payload::Produce(batch));
         if acks == 0 {
             inner.produces.remove(&ticket);

@@ -39,8 +39,18 @@ struct Active {
 }
 
 impl Controller {
-    pub fn new(config: metadata::ControllerConfig, bootstrap: Vec<Record>, no_op_interval_ms: u64) -> Controller {
-        Controller { config, bootstrap, no_op_interval_ms, image: MetadataImage::default(), active: None }
+    pub fn new(
+        config: metadata::ControllerConfig,
+        bootstrap: Vec<Record>,
+        no_op_interval_ms: u64,
+    ) -> Controller {
+        Controller {
+            config,
+            bootstrap,
+            no_op_interval_ms,
+            image: MetadataImage::default(),
+            active: None,
+        }
     }
 
     pub fn is_active(&self) -> bool {
@@ -56,7 +66,11 @@ impl Quorum {
     ) -> Result<(), DiskError> {
         let ticket = self.ticket();
         let next_offset = self.log.end();
-        let Some(active) = self.controller.as_mut().and_then(|controller| controller.active.as_mut()) else {
+        let Some(active) = self
+            .controller
+            .as_mut()
+            .and_then(|controller| controller.active.as_mut())
+        else {
             let _nobody_waits = reply.send(Err(NotController));
             return Ok(());
         };
@@ -66,8 +80,12 @@ impl Quorum {
 
     /// Runs the metadata core; a no-op unless this node is the active controller.
     pub(super) async fn decide(&mut self, input: Input) -> Result<(), DiskError> {
-        let Some(controller) = &mut self.controller else { return Ok(()) };
-        let Some(active) = &mut controller.active else { return Ok(()) };
+        let Some(controller) = &mut self.controller else {
+            return Ok(());
+        };
+        let Some(active) = &mut controller.active else {
+            return Ok(());
+        };
         let mut outputs = Vec::new();
         metadata::decide(&controller.image, &mut active.soft, input, &mut outputs);
         for output in outputs {
@@ -75,7 +93,8 @@ impl Quorum {
                 Output::Records(records) => self.append_records(records).await?,
                 Output::Reply(ticket, reply) => self.park(ticket, reply),
                 Output::ArmSession { broker, after_ms } => {
-                    self.timers.arm(TimerName::Session(broker), after_ms, after_ms);
+                    self.timers
+                        .arm(TimerName::Session(broker), after_ms, after_ms);
                 }
                 Output::DisarmSession { broker } => self.timers.disarm(&TimerName::Session(broker)),
             }
@@ -87,10 +106,17 @@ impl Quorum {
     async fn append_records(&mut self, records: Vec<Record>) -> Result<(), DiskError> {
         let ticket = self.ticket();
         let count = u32::try_from(records.len()).expect("a batch of records fits a u32");
-        let Some(active) = self.active() else { return Ok(()) };
+        let Some(active) = self.active() else {
+            return Ok(());
+        };
         let epoch = active.epoch;
         active.appending = Some((ticket, records));
-        Box::pin(self.step(raft::Input::Append { ticket, epoch, records: count })).await
+        Box::pin(self.step(raft::Input::Append {
+            ticket,
+            epoch,
+            records: count,
+        }))
+        .await
     }
 
     /// The raft core took the batch: it goes to the log and to the image.
@@ -104,8 +130,12 @@ impl Quorum {
         let Some((expected, records)) = appending else {
             panic!("raft appends ticket {ticket:?} at {base_offset}, but nothing was handed in");
         };
-        assert_eq!(expected, ticket, "raft appends another batch than the one handed in");
-        let bytes: Bytes = super::log::record_batch(&records, base_offset, epoch, self.env.clock.wall());
+        assert_eq!(
+            expected, ticket,
+            "raft appends another batch than the one handed in"
+        );
+        let bytes: Bytes =
+            super::log::record_batch(&records, base_offset, epoch, self.env.clock.wall());
         self.append_to_log(&bytes)?;
         if let Some(controller) = &mut self.controller {
             for record in &records {
@@ -133,7 +163,10 @@ impl Quorum {
     /// Called when the high watermark moved: activates a new leader, releases answers.
     pub(super) async fn controller_committed(&mut self) -> Result<(), DiskError> {
         self.release_committed();
-        let standby = self.controller.as_ref().is_some_and(|controller| !controller.is_active());
+        let standby = self
+            .controller
+            .as_ref()
+            .is_some_and(|controller| !controller.is_active());
         let epoch_start = self.leader_epoch_start.filter(|_| self.leads());
         match epoch_start {
             Some(start) if standby && self.published_end > start => self.activate().await,
@@ -148,7 +181,9 @@ impl Quorum {
             self.log.end(),
             "a new leader's controller must have applied its whole log before it acts"
         );
-        let Some(controller) = &mut self.controller else { return Ok(()) };
+        let Some(controller) = &mut self.controller else {
+            return Ok(());
+        };
         controller.active = Some(Active {
             epoch,
             soft: Soft::new(controller.config.clone()),
@@ -160,7 +195,8 @@ impl Quorum {
         let no_op_interval_ms = controller.no_op_interval_ms;
         let applied_end = self.published_end;
         tracing::info!(node = %self.node, %epoch, applied_end, "active controller");
-        self.observer.observe(|| Observation::ControllerActive { epoch, applied_end });
+        self.observer
+            .observe(|| Observation::ControllerActive { epoch, applied_end });
         self.arm_no_op(no_op_interval_ms);
         self.decide(Input::Activated { bootstrap }).await?;
         self.publish_leadership(Some(self.node), epoch);
@@ -169,13 +205,19 @@ impl Quorum {
 
     /// Leadership is gone: fail who waits, drop what is not committed.
     pub(super) fn deactivate(&mut self, epoch: LeaderEpoch) {
-        let Some(controller) = &mut self.controller else { return };
-        let Some(active) = controller.active.take() else { return };
+        let Some(controller) = &mut self.controller else {
+            return;
+        };
+        let Some(active) = controller.active.take() else {
+            return;
+        };
         for (_, waiting) in active.waiting {
             let _nobody_waits = waiting.send(Err(NotController));
         }
-        self.timers.retain(|name| matches!(name, TimerName::Raft(_)));
-        self.observer.observe(|| Observation::ControllerInactive { epoch });
+        self.timers
+            .retain(|name| matches!(name, TimerName::Raft(_)));
+        self.observer
+            .observe(|| Observation::ControllerInactive { epoch });
         self.rebuild_image();
     }
 
@@ -183,8 +225,15 @@ impl Quorum {
         let mut image = MetadataImage::default();
         let mut from = self.log.start();
         while from < self.published_end {
-            let batches = self.log.read_decoded(from, self.published_end).expect("the committed log was read before");
-            assert!(!batches.is_empty(), "no metadata batch at {from} below {}", self.published_end);
+            let batches = self
+                .log
+                .read_decoded(from, self.published_end)
+                .expect("the committed log was read before");
+            assert!(
+                !batches.is_empty(),
+                "no metadata batch at {from} below {}",
+                self.published_end
+            );
             for batch in batches {
                 batch.records.iter().for_each(|record| image.apply(record));
                 from = batch.end;
@@ -200,7 +249,10 @@ impl Quorum {
         if let Some(controller) = &mut self.controller
             && controller.active.is_none()
         {
-            batch.records.iter().for_each(|record| controller.image.apply(record));
+            batch
+                .records
+                .iter()
+                .for_each(|record| controller.image.apply(record));
         }
     }
 
@@ -218,7 +270,10 @@ impl Quorum {
     }
 
     pub(super) async fn no_op(&mut self) -> Result<(), DiskError> {
-        let interval_ms = self.controller.as_ref().map_or(0, |controller| controller.no_op_interval_ms);
+        let interval_ms = self
+            .controller
+            .as_ref()
+            .map_or(0, |controller| controller.no_op_interval_ms);
         self.arm_no_op(interval_ms);
         self.decide(Input::NoOpTimer).await
     }

@@ -37,11 +37,24 @@ impl Quorum {
         };
         if let Role::Leader(leadership) = self.raft.role() {
             let me = self.raft.config().me;
-            description.voters = self.raft.config().voters.iter().map(|replica| {
-                let progress = leadership.voters.get(&replica.id).and_then(|progress| progress.end);
-                let log_end = if replica.id == me.id { self.log.end() } else { progress.unwrap_or(-1) };
-                ReplicaDescription { replica, log_end }
-            }).collect();
+            description.voters = self
+                .raft
+                .config()
+                .voters
+                .iter()
+                .map(|replica| {
+                    let progress = leadership
+                        .voters
+                        .get(&replica.id)
+                        .and_then(|progress| progress.end);
+                    let log_end = if replica.id == me.id {
+                        self.log.end()
+                    } else {
+                        progress.unwrap_or(-1)
+                    };
+                    ReplicaDescription { replica, log_end }
+                })
+                .collect();
         }
         description
     }

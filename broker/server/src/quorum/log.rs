@@ -8,8 +8,8 @@ use broker_core::raft::{self, BatchSummary};
 use broker_env::{Disk, DiskError, DiskErrorKind, WallTime};
 use broker_protocol::ids::{LeaderEpoch, NodeId, Offset};
 use broker_protocol::record::{
-    BatchBuilder, BatchError, BatchOptions, ControlRecord, LeaderChangeMessage, LeaderChangeVoter, RecordBatch,
-    RecordBatches,
+    BatchBuilder, BatchError, BatchOptions, ControlRecord, LeaderChangeMessage, LeaderChangeVoter,
+    RecordBatch, RecordBatches,
 };
 use broker_storage::{BatchInfo, FlushDone, FlushJob, Log, LogError, SharedLog};
 use bytes::Bytes;
@@ -38,7 +38,11 @@ pub struct DecodedBatch {
 
 impl MetadataLog {
     pub fn new(log: SharedLog, disk: Arc<dyn Disk>, directory: PathBuf) -> MetadataLog {
-        MetadataLog { log, disk, directory }
+        MetadataLog {
+            log,
+            disk,
+            directory,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Log> {
@@ -60,7 +64,12 @@ impl MetadataLog {
             quorum_state,
             log_start_offset: log.log_start(),
             log_end_offset: log.log_end(),
-            epochs: log.epochs().entries().iter().map(|entry| (entry.epoch, entry.start_offset)).collect(),
+            epochs: log
+                .epochs()
+                .entries()
+                .iter()
+                .map(|entry| (entry.epoch, entry.start_offset))
+                .collect(),
         }
     }
 
@@ -96,7 +105,10 @@ impl MetadataLog {
 
     /// Cuts the log so that it ends at `end`, durably.
     pub async fn truncate(&mut self, end: Offset) -> Result<(), DiskError> {
-        let job = self.lock().truncate_to(end).map_err(|error| self.failed(error))?;
+        let job = self
+            .lock()
+            .truncate_to(end)
+            .map_err(|error| self.failed(error))?;
         if let Some(job) = job {
             let done = job.run().await?;
             self.finish_flush(done);
@@ -107,7 +119,8 @@ impl MetadataLog {
     /// Whole batches of `[from, to)`, at least one, up to `bytes_max`.
     pub fn read(&self, from: Offset, to: Offset, bytes_max: usize) -> Result<Bytes, DiskError> {
         let read = self.lock().read(from, bytes_max, to, true);
-        read.map(|read| read.records).map_err(|error| self.failed(error))
+        read.map(|read| read.records)
+            .map_err(|error| self.failed(error))
     }
 
     pub fn read_decoded(&self, from: Offset, to: Offset) -> Result<Vec<DecodedBatch>, DiskError> {
@@ -124,7 +137,11 @@ impl MetadataLog {
             let batch = batch.map_err(|error| unusable(error.to_string()))?;
             let records = decode_batch(&batch).map_err(|error| unusable(error.to_string()))?;
             let epoch = LeaderEpoch(batch.partition_leader_epoch());
-            decoded.push(DecodedBatch { records, end: batch.next_offset(), epoch });
+            decoded.push(DecodedBatch {
+                records,
+                end: batch.next_offset(),
+                epoch,
+            });
         }
         Ok(decoded)
     }
@@ -211,15 +228,24 @@ pub fn summarize(bytes: &Bytes) -> Result<Vec<BatchSummary>, BatchError> {
 
 /// The bytes of the first `count` batches.
 pub fn prefix(bytes: &Bytes, count: usize) -> Bytes {
-    let sizes = RecordBatches::new(bytes.clone()).take(count).map_while(Result::ok).map(|batch| batch.size());
+    let sizes = RecordBatches::new(bytes.clone())
+        .take(count)
+        .map_while(Result::ok)
+        .map(|batch| batch.size());
     bytes.slice(..sizes.sum::<usize>())
 }
 
 /// Records as one batch with its place in the log.
-pub fn record_batch(records: &[Record], base_offset: Offset, epoch: LeaderEpoch, now: WallTime) -> Bytes {
+pub fn record_batch(
+    records: &[Record],
+    base_offset: Offset,
+    epoch: LeaderEpoch,
+    now: WallTime,
+) -> Bytes {
     let mut builder = builder(base_offset, epoch, false);
     for record in records {
-        let value = metadata_codec::encode(record).expect("the controller checks the sizes of what it records");
+        let value = metadata_codec::encode(record)
+            .expect("the controller checks the sizes of what it records");
         builder.append(now.0, None, Some(&value), &[]);
     }
     builder.build().into_bytes()
@@ -234,7 +260,10 @@ pub fn leader_change_batch(
     epoch: LeaderEpoch,
     now: WallTime,
 ) -> Bytes {
-    let voter = |node: &NodeId| LeaderChangeVoter { voter_id: node.0, ..Default::default() };
+    let voter = |node: &NodeId| LeaderChangeVoter {
+        voter_id: node.0,
+        ..Default::default()
+    };
     let change = ControlRecord::LeaderChange(LeaderChangeMessage {
         leader_id: leader.0,
         voters: voters.iter().map(voter).collect(),

@@ -39,19 +39,35 @@ impl Peers {
         request_timeout: Duration,
         events: mpsc::UnboundedSender<Event>,
     ) -> Peers {
-        Peers { env, me, cluster_id, addresses, request_timeout, events, lines: BTreeMap::new() }
+        Peers {
+            env,
+            me,
+            cluster_id,
+            addresses,
+            request_timeout,
+            events,
+            lines: BTreeMap::new(),
+        }
     }
 
     /// Sends; the outcome comes back as an [`Event`].
     pub fn send(&mut self, to: NodeId, request: Request) {
-        let line = if matches!(request, Request::Fetch(_)) { Line::Fetch } else { Line::Control };
+        let line = if matches!(request, Request::Fetch(_)) {
+            Line::Fetch
+        } else {
+            Line::Control
+        };
         let Some(address) = self.addresses.get(&to) else {
             let _member_has_stopped = self.events.send(Event::RequestFailed { to, request });
             return;
         };
         let sender = self.lines.entry((to, line)).or_insert_with(|| {
             let (sender, requests) = mpsc::unbounded_channel();
-            let peer = Peer::new(self.env.clone(), address.clone(), format!("raft-{}", self.me));
+            let peer = Peer::new(
+                self.env.clone(),
+                address.clone(),
+                format!("raft-{}", self.me),
+            );
             let wire = LineTask {
                 to,
                 cluster_id: self.cluster_id.clone(),
@@ -78,10 +94,18 @@ impl LineTask {
     async fn run(mut self, mut requests: mpsc::UnboundedReceiver<Request>) {
         while let Some(request) = requests.recv().await {
             let event = match self.call(&request).await {
-                Ok((response, records)) => Event::Response { from: self.to, request, response, records },
+                Ok((response, records)) => Event::Response {
+                    from: self.to,
+                    request,
+                    response,
+                    records,
+                },
                 Err(error) => {
                     tracing::debug!(to = %self.to, %error, "quorum request failed");
-                    Event::RequestFailed { to: self.to, request }
+                    Event::RequestFailed {
+                        to: self.to,
+                        request,
+                    }
                 }
             };
             if self.events.send(event).is_err() {
@@ -94,17 +118,27 @@ impl LineTask {
         let (peer, cluster_id, limit) = (&mut self.peer, self.cluster_id.as_str(), self.timeout);
         match request {
             Request::Vote(vote) => {
-                let answer = peer.call(&raft_wire::vote_request(vote, cluster_id), raft_wire::VOTE_VERSION, limit).await?;
+                let answer = peer
+                    .call(
+                        &raft_wire::vote_request(vote, cluster_id),
+                        raft_wire::VOTE_VERSION,
+                        limit,
+                    )
+                    .await?;
                 Ok(raft_wire::vote_response(&answer))
             }
             Request::BeginQuorumEpoch(begin) => {
                 let wire = raft_wire::begin_quorum_epoch_request(begin, cluster_id);
-                let answer = peer.call(&wire, raft_wire::BEGIN_QUORUM_EPOCH_VERSION, limit).await?;
+                let answer = peer
+                    .call(&wire, raft_wire::BEGIN_QUORUM_EPOCH_VERSION, limit)
+                    .await?;
                 Ok(raft_wire::begin_quorum_epoch_response(&answer))
             }
             Request::EndQuorumEpoch(end) => {
                 let wire = raft_wire::end_quorum_epoch_request(end, cluster_id);
-                let answer = peer.call(&wire, raft_wire::END_QUORUM_EPOCH_VERSION, limit).await?;
+                let answer = peer
+                    .call(&wire, raft_wire::END_QUORUM_EPOCH_VERSION, limit)
+                    .await?;
                 Ok(raft_wire::end_quorum_epoch_response(&answer))
             }
             Request::Fetch(fetch) => {

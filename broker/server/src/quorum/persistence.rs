@@ -6,19 +6,35 @@ use std::sync::Arc;
 use broker_core::raft;
 use broker_env::{Disk, DiskError};
 use broker_protocol::ids::{ReplicaKey, Uuid};
-use broker_storage::quorum_state::QuorumState;
 use broker_storage::DirectoryError;
+use broker_storage::quorum_state::QuorumState;
 
 /// # Errors
 /// A failing disk, or a file that is not Kafka's quorum-state.
-pub fn load(disk: &dyn Disk, directory: &Path) -> Result<Option<raft::QuorumState>, DirectoryError> {
-    let Some(state) = QuorumState::read(disk, directory)? else { return Ok(None) };
-    let voted = state.voted_id.map(|id| ReplicaKey { id, directory_id: state.voted_directory_id });
-    Ok(Some(raft::QuorumState { epoch: state.leader_epoch, leader: state.leader_id, voted }))
+pub fn load(
+    disk: &dyn Disk,
+    directory: &Path,
+) -> Result<Option<raft::QuorumState>, DirectoryError> {
+    let Some(state) = QuorumState::read(disk, directory)? else {
+        return Ok(None);
+    };
+    let voted = state.voted_id.map(|id| ReplicaKey {
+        id,
+        directory_id: state.voted_directory_id,
+    });
+    Ok(Some(raft::QuorumState {
+        epoch: state.leader_epoch,
+        leader: state.leader_id,
+        voted,
+    }))
 }
 
 /// Replaces the file durably.
-pub async fn save(disk: Arc<dyn Disk>, directory: &Path, state: raft::QuorumState) -> Result<(), DiskError> {
+pub async fn save(
+    disk: Arc<dyn Disk>,
+    directory: &Path,
+    state: raft::QuorumState,
+) -> Result<(), DiskError> {
     let file = QuorumState {
         leader_id: state.leader,
         leader_epoch: state.epoch,

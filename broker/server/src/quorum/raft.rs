@@ -36,7 +36,14 @@ impl Quorum {
             }
         }
         let mut outputs = Vec::new();
-        self.raft.step(Input::Response { from, request, response }, &mut outputs);
+        self.raft.step(
+            Input::Response {
+                from,
+                request,
+                response,
+            },
+            &mut outputs,
+        );
         self.carry_out(outputs, Some(records)).await
     }
 
@@ -59,14 +66,26 @@ impl Quorum {
         Ok(())
     }
 
-    async fn carry_out_one(&mut self, output: Output, fetched: Option<&Bytes>) -> Result<(), DiskError> {
+    async fn carry_out_one(
+        &mut self,
+        output: Output,
+        fetched: Option<&Bytes>,
+    ) -> Result<(), DiskError> {
         match output {
             Output::Send { to, request } => {
                 self.observe_sent(&request);
                 self.peers.send(to, request);
             }
-            Output::Reply { ticket, response, read } => self.reply(ticket, response, read)?,
-            Output::Arm { timer, min_ms, max_ms } => self.timers.arm(TimerName::Raft(timer), min_ms, max_ms),
+            Output::Reply {
+                ticket,
+                response,
+                read,
+            } => self.reply(ticket, response, read)?,
+            Output::Arm {
+                timer,
+                min_ms,
+                max_ms,
+            } => self.timers.arm(TimerName::Raft(timer), min_ms, max_ms),
             Output::Disarm(timer) => self.timers.disarm(&TimerName::Raft(timer)),
             Output::SaveQuorumState { id, state } => {
                 self.log.save_quorum_state(state).await?;
@@ -77,7 +96,12 @@ impl Quorum {
                 });
                 self.follow_ups.push_back(FollowUp::Persisted(id));
             }
-            Output::AppendLeaderChange { base_offset, epoch, voters, granting_voters } => {
+            Output::AppendLeaderChange {
+                base_offset,
+                epoch,
+                voters,
+                granting_voters,
+            } => {
                 let now = self.env.clock.wall();
                 let bytes = super::log::leader_change_batch(
                     self.node,
@@ -89,12 +113,17 @@ impl Quorum {
                 );
                 self.append_to_log(&bytes)?;
             }
-            Output::AppendRecords { ticket, base_offset, epoch } => {
+            Output::AppendRecords {
+                ticket,
+                base_offset,
+                epoch,
+            } => {
                 self.append_decided(ticket, base_offset, epoch)?;
             }
             Output::RejectAppend { ticket, error } => self.append_rejected(ticket, error),
             Output::AppendFetched { batches } => {
-                let records = fetched.expect("the core appends fetched batches only on a fetch response");
+                let records =
+                    fetched.expect("the core appends fetched batches only on a fetch response");
                 let bytes = super::log::prefix(records, batches.len());
                 self.append_to_log(&bytes)?;
             }
@@ -106,16 +135,25 @@ impl Quorum {
                     self.high_watermark
                 );
                 self.log.truncate(end).await?;
-                self.observer.observe(|| Observation::MetadataTruncated { log_end: end });
+                self.observer
+                    .observe(|| Observation::MetadataTruncated { log_end: end });
             }
             Output::Flush { id, .. } => self.flush(id),
             Output::HighWatermark(offset) => self.high_watermark_moved(offset)?,
-            Output::RoleChanged { epoch, role, leader, epoch_start_offset } => {
+            Output::RoleChanged {
+                epoch,
+                role,
+                leader,
+                epoch_start_offset,
+            } => {
                 self.leader_epoch_start = epoch_start_offset;
                 self.role_changed(epoch, role, leader);
             }
             Output::Inconsistent(evidence) => {
-                panic!("the metadata quorum of node {} is inconsistent: {evidence:?}", self.node)
+                panic!(
+                    "the metadata quorum of node {} is inconsistent: {evidence:?}",
+                    self.node
+                )
             }
             Output::ShutdownComplete => self.stopped = true,
         }
@@ -132,11 +170,15 @@ impl Quorum {
             Some(range) => self.log.read(range.from, range.to, FETCH_BYTES_MAX)?,
             None => Bytes::new(),
         };
-        let asked = self.requests.remove(&ticket).expect("the core answers each ticket once");
+        let asked = self
+            .requests
+            .remove(&ticket)
+            .expect("the core answers each ticket once");
         if let (Response::Vote(answer), Some((epoch, candidate))) = (&response, asked.vote)
             && answer.vote_granted
         {
-            self.observer.observe(|| Observation::VoteGranted { epoch, candidate });
+            self.observer
+                .observe(|| Observation::VoteGranted { epoch, candidate });
         }
         let _peer_may_have_left = asked.reply.send((response, records));
         Ok(())
@@ -145,7 +187,8 @@ impl Quorum {
     pub(super) fn append_to_log(&mut self, bytes: &Bytes) -> Result<(), DiskError> {
         let batches = self.log.append(bytes)?;
         for batch in batches {
-            self.observer.observe(|| Observation::MetadataAppended { batch });
+            self.observer
+                .observe(|| Observation::MetadataAppended { batch });
         }
         Ok(())
     }
@@ -166,7 +209,12 @@ impl Quorum {
     fn high_watermark_moved(&mut self, offset: Offset) -> Result<(), DiskError> {
         self.high_watermark = offset;
         let (epoch, leader) = (self.raft.epoch(), self.leads());
-        self.observer.observe(|| Observation::MetadataHighWatermark { high_watermark: offset, epoch, leader });
+        self.observer
+            .observe(|| Observation::MetadataHighWatermark {
+                high_watermark: offset,
+                epoch,
+                leader,
+            });
         self.publish_committed()?;
         self.follow_ups.push_back(FollowUp::Committed);
         Ok(())
@@ -175,9 +223,15 @@ impl Quorum {
     /// Hands committed batches on, each once and in order.
     fn publish_committed(&mut self) -> Result<(), DiskError> {
         while self.published_end < self.high_watermark {
-            let bytes = self.log.read(self.published_end, self.high_watermark, FETCH_BYTES_MAX)?;
+            let bytes = self
+                .log
+                .read(self.published_end, self.high_watermark, FETCH_BYTES_MAX)?;
             let decoded = self.log.decode(&bytes)?;
-            assert!(!decoded.is_empty(), "no batch at {} below the high watermark", self.published_end);
+            assert!(
+                !decoded.is_empty(),
+                "no batch at {} below the high watermark",
+                self.published_end
+            );
             for batch in decoded {
                 self.published_end = batch.end;
                 self.controller_replay(&batch);
@@ -199,7 +253,13 @@ impl Quorum {
             epoch,
             role: observed_role(role),
             leader,
-            voters: self.raft.config().voters.iter().map(|voter| voter.id).collect(),
+            voters: self
+                .raft
+                .config()
+                .voters
+                .iter()
+                .map(|voter| voter.id)
+                .collect(),
         });
         if role != RoleName::Leader {
             self.deactivate(epoch);
@@ -208,8 +268,15 @@ impl Quorum {
     }
 
     pub(super) fn publish_leadership(&self, leader: Option<NodeId>, epoch: LeaderEpoch) {
-        let active_here = self.controller.as_ref().is_some_and(super::Controller::is_active);
-        self.handle.status.set(Leadership { leader, epoch, active_here });
+        let active_here = self
+            .controller
+            .as_ref()
+            .is_some_and(super::Controller::is_active);
+        self.handle.status.set(Leadership {
+            leader,
+            epoch,
+            active_here,
+        });
     }
 
     fn observe_sent(&self, request: &Request) {
