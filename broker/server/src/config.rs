@@ -132,7 +132,7 @@ broker_config! {
     /// The node's id in this cluster.
     node_id: i32 = "node.id", 1, not_negative_i32;
     /// Roles of this process: broker, controller or both.
-    process_roles: Vec<String> = "process.roles", vec!["broker".into(), "controller".into()], value::roles;
+    process_roles: Vec<String> = "process.roles", vec!["broker".into(), "controller".into()], |roles| value::roles(roles);
     /// Where to listen, as NAME://host:port.
     listeners: Vec<Listener> = "listeners", endpoint::default_listeners(), any;
     /// What clients are told to connect to; the listeners if empty.
@@ -143,15 +143,15 @@ broker_config! {
     inter_broker_listener_name: String = "inter.broker.listener.name", String::new(), any;
     /// Security protocol of each listener name.
     listener_security_protocol_map: Vec<String> = "listener.security.protocol.map",
-        vec!["PLAINTEXT:PLAINTEXT".into(), "CONTROLLER:PLAINTEXT".into()], endpoint::protocol_map;
+        vec!["PLAINTEXT:PLAINTEXT".into(), "CONTROLLER:PLAINTEXT".into()], |entries| endpoint::protocol_map(entries);
     /// The voters of the metadata quorum, as id@host:port; this node alone if empty.
     controller_quorum_voters: Vec<Voter> = "controller.quorum.voters", vec![], any;
     /// Rack of this broker.
     broker_rack: String = "broker.rack", String::new(), any;
     /// The data folder; overridden by log.dirs.
-    log_dir: String = "log.dir", "./data".into(), value::not_empty;
+    log_dir: String = "log.dir", "./data".into(), |path| value::not_empty(path);
     /// The data folder. One for now.
-    log_dirs: Vec<String> = "log.dirs", vec![], value::at_most_one;
+    log_dirs: Vec<String> = "log.dirs", vec![], |paths| value::at_most_one(paths);
 
     /// Partitions of a topic that does not say.
     num_partitions: i32 = "num.partitions", 1, positive_i32;

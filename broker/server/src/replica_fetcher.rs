@@ -9,7 +9,6 @@ use broker_env::Env;
 use broker_protocol::ErrorCode;
 use broker_protocol::api as wire;
 use broker_protocol::ids::{LeaderEpoch, NodeId, TopicIdPartition};
-use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::config::BrokerConfig;
@@ -201,7 +200,7 @@ fn fetched(partition: &Partition, data: wire::FetchPartitionData) -> FetchResult
         None => return Err(ErrorCode::UnknownServerError),
     }
     let (batches, records) =
-        fetched_batches(&data.records.unwrap_or_else(Bytes::new)).map_err(|error| {
+        fetched_batches(&data.records.unwrap_or_default()).map_err(|error| {
             tracing::warn!(partition = %partition.name, %error, "fetched records are damaged");
             ErrorCode::CorruptMessage
         })?;

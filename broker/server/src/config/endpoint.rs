@@ -118,7 +118,7 @@ fn host_and_port(text: &str) -> Result<(String, u16), String> {
     Ok((host.trim_matches(['[', ']']).to_string(), port))
 }
 
-pub(super) fn protocol_map(entries: &Vec<String>) -> Result<(), String> {
+pub(super) fn protocol_map(entries: &[String]) -> Result<(), String> {
     for entry in entries {
         match entry.split_once(':') {
             Some((_, "PLAINTEXT")) => {}

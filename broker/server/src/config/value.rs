@@ -131,7 +131,7 @@ impl<T: Value> Value for Vec<T> {
     }
 }
 
-pub(super) fn roles(roles: &Vec<String>) -> Result<(), String> {
+pub(super) fn roles(roles: &[String]) -> Result<(), String> {
     if roles.is_empty() {
         return Err("at least one of broker, controller".into());
     }
@@ -144,7 +144,7 @@ pub(super) fn roles(roles: &Vec<String>) -> Result<(), String> {
     }
 }
 
-pub(super) fn not_empty(text: &String) -> Result<(), String> {
+pub(super) fn not_empty(text: &str) -> Result<(), String> {
     if text.is_empty() {
         Err("must not be empty".into())
     } else {
@@ -152,7 +152,7 @@ pub(super) fn not_empty(text: &String) -> Result<(), String> {
     }
 }
 
-pub(super) fn at_most_one(list: &Vec<String>) -> Result<(), String> {
+pub(super) fn at_most_one(list: &[String]) -> Result<(), String> {
     if list.len() > 1 {
         Err("several log directories are not supported yet".into())
     } else {
