@@ -46,3 +46,44 @@ impl Report {
         self.violations.is_empty()
     }
 }
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    Held,
+    /// Safe, but something never came back after the quiet phase (`LIVE-*`).
+    Stuck,
+    Violated,
+    /// A panic or a failed assertion in the code under test.
+    Crashed,
+}
+
+impl Verdict {
+    /// Of a run that did not crash: the worst of its violations.
+    pub fn of(violations: &[Violation]) -> Verdict {
+        let verdict = |violation: &Violation| {
+            if violation.invariant.starts_with("LIVE-") { Verdict::Stuck } else { Verdict::Violated }
+        };
+        violations.iter().map(verdict).max().unwrap_or(Verdict::Held)
+    }
+
+    /// The process exit code of `trial`.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Verdict::Held => 0,
+            Verdict::Violated => 1,
+            Verdict::Stuck => 3,
+            Verdict::Crashed => 4,
+        }
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Held => "held",
+            Verdict::Stuck => "stuck",
+            Verdict::Violated => "violated",
+            Verdict::Crashed => "crashed",
+        }
+    }
+}

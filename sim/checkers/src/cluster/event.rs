@@ -1,0 +1,139 @@
+//! What happens in a cluster, as plain numbers: `broker/server/src/observe.rs` one to one, and what the
+//! runner does to processes and disks.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A partition by topic id (the 16 bytes, big endian).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PartitionId {
+    pub topic: u128,
+    pub index: i32,
+}
+
+/// A batch as a log holds it; `crc` stands for its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct BatchSummary {
+    pub base_offset: i64,
+    pub last_offset: i64,
+    pub leader_epoch: i32,
+    pub crc: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum AppendRole {
+    Leader,
+    Follower,
+}
+
+/// KRaft roles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum QuorumRole {
+    Unattached,
+    Voted,
+    Prospective,
+    Candidate,
+    Leader,
+    Follower,
+    Observer,
+    Resigned,
+}
+
+/// A partition as the metadata image has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionState {
+    pub replicas: Vec<i32>,
+    pub isr: Vec<i32>,
+    pub eligible: Vec<i32>,
+    pub leader: Option<i32>,
+    pub leader_epoch: i32,
+    pub partition_epoch: i32,
+    pub min_insync_replicas: i32,
+}
+
+/// Something that happened at one node. Offsets named `end` are exclusive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    // From the runner.
+    /// The process died; what it wrote is in the page cache.
+    NodeKilled,
+    /// The machine lost power. `lost`: the budget counts this replica as one that lost data.
+    PowerLost { lost: bool },
+    /// The runner started a process; the same as `Started`.
+    NodeStarted,
+    /// The disk is empty and the node will be a new replica (another directory id).
+    DiskWiped,
+    /// Bit rot, lost or misdirected writes, syncs that lied: what this disk holds proves nothing any more.
+    DiskDamaged,
+    /// Disk calls fail with errors, or a failed sync dropped the cache: what is durable stays.
+    DiskFailing,
+
+    // From the broker.
+    Started,
+    StoppedCleanly,
+    LogDirectoryFailed { path: String },
+
+    LogLoaded {
+        partition: PartitionId,
+        log_start: i64,
+        log_end: i64,
+        /// (epoch, start offset), ascending.
+        epochs: Vec<(i32, i64)>,
+        high_watermark: i64,
+        clean: bool,
+        batches: Vec<BatchSummary>,
+    },
+    LogDeleted { partition: PartitionId },
+    Appended { partition: PartitionId, batch: BatchSummary, role: AppendRole, epoch: i32 },
+    Truncated { partition: PartitionId, log_end: i64 },
+    Flushed { partition: PartitionId, end: i64 },
+    LogStartAdvanced { partition: PartitionId, log_start: i64 },
+    BecameLeader { partition: PartitionId, epoch: i32, epoch_start: i64, isr: Vec<i32>, partition_epoch: i32 },
+    BecameFollower { partition: PartitionId, epoch: i32, leader: i32, partition_epoch: i32 },
+    HighWatermark {
+        partition: PartitionId,
+        high_watermark: i64,
+        epoch: i32,
+        leader: bool,
+        maximal_isr: Vec<i32>,
+        min_insync_replicas: i32,
+    },
+    FollowerCounted { partition: PartitionId, follower: i32, log_end: i64, epoch: i32 },
+    IsrChanged { partition: PartitionId, committed: Vec<i32>, maximal: Vec<i32>, epoch: i32, partition_epoch: i32 },
+    ProduceAcknowledged { partition: PartitionId, base_offset: i64, last_offset: i64, acks: i16 },
+    ConsumerRead { partition: PartitionId, from: i64, end: i64, limit: i64 },
+    EpochEndOffsetAnswered { partition: PartitionId, asked: i32, answer_epoch: i32, end_offset: i64 },
+
+    QuorumStateSaved { epoch: i32, leader: Option<i32>, voted: Option<i32> },
+    VoteGranted { epoch: i32, candidate: i32 },
+    QuorumRole { epoch: i32, role: QuorumRole, leader: Option<i32>, voters: Vec<i32> },
+    MetadataLogLoaded { log_start: i64, log_end: i64, batches: Vec<BatchSummary> },
+    MetadataAppended { batch: BatchSummary },
+    MetadataTruncated { log_end: i64 },
+    MetadataFlushed { end: i64 },
+    MetadataCounted { voter: i32, end: i64, epoch: i32 },
+    MetadataHighWatermark { high_watermark: i64, epoch: i32, leader: bool },
+    MetadataApplied { end: i64, epoch: i32, hash: u64 },
+    ControllerActive { epoch: i32, applied_end: i64 },
+    ControllerInactive { epoch: i32 },
+    /// As the node publishes it, after `MetadataApplied` of the same image.
+    PartitionRegistered { partition: PartitionId, state: PartitionState },
+    /// `index` -1: all of the topic.
+    PartitionRemoved { partition: PartitionId },
+    BrokerRegistered { broker: i32, epoch: i64, fenced: bool, shutting_down: bool },
+}
+
+impl BatchSummary {
+    /// Offset behind the last record.
+    pub fn end(&self) -> i64 {
+        self.last_offset + 1
+    }
+}
+
+impl fmt::Display for BatchSummary {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let BatchSummary { base_offset, last_offset, leader_epoch, crc } = self;
+        write!(formatter, "{base_offset}..={last_offset} (epoch {leader_epoch}, crc {crc:08x})")
+    }
+}
