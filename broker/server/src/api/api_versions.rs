@@ -71,17 +71,15 @@ fn response(
     let supported = features::supported()
         .into_iter()
         .filter(|(_, (min, _))| version >= 4 || *min > 0);
-    let (finalized, epoch) = api.metadata.read(|image| {
-        let levels = image
-            .features()
-            .iter()
-            .map(|(name, level)| FinalizedFeatureKey {
-                name: name.clone(),
-                max_version_level: *level,
-                min_version_level: *level,
-                ..Default::default()
-            });
-        (levels.collect(), api.metadata_epoch())
+    let epoch = api.metadata.last_offset();
+    let finalized = api.metadata.read(|image| {
+        let level = |(name, level): (&String, &i16)| FinalizedFeatureKey {
+            name: name.clone(),
+            max_version_level: *level,
+            min_version_level: *level,
+            ..Default::default()
+        };
+        image.features().iter().map(level).collect()
     });
     ApiVersionsResponse {
         error_code: error.code(),
@@ -97,12 +95,5 @@ fn response(
         finalized_features_epoch: epoch,
         finalized_features: finalized,
         ..Default::default()
-    }
-}
-
-impl Api {
-    /// Kafka's epoch of the finalized features: the metadata offset they were read at.
-    fn metadata_epoch(&self) -> i64 {
-        self.quorum.status.get().epoch.0.into()
     }
 }
