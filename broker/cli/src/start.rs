@@ -2,63 +2,98 @@
 
 use std::path::PathBuf;
 
-use broker_server::config::BrokerConfig;
-use broker_server::node::{Node, NodeOptions};
+use broker_env::Env;
+use broker_server::config::{BrokerConfig, ConfigError};
+use broker_server::node::{Node, NodeError, NodeOptions};
 use broker_server::observe::Observer;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+
+use crate::connect::block_on;
+use crate::failure::Failure;
 
 #[derive(clap::Args)]
 pub struct Start {
-    /// A file with Kafka's property names (server.properties).
-    #[arg(long)]
-    config: Option<PathBuf>,
-    /// One more property; wins over the file. May be given several times.
-    #[arg(long = "override", value_name = "NAME=VALUE")]
-    overrides: Vec<String>,
+    #[command(flatten)]
+    configuration: Configuration,
     /// Id of the cluster, needed to format the data folder of a node of a larger cluster.
     #[arg(long)]
     cluster_id: Option<String>,
 }
 
-impl Start {
-    pub fn run(self) -> Result<(), String> {
-        log_to_stderr();
-        let config = self.configuration()?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| format!("cannot start the runtime: {error}"))?;
-        runtime.block_on(serve(config, self.cluster_id))
-    }
+/// Where a node's configuration comes from.
+#[derive(clap::Args)]
+pub struct Configuration {
+    /// A file with Kafka's property names (server.properties).
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// One more property; wins over the file. May be given several times.
+    #[arg(long = "override", value_name = "NAME=VALUE")]
+    overrides: Vec<String>,
+}
 
-    fn configuration(&self) -> Result<BrokerConfig, String> {
-        let mut text = match &self.config {
-            Some(path) => std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?,
-            None => String::new(),
-        };
-        for property in &self.overrides {
-            text.push('\n');
-            text.push_str(property);
-        }
-        let source = self.config.as_ref().map_or("configuration".into(), |path| path.display().to_string());
-        BrokerConfig::from_properties(&text).map_err(|error| format!("{source}: {error}"))
+impl Start {
+    pub fn run(self) -> Result<(), Failure> {
+        let config = self.configuration.read()?;
+        block_on(|env| serve(env, config, self.cluster_id))
     }
 }
 
-async fn serve(config: BrokerConfig, cluster_id: Option<String>) -> Result<(), String> {
-    let env = broker_env::production::env();
+impl Configuration {
+    /// The error names file, line, property and value.
+    pub fn read(&self) -> Result<BrokerConfig, Failure> {
+        let mut text = match &self.config {
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?,
+            None => String::new(),
+        };
+        let file_lines = text.lines().count();
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        for property in &self.overrides {
+            text.push_str(property);
+            text.push('\n');
+        }
+        BrokerConfig::from_properties(&text).map_err(|error| self.explain(error, file_lines))
+    }
+
+    /// Overrides are read as lines after the file's.
+    fn explain(&self, error: ConfigError, file_lines: usize) -> Failure {
+        let line = match &error {
+            ConfigError::AtLine { line, .. } | ConfigError::Syntax { line, .. } => Some(*line),
+            _ => None,
+        };
+        let from_override = line.and_then(|line| self.overrides.get(line.checked_sub(file_lines + 1)?));
+        match (from_override, error, &self.config) {
+            (Some(property), ConfigError::AtLine { error, .. }, _) => {
+                Failure::usage(format!("--override {property}: {error}"))
+            }
+            (Some(property), ..) => Failure::usage(format!("--override {property}: expected NAME=VALUE")),
+            (None, error, Some(path)) => Failure::usage(format!("{}: {error}", path.display())),
+            (None, error, None) => Failure::usage(error),
+        }
+    }
+}
+
+async fn serve(env: Env, config: BrokerConfig, cluster_id: Option<String>) -> Result<(), Failure> {
     let listening: Vec<String> =
         config.advertised().iter().map(|listener| format!("{}:{}", listener.host, listener.port)).collect();
     let data = config.data_directory().to_string();
     let node_id = config.node_id;
     let options = NodeOptions { config, observer: Observer::none(), cluster_id };
-    let node = Node::start(env, options).await.map_err(|error| error.to_string())?;
+    let node = Node::start(env, options).await.map_err(failure)?;
     let cluster_id = node.cluster_id().to_string();
     tracing::info!(node_id, cluster_id, listening = listening.join(","), data, "started");
-    node.run(stop_signal()).await.map_err(|error| error.to_string())?;
+    node.run(stop_signal()).await.map_err(failure)?;
     tracing::info!(node_id, "stopped");
     Ok(())
+}
+
+fn failure(error: NodeError) -> Failure {
+    match error {
+        NodeError::Config(error) => Failure::usage(error),
+        error => Failure::failed(error),
+    }
 }
 
 async fn stop_signal() {
@@ -70,9 +105,4 @@ async fn stop_signal() {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-}
-
-fn log_to_stderr() {
-    let filter = EnvFilter::try_from_env("BROKER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }
