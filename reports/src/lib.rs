@@ -1,1 +1,20 @@
-//! Results to JSON, Markdown, JUnit.
+//! Results of simulation runs, and how they read: terminal, Markdown, JUnit, JSON.
+//!
+//! - [`result`]: [`RunResult`], the JSON object of one run (`trial run --json`); [`sweep`]: many runs.
+//! - [`console`]: the verdict for a terminal. [`markdown`]: `summary.md`. [`junit`]: `junit.xml`.
+//! - [`files`]: writes a folder of all of them.
+//!
+//! Every writer is a function from the result to text, without clocks and without a look at the machine.
+
+pub mod console;
+pub mod files;
+pub mod junit;
+pub mod markdown;
+pub mod result;
+pub mod sweep;
+mod text;
+
+pub use console::{print_console, print_sweep};
+pub use files::{write_run, write_sweep};
+pub use result::{ClientRow, ClientTotals, LatencyRow, RunResult, TimelineEntry};
+pub use sweep::{Sweep, SweepRow};

@@ -1,0 +1,147 @@
+//! One run's result.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sim_checkers::anomaly::{Verdict, Violation};
+
+/// What a run found. The field names are a contract: `trial run --json` prints this object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunResult {
+    pub scenario: String,
+    pub seed: u64,
+    pub engine: String,
+    pub verdict: Verdict,
+    pub violations: Vec<Violation>,
+    /// Hexadecimal; equal for equal runs.
+    pub trace_hash: String,
+    pub events: u64,
+    pub sim_ms: u64,
+    pub wall_ms: u64,
+    /// Times each kind of fault struck.
+    pub faults: BTreeMap<String, u64>,
+    pub clients: ClientTotals,
+    /// Rare paths that were reached.
+    pub probes: Vec<String>,
+    /// The command that runs it again.
+    pub replay: String,
+    /// Known bug that was put back for this run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mutant: Option<String>,
+    /// What the code under test said when it crashed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crash: Option<String>,
+    #[serde(default)]
+    pub timeline: Vec<TimelineEntry>,
+    #[serde(default)]
+    pub client_table: Vec<ClientRow>,
+    #[serde(default)]
+    pub latency: Vec<LatencyRow>,
+    /// Times each invariant was evaluated.
+    #[serde(default)]
+    pub invariants: BTreeMap<String, u64>,
+}
+
+/// What happened to the cluster from outside, and when.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimelineEntry {
+    pub sim_ms: u64,
+    pub event: u64,
+    pub what: String,
+}
+
+/// Operations of all clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientTotals {
+    pub acked: u64,
+    pub failed: u64,
+    pub unknown: u64,
+    pub consumed: u64,
+    pub txns_committed: u64,
+    pub txns_aborted: u64,
+}
+
+/// One client.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientRow {
+    pub name: String,
+    /// What it does, e.g. `producer`.
+    pub kind: String,
+    pub acked: u64,
+    pub failed: u64,
+    pub unknown: u64,
+    pub consumed: u64,
+}
+
+/// Simulated latency of one kind of operation, in microseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LatencyRow {
+    pub operation: String,
+    pub count: u64,
+    pub p50_us: u64,
+    pub p99_us: u64,
+    pub max_us: u64,
+}
+
+impl RunResult {
+    /// A run of which nothing is known yet but what it is.
+    pub fn new(scenario: &str, seed: u64, engine: &str, replay: &str) -> RunResult {
+        RunResult {
+            scenario: scenario.to_owned(),
+            seed,
+            engine: engine.to_owned(),
+            verdict: Verdict::Held,
+            violations: Vec::new(),
+            trace_hash: String::new(),
+            events: 0,
+            sim_ms: 0,
+            wall_ms: 0,
+            faults: BTreeMap::new(),
+            clients: ClientTotals::default(),
+            probes: Vec::new(),
+            replay: replay.to_owned(),
+            mutant: None,
+            crash: None,
+            timeline: Vec::new(),
+            client_table: Vec::new(),
+            latency: Vec::new(),
+            invariants: BTreeMap::new(),
+        }
+    }
+
+    pub fn held(&self) -> bool {
+        self.verdict == Verdict::Held
+    }
+
+    /// One line without its end.
+    pub fn json(&self) -> String {
+        serde_json::to_string(self).expect("strings and numbers serialize")
+    }
+
+    /// # Errors
+    /// Text that is no result.
+    pub fn from_json(text: &str) -> Result<RunResult, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+
+    /// Every invariant that was evaluated or broken: evaluations, violations.
+    pub fn by_invariant(&self) -> BTreeMap<&str, (u64, usize)> {
+        let mut found: BTreeMap<&str, (u64, usize)> = BTreeMap::new();
+        for (invariant, times) in &self.invariants {
+            found.entry(invariant).or_default().0 = *times;
+        }
+        for violation in &self.violations {
+            found.entry(&violation.invariant).or_default().1 += 1;
+        }
+        found
+    }
+
+    /// What broke, in one line; empty if nothing did.
+    pub fn reason(&self) -> String {
+        match (&self.crash, self.violations.first()) {
+            (Some(crash), _) => crash.lines().next().unwrap_or_default().to_owned(),
+            (None, Some(first)) => format!("{} {}: {}", first.invariant, first.anomaly, first.detail),
+            (None, None) => String::new(),
+        }
+    }
+}
