@@ -36,6 +36,16 @@ pub use outcome::{Crash, Outcome, StepInfo};
 pub use random::salted;
 pub use trace::{EventKind, TraceLine, TraceOptions};
 
+/// What worlds on other executors are made of as well; see `sim-hosted`.
+pub mod parts {
+    pub mod panics {
+        pub use crate::panics::{Panic, catch, install};
+    }
+    pub use crate::random::NodeRandom;
+    pub use crate::trace::Trace;
+    pub use crate::wires::Wires;
+}
+
 /// Ids are 32 bits wide, indexes as wide as the machine.
 #[inline]
 fn index(id: u32) -> usize {

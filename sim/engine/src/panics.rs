@@ -10,13 +10,13 @@ thread_local! {
 }
 
 /// A caught panic.
-pub(crate) struct Panic {
-    pub(crate) message: String,
-    pub(crate) location: String,
+pub struct Panic {
+    pub message: String,
+    pub location: String,
 }
 
 /// Makes the process's panic hook silent while a simulated task runs on the thread. Once per process.
-pub(crate) fn install() {
+pub fn install() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
         let earlier = std::panic::take_hook();
@@ -36,7 +36,7 @@ fn note(info: &PanicHookInfo<'_>) {
 }
 
 /// Runs application code; gives its panic.
-pub(crate) fn catch<T>(body: impl FnOnce() -> T) -> Result<T, Panic> {
+pub fn catch<T>(body: impl FnOnce() -> T) -> Result<T, Panic> {
     let outer = SIMULATED.replace(true);
     let result = catch_unwind(AssertUnwindSafe(body));
     SIMULATED.set(outer);

@@ -16,32 +16,32 @@ pub fn salted(master_seed: u64, purpose: &str, owner: &str) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(key)
 }
 
-pub(crate) fn fnv(text: &str) -> u64 {
+pub fn fnv(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
 }
 
 /// A uniform draw below `bound`; 0 if `bound` is 0.
-pub(crate) fn below(random: &mut ChaCha8Rng, bound: u64) -> u64 {
+pub fn below(random: &mut ChaCha8Rng, bound: u64) -> u64 {
     let scaled = (u128::from(random.next_u64()) * u128::from(bound)) >> 64;
     u64::try_from(scaled).expect("a product shifted by 64 is below the 64-bit bound")
 }
 
 /// A uniform index below `length`, drawn from 32 bits; `length` must fit them.
-pub(crate) fn index(random: &mut ChaCha8Rng, length: usize) -> usize {
+pub fn index(random: &mut ChaCha8Rng, length: usize) -> usize {
     let length = u64::try_from(length).expect("usize is at most 64 bits");
     let scaled = (u64::from(random.next_u32()) * length) >> 32;
     usize::try_from(scaled).expect("below length")
 }
 
 /// A node's random source. It goes on over restarts, so incarnations draw different ids.
-pub(crate) struct NodeRandom {
+pub struct NodeRandom {
     streams: Mutex<[ChaCha8Rng; 3]>,
 }
 
 impl NodeRandom {
-    pub(crate) fn new(master_seed: u64, node: &str) -> NodeRandom {
+    pub fn new(master_seed: u64, node: &str) -> NodeRandom {
         let streams =
             ["timer", "identity", "client"].map(|purpose| salted(master_seed, purpose, node));
         NodeRandom {

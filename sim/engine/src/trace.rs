@@ -60,7 +60,7 @@ pub struct TraceOptions {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Trace {
+pub struct Trace {
     hash: u64,
     events: u64,
     options: TraceOptions,
@@ -69,7 +69,7 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    pub(crate) fn new(options: TraceOptions) -> Trace {
+    pub fn new(options: TraceOptions) -> Trace {
         Trace {
             hash: 0x5472_6961_6c5f_5f31,
             options,
@@ -78,7 +78,7 @@ impl Trace {
     }
 
     /// Counts one event and folds it into the hash.
-    pub(crate) fn event(&mut self, kind: EventKind, at: u64, first: u64, second: u64) {
+    pub fn event(&mut self, kind: EventKind, at: u64, first: u64, second: u64) {
         self.events += 1;
         self.mix(at ^ (u64::from(kind as u8) << 56));
         self.mix(first ^ second.rotate_left(32));
@@ -88,7 +88,7 @@ impl Trace {
     }
 
     /// Folds one word into the hash without counting an event.
-    pub(crate) fn mix(&mut self, word: u64) {
+    pub fn mix(&mut self, word: u64) {
         // One 64 x 64 -> 128 bit product folded: every input bit reaches every output bit. The rotation
         // keeps a zero product from forgetting the past.
         let product = u128::from(self.hash ^ word) * u128::from(0x9e37_79b9_7f4a_7c15_u64);
@@ -97,13 +97,13 @@ impl Trace {
     }
 
     /// Whether a readable line would be kept now; build the text only then.
-    pub(crate) fn wants_lines(&self) -> bool {
+    pub fn wants_lines(&self) -> bool {
         self.options
             .lines
             .is_some_and(|(from, until)| (from..until).contains(&self.events))
     }
 
-    pub(crate) fn line(&mut self, at: u64, node: &str, what: String) {
+    pub fn line(&mut self, at: u64, node: &str, what: String) {
         self.lines.push(TraceLine {
             at,
             event: self.events,
@@ -112,19 +112,19 @@ impl Trace {
         });
     }
 
-    pub(crate) fn hash(&self) -> u64 {
+    pub fn hash(&self) -> u64 {
         self.hash
     }
 
-    pub(crate) fn events(&self) -> u64 {
+    pub fn events(&self) -> u64 {
         self.events
     }
 
-    pub(crate) fn samples(&self) -> &[(u64, u64)] {
+    pub fn samples(&self) -> &[(u64, u64)] {
         &self.samples
     }
 
-    pub(crate) fn take_lines(&mut self) -> Vec<TraceLine> {
+    pub fn take_lines(&mut self) -> Vec<TraceLine> {
         std::mem::take(&mut self.lines)
     }
 }

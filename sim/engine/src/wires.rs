@@ -10,10 +10,10 @@ use crate::random::below;
 /// A SYN that got no answer is sent again within this; ns.
 const SYN_RETRY: u64 = 1_000_000_000;
 
-pub(crate) struct Wires {
-    pub(crate) rules: NetworkRules,
+pub struct Wires {
+    pub rules: NetworkRules,
     /// Typed rules; absent in runs that cannot have any.
-    pub(crate) frames: Option<FrameRules>,
+    pub frames: Option<FrameRules>,
     random: ChaCha8Rng,
     capacity: usize,
 }
@@ -23,7 +23,7 @@ fn host(id: u32) -> HostId {
 }
 
 impl Wires {
-    pub(crate) fn new(options: NetworkOptions, capacity: usize, random: ChaCha8Rng) -> Wires {
+    pub fn new(options: NetworkOptions, capacity: usize, random: ChaCha8Rng) -> Wires {
         Wires {
             rules: NetworkRules::new(options),
             frames: None,
@@ -33,17 +33,17 @@ impl Wires {
     }
 
     /// Unread bytes one direction holds before its writer must wait.
-    pub(crate) fn capacity(&self) -> usize {
+    pub fn capacity(&self) -> usize {
         self.capacity
     }
 
-    pub(crate) fn decide(&mut self, leaves: u64, (from, to): (u32, u32), bytes: usize) -> Verdict {
+    pub fn decide(&mut self, leaves: u64, (from, to): (u32, u32), bytes: usize) -> Verdict {
         self.rules
             .decide(leaves, host(from), host(to), bytes, &mut self.random)
     }
 
     /// As [`Wires::decide`], for what waited since `since`.
-    pub(crate) fn decide_again(
+    pub fn decide_again(
         &mut self,
         now: u64,
         since: u64,
@@ -54,12 +54,12 @@ impl Wires {
             .decide_again(now, since, host(from), host(to), bytes, &mut self.random)
     }
 
-    pub(crate) fn connect(&mut self, now: u64, (from, to): (u32, u32)) -> ConnectVerdict {
+    pub fn connect(&mut self, now: u64, (from, to): (u32, u32)) -> ConnectVerdict {
         self.rules
             .connect(now, host(from), host(to), &mut self.random)
     }
 
-    pub(crate) fn connect_again(
+    pub fn connect_again(
         &mut self,
         now: u64,
         since: u64,
@@ -77,18 +77,18 @@ impl Wires {
         }
     }
 
-    pub(crate) fn is_cut(&self, (from, to): (u32, u32)) -> bool {
+    pub fn is_cut(&self, (from, to): (u32, u32)) -> bool {
         self.rules.is_cut(host(from), host(to))
     }
 
     /// How many of so many bytes one read, write or segment passes.
-    pub(crate) fn piece(&mut self, (from, to): (u32, u32), bytes: usize) -> usize {
+    pub fn piece(&mut self, (from, to): (u32, u32), bytes: usize) -> usize {
         self.rules
             .piece(host(from), host(to), bytes, &mut self.random)
     }
 
     /// A tap for one direction of a new connection, in a run that may have typed rules.
-    pub(crate) fn tap(
+    pub fn tap(
         &self,
         connection: u64,
         (from, to): (u32, u32),
@@ -105,7 +105,7 @@ impl Wires {
     }
 
     /// Runs staged bytes through a tap: pieces with the time they may leave; none breaks the connection.
-    pub(crate) fn tapped(
+    pub fn tapped(
         &mut self,
         now: u64,
         tap: &mut FrameTap,
