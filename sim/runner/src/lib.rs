@@ -1,1 +1,14 @@
-//! Scenarios in, verdicts out.
+//! Scenarios in, verdicts out: builds a world on an engine, drives faults and clients through it, judges.
+//!
+//! Map: [`scenario`] what a run consists of, from TOML or a builder · [`engine`] what is needed of an
+//! engine · [`driver`] one run from its seed to its verdict · [`classify`] Kafka frames for typed faults ·
+//! [`invariants`] what is judged. The program `trial` is `cli`.
+
+pub mod classify;
+pub mod driver;
+pub mod engine;
+pub mod invariants;
+pub mod scenario;
+
+pub use engine::EngineKind;
+pub use scenario::Scenario;

@@ -1,0 +1,210 @@
+//! The cluster under test: its processes, and what can be read from those that run.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use broker_core::metadata::MetadataImage;
+use broker_protocol::ids::{NodeId, Offset, TopicIdPartition};
+use broker_server::node::{Node, NodeOptions, NodeView};
+use broker_server::observe::Observer;
+use sim_faults::{TargetResolver, World};
+
+use super::watch::Watch;
+use crate::engine::{Boot, Start};
+use crate::scenario::{Cluster, NodeSpec};
+
+/// The nodes, and views of their latest processes.
+pub struct Nodes {
+    pub specs: Vec<NodeSpec>,
+    views: Mutex<BTreeMap<String, NodeView>>,
+    /// Why processes ended by themselves, newest last.
+    pub exits: Mutex<Vec<String>>,
+}
+
+impl Nodes {
+    pub fn new(cluster: &Cluster) -> Nodes {
+        Nodes {
+            specs: cluster.nodes(),
+            views: Mutex::default(),
+            exits: Mutex::default(),
+        }
+    }
+
+    fn views(&self) -> MutexGuard<'_, BTreeMap<String, NodeView>> {
+        self.views.lock().expect("no panic under this lock")
+    }
+
+    /// The view of a node's latest process; stale if it is down.
+    pub fn view(&self, name: &str) -> Option<NodeView> {
+        self.views().get(name).cloned()
+    }
+
+    /// Views of the nodes that run, with their names, in order of ids.
+    pub fn running(&self, world: &dyn World) -> Vec<(NodeSpec, NodeView)> {
+        let views = self.views();
+        let up = self.specs.iter().filter(|spec| world.is_up(&spec.name));
+        up.filter_map(|spec| Some((spec.clone(), views.get(&spec.name)?.clone())))
+            .collect()
+    }
+
+    pub fn name_of(&self, id: NodeId) -> Option<String> {
+        let found = self.specs.iter().find(|spec| spec.id == id.0);
+        found.map(|spec| spec.name.clone())
+    }
+
+    /// The process of one node.
+    pub fn boot(
+        self: &Arc<Self>,
+        cluster: &Cluster,
+        spec: &NodeSpec,
+        cluster_id: &str,
+        watch: &Arc<Watch>,
+    ) -> Boot {
+        let config = cluster
+            .broker_config(spec)
+            .expect("checked when the scenario was read");
+        let (nodes, spec) = (self.clone(), spec.clone());
+        let (cluster_id, watch) = (cluster_id.to_owned(), watch.clone());
+        Arc::new(move |start: Start| {
+            let (nodes, spec) = (nodes.clone(), spec.clone());
+            let observer = watch.observer(&spec, start.recorder.clone());
+            let options = NodeOptions {
+                config: config.clone(),
+                observer,
+                cluster_id: Some(cluster_id.clone()),
+            };
+            Box::pin(async move { nodes.process(spec, start, options).await })
+        })
+    }
+
+    async fn process(&self, spec: NodeSpec, start: Start, options: NodeOptions) {
+        let ended = match Node::start(start.env, options).await {
+            Ok(node) => {
+                self.views().insert(spec.name.clone(), node.view());
+                node.run(start.stop).await
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = ended {
+            let mut exits = self.exits.lock().expect("no panic under this lock");
+            let ms = start.recorder.now_ns() / 1_000_000;
+            exits.push(format!("{ms} ms {}: {error}", spec.name));
+        }
+    }
+
+    /// Forgets the views: they hold the nodes' memory.
+    pub fn forget(&self) {
+        let views = std::mem::take(&mut *self.views());
+        drop(views);
+    }
+}
+
+/// An observer that does nothing, for runs without checkers.
+pub fn unobserved() -> Observer {
+    Observer::none()
+}
+
+/// Reads the cluster for faults that aim at an office.
+pub struct Offices<'a> {
+    pub nodes: &'a Nodes,
+    pub world: &'a dyn World,
+}
+
+impl Offices<'_> {
+    /// Reads the newest metadata of all running nodes.
+    pub fn newest<T>(&self, read: impl FnOnce(&MetadataImage) -> T) -> Option<T> {
+        let running = self.nodes.running(self.world);
+        let newest = running
+            .iter()
+            .max_by_key(|(spec, view)| (view.metadata.last_offset(), -spec.id))?;
+        Some(newest.1.metadata.read(read))
+    }
+
+    /// The running node whose controller acts in the newest epoch.
+    pub fn active_controller(&self) -> Option<(NodeSpec, NodeView)> {
+        let running = self.nodes.running(self.world).into_iter();
+        running
+            .filter(|(_, view)| view.quorum.status.get().active_here)
+            .max_by_key(|(spec, view)| (view.quorum.status.get().epoch, -spec.id))
+    }
+
+    fn partition_leader(&self, topic: &str, partition: i32) -> Option<NodeId> {
+        self.newest(|image| image.partition_by_name(topic, partition)?.leader)?
+    }
+}
+
+impl TargetResolver for Offices<'_> {
+    fn nodes(&self) -> Vec<String> {
+        let mut names: Vec<String> = self
+            .nodes
+            .specs
+            .iter()
+            .map(|spec| spec.name.clone())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn leader(&self, topic: &str, partition: i32) -> Option<String> {
+        self.nodes.name_of(self.partition_leader(topic, partition)?)
+    }
+
+    fn followers(&self, topic: &str, partition: i32) -> Vec<String> {
+        let leader = self.partition_leader(topic, partition);
+        let replicas = self.newest(|image| {
+            let registration = image.partition_by_name(topic, partition);
+            registration.map(|registration| registration.replicas.clone())
+        });
+        let replicas = replicas.flatten().unwrap_or_default().into_iter();
+        let mut names: Vec<String> = replicas
+            .filter(|replica| Some(*replica) != leader)
+            .filter_map(|replica| self.nodes.name_of(replica))
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn controller(&self) -> Option<String> {
+        self.active_controller().map(|(spec, _)| spec.name)
+    }
+
+    fn group_coordinator(&self, _group: &str) -> Option<String> {
+        None
+    }
+
+    fn transaction_coordinator(&self, _transactional_id: &str) -> Option<String> {
+        None
+    }
+
+    fn partitions(&self) -> Vec<(String, i32)> {
+        let all = self.newest(|image| {
+            let topics = image.topics();
+            let mut partitions: Vec<(String, i32)> = topics
+                .flat_map(|topic| {
+                    let numbers = topic.partitions.keys();
+                    numbers.map(|number| (topic.name.clone(), *number))
+                })
+                .collect();
+            partitions.sort();
+            partitions
+        });
+        all.unwrap_or_default()
+    }
+}
+
+/// A replica as its node has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplicaState {
+    pub log_end: Offset,
+    pub high_watermark: Offset,
+}
+
+/// Reads a replica.
+pub fn replica(view: &NodeView, id: TopicIdPartition) -> Option<ReplicaState> {
+    let partition = view.replicas.as_ref()?.partition(id)?;
+    let log_end = partition.with_log(|log| log.log_end());
+    Some(ReplicaState {
+        log_end,
+        high_watermark: partition.high_watermark(),
+    })
+}

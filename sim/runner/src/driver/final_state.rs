@@ -1,0 +1,116 @@
+//! The cluster after the quiet phase, as its nodes have it.
+
+use std::collections::BTreeSet;
+
+use broker_protocol::ids::NodeId;
+use broker_server::node::NodeView;
+use sim_checkers::cluster::event::QuorumRole;
+use sim_checkers::cluster::finish::{FinalClient, FinalNode, FinalReplica, FinalState};
+use sim_faults::World;
+use sim_workloads::FinalRead;
+
+use super::cluster::{Nodes, replica};
+use super::translate::partition_id;
+use crate::engine::Recorder;
+use crate::scenario::NodeSpec;
+
+pub fn read(
+    nodes: &Nodes,
+    world: &dyn World,
+    recorder: &dyn Recorder,
+    away: &BTreeSet<String>,
+    clients_running: usize,
+    reads: &FinalRead,
+) -> FinalState {
+    let running = nodes.running(world);
+    let states = nodes.specs.iter().map(|spec| {
+        let view = running.iter().find(|(up, _)| up.id == spec.id);
+        node(spec, view.map(|(_, view)| view), away)
+    });
+    FinalState {
+        event: recorder.event(),
+        sim_ms: recorder.now_ns() / 1_000_000,
+        nodes: states.collect(),
+        clients: clients(clients_running, reads),
+    }
+}
+
+fn node(spec: &NodeSpec, view: Option<&NodeView>, away: &BTreeSet<String>) -> FinalNode {
+    let base = FinalNode {
+        node: spec.id,
+        live: !away.contains(&spec.name),
+        voter: spec.is_controller,
+        broker: spec.is_broker,
+        ..FinalNode::default()
+    };
+    let Some(view) = view else {
+        return base;
+    };
+    let leadership = view.quorum.status.get();
+    let applied_end = view.metadata.last_offset() + 1;
+    let leads = leadership.active_here && leadership.leader == Some(NodeId(spec.id));
+    let role = if leads {
+        QuorumRole::Leader
+    } else {
+        QuorumRole::Follower
+    };
+    let fenced = view.metadata.read(|image| {
+        let brokers = image.brokers().values();
+        let inactive = brokers.filter(|broker| !broker.is_active());
+        inactive.map(|broker| broker.id.0).collect()
+    });
+    FinalNode {
+        quorum_role: Some(role),
+        quorum_leader: leadership.leader.map(|leader| leader.0),
+        quorum_epoch: leadership.epoch.0,
+        metadata_end: applied_end,
+        metadata_high_watermark: applied_end,
+        applied_end,
+        fenced,
+        partitions: replicas(spec, view),
+        ..base
+    }
+}
+
+fn replicas(spec: &NodeSpec, view: &NodeView) -> Vec<FinalReplica> {
+    let own = NodeId(spec.id);
+    view.metadata.read(|image| {
+        let hosted = image.partitions_on(own);
+        hosted
+            .filter_map(|id| {
+                let registration = image.partition(id)?;
+                let state = replica(view, id)?;
+                let leader = registration.leader == Some(own);
+                let isr = registration.isr.iter().map(|node| node.0);
+                Some(FinalReplica {
+                    partition: partition_id(id),
+                    leader,
+                    epoch: registration.leader_epoch.0,
+                    log_end: state.log_end,
+                    high_watermark: state.high_watermark,
+                    isr: if leader { isr.collect() } else { Vec::new() },
+                })
+            })
+            .collect()
+    })
+}
+
+fn clients(running: usize, reads: &FinalRead) -> Vec<FinalClient> {
+    let mut clients = vec![FinalClient {
+        name: "clients".into(),
+        unanswered: u64::try_from(running).unwrap_or(u64::MAX),
+        behind: 0,
+    }];
+    clients.extend(reads.stuck.iter().map(|stuck| {
+        let known = stuck.end.zip(stuck.position);
+        FinalClient {
+            name: format!(
+                "final read of {}-{}: {}",
+                stuck.topic, stuck.partition, stuck.detail
+            ),
+            unanswered: 0,
+            behind: known.map_or(1, |(end, position)| (end - position).max(1)),
+        }
+    }));
+    clients
+}

@@ -1,0 +1,214 @@
+//! The control task of a run: topics, clients and faults, then quiet, rest, and the last look.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use sim_checkers::anomaly::Report;
+use sim_checkers::client::{self, Promise};
+use sim_faults::{Durability, Schedule, World};
+use sim_workloads::ClientStats;
+
+use super::clients::Clients;
+use super::cluster::Nodes;
+use super::faults::{Striker, Struck, Unfit};
+use super::final_state;
+use super::settle::unsettled;
+use super::watch::Watch;
+use crate::engine::{Control, Recorder};
+use crate::scenario::Scenario;
+
+/// What the control task needs.
+pub struct Plan {
+    pub scenario: Scenario,
+    pub seed: u64,
+    pub nodes: Arc<Nodes>,
+    pub watch: Arc<Watch>,
+    pub schedule: Schedule,
+    /// Simulated ms, for a progress line.
+    pub progress: Arc<AtomicU64>,
+}
+
+/// What the control task saw.
+#[derive(Debug, Default)]
+pub struct Account {
+    pub report: Report,
+    pub stats: ClientStats,
+    pub timeline: Vec<Struck>,
+    pub fault_counts: std::collections::BTreeMap<&'static str, u64>,
+    pub refused: u64,
+    pub untargeted: u64,
+    /// The scenario asks for what its budget or the engine does not bear.
+    pub unfit: Option<Unfit>,
+    /// What did not come to rest, if the bound on the quiet phase was reached.
+    pub unsettled: Vec<String>,
+    /// Simulated ms of the quiet phase until rest.
+    pub settled_after_ms: Option<u64>,
+}
+
+/// How often nodes are looked at.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Runs the phases; the account is complete whenever it returns.
+pub async fn run(mut control: Box<dyn Control>, plan: Plan) -> Account {
+    let recorder = control.recorder();
+    let mut run = Run {
+        clients: Clients::new(&plan.scenario, plan.seed, recorder.clone()),
+        striker: Striker::new(
+            plan.schedule,
+            &plan.scenario,
+            plan.nodes.clone(),
+            plan.watch.clone(),
+            recorder.clone(),
+        ),
+        scenario: plan.scenario,
+        nodes: plan.nodes,
+        watch: plan.watch,
+        progress: plan.progress,
+        recorder,
+        account: Account::default(),
+    };
+    if let Err(unfit) = run.phases(&mut *control).await {
+        run.account.unfit = Some(unfit);
+    }
+    run.account_for(&*control)
+}
+
+struct Run {
+    scenario: Scenario,
+    nodes: Arc<Nodes>,
+    watch: Arc<Watch>,
+    clients: Clients,
+    striker: Striker,
+    progress: Arc<AtomicU64>,
+    recorder: Arc<dyn Recorder>,
+    account: Account,
+}
+
+impl Run {
+    async fn phases(&mut self, control: &mut dyn Control) -> Result<(), Unfit> {
+        if let Err(missing) = self.clients.set_up(control, &self.scenario).await {
+            self.account.unsettled.push(format!("set-up: {missing}"));
+            self.account.unsettled.extend(self.unsettled(control));
+            return Ok(());
+        }
+        self.name_topics(control);
+        self.clients.start(control, &self.scenario);
+        self.fault_phase(control).await?;
+        self.quiet_phase(control).await
+    }
+
+    async fn fault_phase(&mut self, control: &mut dyn Control) -> Result<(), Unfit> {
+        self.striker.begin();
+        let end = self.now() + self.scenario.duration;
+        while self.now() < end {
+            self.striker.tend(control)?;
+            let left = end.saturating_sub(self.now());
+            control.sleep(self.striker.idle(TICK.min(left))).await;
+            self.show_progress();
+        }
+        Ok(())
+    }
+
+    async fn quiet_phase(&mut self, control: &mut dyn Control) -> Result<(), Unfit> {
+        let replicas = self.scenario.replication_factor();
+        self.striker.quiet(control, self.scenario.heal, replicas)?;
+        self.clients.stop();
+        let began = self.now();
+        let bound = began + self.scenario.quiet;
+        if !self.rest(control, bound).await? {
+            self.account.unsettled = self.unsettled(control);
+        }
+        let reads = self.clients.final_reads(control, &self.scenario).await;
+        self.show_progress();
+        if self.account.unsettled.is_empty() {
+            self.rest(control, self.now() + self.scenario.quiet).await?;
+            let took = self.now().saturating_sub(began).as_millis();
+            self.account.settled_after_ms = Some(u64::try_from(took).unwrap_or(u64::MAX));
+        }
+        let running = self.clients.running();
+        let state = final_state::read(
+            &self.nodes,
+            &*control as &dyn World,
+            &*self.recorder,
+            &self.striker.away,
+            running,
+            &reads,
+        );
+        self.watch.checker().finish(&state);
+        let history = self.clients.recorder.finish();
+        let promise = self.promise(reads.is_complete());
+        self.account.report.merge(client::check(&history, promise));
+        Ok(())
+    }
+
+    /// Waits until the clients have ended and the cluster is at rest.
+    async fn rest(&mut self, control: &mut dyn Control, bound: Duration) -> Result<bool, Unfit> {
+        const LOOK: Duration = Duration::from_millis(20);
+        while self.now() < bound {
+            self.striker.supervise(control)?;
+            if self.unsettled(control).is_empty() {
+                return Ok(true);
+            }
+            control.sleep(LOOK).await;
+            self.show_progress();
+        }
+        Ok(false)
+    }
+
+    fn unsettled(&self, control: &dyn Control) -> Vec<String> {
+        let world: &dyn World = control;
+        let mut reasons = unsettled(&self.nodes, world, &self.striker.away);
+        let running = self.clients.running();
+        if running > 0 {
+            reasons.push(format!("{running} clients wait for an answer"));
+        }
+        reasons
+    }
+
+    fn promise(&self, complete_final_reads: bool) -> Promise {
+        let mut workloads = self.scenario.workloads.iter();
+        let durable = self.scenario.durability != Durability::Unlimited;
+        Promise {
+            durable,
+            idempotent: workloads.clone().all(|workload| workload.idempotence),
+            ordered_sends: workloads.all(|workload| workload.orders_sends()),
+            complete_final_reads,
+            create_time: true,
+        }
+    }
+
+    fn name_topics(&self, control: &dyn Control) {
+        let offices = super::cluster::Offices {
+            nodes: &self.nodes,
+            world: control,
+        };
+        let names = offices.newest(|image| {
+            let topics = image.topics();
+            let named = topics.map(|topic| (u128::from_be_bytes(topic.id.0), topic.name.clone()));
+            named.collect::<Vec<_>>()
+        });
+        for (id, name) in names.unwrap_or_default() {
+            self.watch.checker().name_topic(id, &name);
+        }
+    }
+
+    fn now(&self) -> Duration {
+        Duration::from_nanos(self.recorder.now_ns())
+    }
+
+    fn show_progress(&self) {
+        let ms = self.recorder.now_ns() / 1_000_000;
+        self.progress.store(ms, Ordering::Relaxed);
+    }
+
+    fn account_for(mut self, control: &dyn Control) -> Account {
+        self.account.report.merge(self.watch.checker().report());
+        self.account.stats = self.clients.recorder.stats();
+        self.account.fault_counts = control.fault_counts();
+        self.account.refused = self.striker.refused();
+        self.account.untargeted = self.striker.untargeted;
+        self.account.timeline = std::mem::take(&mut self.striker.timeline);
+        self.account
+    }
+}

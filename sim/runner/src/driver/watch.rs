@@ -1,0 +1,82 @@
+//! What the nodes tell of themselves, in one total order: into the trace's hash and to the checker.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use broker_server::observe::{Observation, Observer};
+use sim_checkers::cluster::event::Event;
+use sim_checkers::cluster::{Budget, Cluster};
+use sim_faults::Durability;
+
+use super::cluster::Nodes;
+use super::translate;
+use super::words::words;
+use crate::engine::Recorder;
+use crate::scenario::{NodeSpec, Scenario};
+
+/// What the runner did to a node, as far as the checker has to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    Killed,
+    /// `lossy`: the budget counts its logs as incomplete from now on.
+    PowerLost { lossy: bool },
+    DiskWiped,
+    DiskDamaged,
+    DiskFailing,
+}
+
+/// The white-box side of a run.
+pub struct Watch {
+    checker: Mutex<Cluster>,
+}
+
+impl Watch {
+    pub fn new(scenario: &Scenario) -> Watch {
+        let budget = Budget {
+            durable: scenario.durability != Durability::Unlimited,
+            flushed: scenario.durability == Durability::Flushed,
+            metadata_durable: scenario.durability != Durability::Unlimited,
+            ..Budget::default()
+        };
+        Watch {
+            checker: Mutex::new(Cluster::new(budget)),
+        }
+    }
+
+    /// The checker; do not wait while holding it.
+    pub fn checker(&self) -> MutexGuard<'_, Cluster> {
+        self.checker.lock().expect("no panic under this lock")
+    }
+
+    /// The observer of one node's next process.
+    pub fn observer(self: &Arc<Self>, spec: &NodeSpec, recorder: Arc<dyn Recorder>) -> Observer {
+        let (watch, spec) = (self.clone(), spec.clone());
+        Observer::new(move |observation| watch.observe(&spec, &*recorder, observation))
+    }
+
+    fn observe(&self, spec: &NodeSpec, recorder: &dyn Recorder, observation: Observation) {
+        recorder.record(&spec.name, &words(&observation), &|| {
+            format!("{observation:?}")
+        });
+        self.judge(spec.id, recorder, &translate::event(observation));
+    }
+
+    /// Tells the checker what is about to be done to a node.
+    pub fn deed(&self, nodes: &Nodes, node: &str, deed: Deed, recorder: &dyn Recorder) {
+        let Some(spec) = nodes.specs.iter().find(|spec| spec.name == node) else {
+            return;
+        };
+        let event = match deed {
+            Deed::Killed => Event::NodeKilled,
+            Deed::PowerLost { lossy } => Event::PowerLost { lost: lossy },
+            Deed::DiskWiped => Event::DiskWiped,
+            Deed::DiskDamaged => Event::DiskDamaged,
+            Deed::DiskFailing => Event::DiskFailing,
+        };
+        self.judge(spec.id, recorder, &event);
+    }
+
+    fn judge(&self, node: i32, recorder: &dyn Recorder, event: &Event) {
+        let (number, ms) = (recorder.event(), recorder.now_ns() / 1_000_000);
+        self.checker().observe(number, ms, node, event);
+    }
+}

@@ -1,0 +1,156 @@
+//! The native engine.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker_env::{BoxFuture, Env};
+use sim_disk::units::nanos;
+use sim_disk::SimDisk;
+use sim_engine::{Engine, Handle, Options, Outcome, TraceOptions};
+use sim_faults::{Fault, Unsupported, World};
+
+use super::{Boot, Control, Crash, End, Main, Recorder, Start, WorldReport, WorldSpec};
+
+/// Runs the control task; nothing strikes it and nothing connects to it.
+const CONTROL: &str = "control";
+
+pub(super) fn run(spec: WorldSpec, main: Main) -> WorldReport {
+    let mut engine = Engine::new(options(&spec));
+    let handle = engine.handle();
+    for (name, boot) in &spec.nodes {
+        engine.add_node(name, node_boot(name.clone(), handle.clone(), boot.clone()));
+    }
+    for client in &spec.clients {
+        engine.add_host(client);
+    }
+    let control = engine.add_host(CONTROL);
+    let (world, end) = (NativeControl(handle.clone()), handle.clone());
+    handle.spawn_on(
+        control,
+        "control",
+        Box::pin(async move {
+            main(Box::new(world)).await;
+            end.stop("finished");
+        }),
+    );
+    let outcome = engine.run_until(nanos(spec.limit));
+    report(&engine, &handle, outcome)
+}
+
+fn options(spec: &WorldSpec) -> Options {
+    Options {
+        network: spec.network,
+        disk: spec.disk,
+        classifier: spec.classifier.clone(),
+        trace: TraceOptions {
+            sample_every: spec.trace.sample_every,
+            lines: spec.trace.lines,
+        },
+        ..Options::new(spec.seed)
+    }
+}
+
+fn node_boot(name: String, handle: Handle, boot: Boot) -> sim_engine::Boot {
+    Box::new(move |env| {
+        let host = handle.host(&name).expect("the node that boots was added");
+        boot(Start {
+            env,
+            stop: handle.terminated(host),
+            recorder: Arc::new(NativeRecorder(handle.clone())),
+        })
+    })
+}
+
+fn report(engine: &Engine, handle: &Handle, outcome: Outcome) -> WorldReport {
+    let end = match outcome {
+        Outcome::Stopped { .. } => End::Finished,
+        Outcome::Crashed(crash) => End::Crashed(Crash {
+            message: format!("{} at {}", crash.message, crash.location),
+            node: crash.node,
+            task: crash.task,
+            at_ns: crash.at,
+            event: crash.event,
+        }),
+        Outcome::Livelock { node, task } => End::Livelock { node, task },
+        Outcome::Deadline | Outcome::Condition | Outcome::Idle => End::OutOfTime,
+    };
+    let tasks = match end {
+        End::OutOfTime => handle.tasks(),
+        _ => BTreeMap::new(),
+    };
+    WorldReport {
+        trace_hash: handle.trace_hash(),
+        events: handle.events(),
+        sim_ns: handle.now(),
+        lines: engine.take_trace().iter().map(ToString::to_string).collect(),
+        samples: engine.hash_samples(),
+        tasks: tasks
+            .into_iter()
+            .map(|((host, task), count)| (host, task.to_owned(), count))
+            .collect(),
+        end,
+    }
+}
+
+struct NativeRecorder(Handle);
+
+impl Recorder for NativeRecorder {
+    fn record(&self, host: &str, words: &[u64], what: &dyn Fn() -> String) {
+        self.0.record(self.0.host(host), words, what);
+    }
+
+    fn event(&self) -> u64 {
+        self.0.events()
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.0.now()
+    }
+}
+
+struct NativeControl(Handle);
+
+impl Control for NativeControl {
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        self.0.sleep(duration)
+    }
+
+    fn env(&self, host: &str) -> Env {
+        self.0.env(self.0.host(host).expect("client hosts were added"))
+    }
+
+    fn recorder(&self) -> Arc<dyn Recorder> {
+        Arc::new(NativeRecorder(self.0.clone()))
+    }
+}
+
+impl World for NativeControl {
+    fn now_ns(&self) -> u64 {
+        self.0.now_ns()
+    }
+
+    fn hosts(&self) -> Vec<String> {
+        World::hosts(&self.0)
+    }
+
+    fn is_up(&self, host: &str) -> bool {
+        self.0.is_up(host)
+    }
+
+    fn is_paused(&self, host: &str) -> bool {
+        self.0.is_paused(host)
+    }
+
+    fn apply(&mut self, fault: &Fault) -> Result<(), Unsupported> {
+        self.0.apply(fault)
+    }
+
+    fn disk(&self, host: &str) -> Option<SimDisk> {
+        World::disk(&self.0, host)
+    }
+
+    fn fault_counts(&self) -> BTreeMap<&'static str, u64> {
+        self.0.fault_counts()
+    }
+}

@@ -1,0 +1,206 @@
+//! What a run consists of: a cluster, topics, clients, faults and limits. Names no engine.
+//!
+//! A scenario comes from a TOML file (`file` what may stand in it, `parse` how it is read and checked,
+//! `find` where it is) or from a [`builder`]. Errors of a file name file, line, column and what was
+//! probably meant.
+
+pub mod builder;
+pub mod error;
+pub mod file;
+pub mod find;
+mod parse;
+mod strict;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use broker_server::config::{BrokerConfig, ConfigError};
+use sim_disk::DiskOptions;
+use sim_faults::{Chaos, Durability, FaultSpec, NetworkOptions};
+use sim_workloads::WorkloadSpec;
+
+pub use builder::ScenarioBuilder;
+pub use error::ScenarioError;
+pub use file::Heal;
+
+/// Everything a run is made of but its seed and its engine.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    pub name: String,
+    pub description: String,
+    pub cluster: Cluster,
+    pub topics: Vec<Topic>,
+    pub workloads: Vec<WorkloadSpec>,
+    pub faults: Vec<FaultSpec>,
+    pub chaos: Option<Chaos>,
+    pub durability: Durability,
+    /// Nodes down or paused at the same time at most.
+    pub max_down: Option<u32>,
+    /// Of the fault phase, simulated.
+    pub duration: Duration,
+    /// Bound on the quiet phase, simulated.
+    pub quiet: Duration,
+    pub heal: Heal,
+    /// A supervisor starts a process that ended by itself after this time.
+    pub restart_delay: Duration,
+    pub network: NetworkOptions,
+    pub disk: DiskOptions,
+    pub expect: Expect,
+}
+
+/// The nodes: each with one role, or with both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    pub layout: Layout,
+    /// Broker properties by Kafka's names, on every node.
+    pub config: BTreeMap<String, String>,
+}
+
+/// Who is what. Nodes are `node1` …, controllers after brokers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    Combined(u32),
+    Separate { brokers: u32, controllers: u32 },
+}
+
+/// A topic that exists before the clients start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    pub name: String,
+    pub partitions: i32,
+    pub replicas: i16,
+    /// Topic properties by Kafka's names.
+    pub config: BTreeMap<String, String>,
+}
+
+/// What a run must have shown, beside that nothing broke.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expect {
+    /// Ids evaluated at least once.
+    pub invariants: Vec<String>,
+    /// Names hit at least once.
+    pub probes: Vec<String>,
+}
+
+/// One node as the scenario lays it out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeSpec {
+    pub id: i32,
+    pub name: String,
+    pub is_broker: bool,
+    pub is_controller: bool,
+}
+
+/// Where brokers listen, simulated.
+pub const BROKER_PORT: u16 = 9092;
+/// Where controllers listen, simulated.
+pub const CONTROLLER_PORT: u16 = 9093;
+
+impl Scenario {
+    /// Starts a scenario for a test; see [`ScenarioBuilder`].
+    pub fn builder(name: &str) -> ScenarioBuilder {
+        ScenarioBuilder::new(name)
+    }
+
+    /// Reads and checks a scenario's text; `file` is for messages and for the default name.
+    ///
+    /// # Errors
+    /// See [`ScenarioError`].
+    pub fn parse(file: &str, text: &str) -> Result<Scenario, ScenarioError> {
+        parse::parse(file, text)
+    }
+
+    /// The smallest `min.insync.replicas` of all topics.
+    pub fn min_insync_replicas(&self) -> u32 {
+        let of = |topic: &Topic| {
+            let value = topic.config.get("min.insync.replicas");
+            let value = value.or_else(|| self.cluster.config.get("min.insync.replicas"));
+            value.and_then(|value| value.parse().ok()).unwrap_or(1)
+        };
+        self.topics.iter().map(of).min().unwrap_or(1)
+    }
+
+    /// The smallest replication factor of all topics.
+    pub fn replication_factor(&self) -> u32 {
+        let factors = self.topics.iter().map(|topic| topic.replicas);
+        u32::try_from(factors.min().unwrap_or(1)).unwrap_or(1)
+    }
+}
+
+impl Cluster {
+    pub fn nodes(&self) -> Vec<NodeSpec> {
+        let (brokers, controllers, combined) = match self.layout {
+            Layout::Combined(count) => (count, 0, true),
+            Layout::Separate {
+                brokers,
+                controllers,
+            } => (brokers, controllers, false),
+        };
+        (1..=brokers + controllers)
+            .map(|number| NodeSpec {
+                id: i32::try_from(number).expect("checked: at most 64 nodes"),
+                name: format!("node{number}"),
+                is_broker: number <= brokers,
+                is_controller: combined || number > brokers,
+            })
+            .collect()
+    }
+
+    pub fn controllers(&self) -> Vec<NodeSpec> {
+        let nodes = self.nodes().into_iter();
+        nodes.filter(|node| node.is_controller).collect()
+    }
+
+    pub fn brokers(&self) -> Vec<NodeSpec> {
+        let nodes = self.nodes().into_iter();
+        nodes.filter(|node| node.is_broker).collect()
+    }
+
+    /// The configuration of one node.
+    ///
+    /// # Errors
+    /// A property of the scenario that is wrong, by name.
+    pub fn broker_config(&self, node: &NodeSpec) -> Result<BrokerConfig, ConfigError> {
+        let reserved = self.reserved(node);
+        let own = self.config.iter();
+        let own = own.map(|(name, value)| (name.as_str(), value.as_str()));
+        let reserved = reserved
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()));
+        BrokerConfig::from_pairs(own.chain(reserved))
+    }
+
+    /// Properties that the testbed sets.
+    fn reserved(&self, node: &NodeSpec) -> Vec<(&'static str, String)> {
+        let voter = |node: &NodeSpec| format!("{}@{}:{CONTROLLER_PORT}", node.id, node.name);
+        let voters: Vec<String> = self.controllers().iter().map(voter).collect();
+        let mut roles = Vec::new();
+        let mut listeners = Vec::new();
+        if node.is_broker {
+            roles.push("broker");
+            listeners.push(format!("PLAINTEXT://{}:{BROKER_PORT}", node.name));
+        }
+        if node.is_controller {
+            roles.push("controller");
+            listeners.push(format!("CONTROLLER://{}:{CONTROLLER_PORT}", node.name));
+        }
+        vec![
+            ("node.id", node.id.to_string()),
+            ("process.roles", roles.join(",")),
+            ("controller.quorum.voters", voters.join(",")),
+            ("listeners", listeners.join(",")),
+            ("log.dirs", "/data".into()),
+        ]
+    }
+}
+
+/// Properties a scenario may not set: they follow from its layout.
+pub const RESERVED_PROPERTIES: &[&str] = &[
+    "node.id",
+    "process.roles",
+    "controller.quorum.voters",
+    "listeners",
+    "advertised.listeners",
+    "log.dirs",
+    "log.dir",
+];
