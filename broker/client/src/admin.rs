@@ -71,7 +71,15 @@ impl Admin {
                 break;
             }
             if !self.client.pause_before_retry(attempt, deadline).await {
-                let over = |name| (name, Err(AdminError::Timeout { limit, last: last.clone() }));
+                let over = |name| {
+                    (
+                        name,
+                        Err(AdminError::Timeout {
+                            limit,
+                            last: last.clone(),
+                        }),
+                    )
+                };
                 results.extend(std::mem::take(&mut wanted).into_iter().map(over));
             }
             attempt += 1;
@@ -87,8 +95,13 @@ impl Admin {
         verdict: impl Fn(R::Response) -> Verdict<T>,
     ) -> Result<T, AdminError> {
         let verdicts = |response| vec![((), verdict(response))];
-        let results = self.each(BTreeSet::from([()]), limit, |_, _| request(), verdicts).await?;
-        results.into_values().next().unwrap_or(Err(AdminError::Closed))
+        let results = self
+            .each(BTreeSet::from([()]), limit, |_, _| request(), verdicts)
+            .await?;
+        results
+            .into_values()
+            .next()
+            .unwrap_or(Err(AdminError::Closed))
     }
 }
 
@@ -111,7 +124,11 @@ fn settle<K: Ord, T>(
 
 /// A missing topic is an answer here, though a producer would wait for it.
 fn is_transient(error: ErrorCode) -> bool {
-    error.is_retriable() && !matches!(error, ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId)
+    error.is_retriable()
+        && !matches!(
+            error,
+            ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId
+        )
 }
 
 fn verdict<T>(code: i16, message: Option<String>, value: impl FnOnce() -> T) -> Verdict<T> {

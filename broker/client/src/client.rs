@@ -35,7 +35,14 @@ impl Client {
     pub fn new(env: Env, config: ClientConfig) -> Client {
         let config = Arc::new(config);
         let connections = Connections::new(env.clone(), config.clone());
-        Client { shared: Arc::new(Shared { env, config, connections, metadata: Mutex::default() }) }
+        Client {
+            shared: Arc::new(Shared {
+                env,
+                config,
+                connections,
+                metadata: Mutex::default(),
+            }),
+        }
     }
 
     pub fn env(&self) -> &Env {
@@ -64,7 +71,12 @@ impl Client {
     ///
     /// # Errors
     /// See [`CallError`]; nothing is retried.
-    pub async fn call<R: Request>(&self, node: NodeId, request: &R, limit: Duration) -> Result<R::Response, CallError> {
+    pub async fn call<R: Request>(
+        &self,
+        node: NodeId,
+        request: &R,
+        limit: Duration,
+    ) -> Result<R::Response, CallError> {
         self.call_on(node, Lane::General, request, limit).await
     }
 
@@ -80,7 +92,12 @@ impl Client {
     }
 
     /// Sends a request that is not answered.
-    pub(crate) async fn send<R: Request>(&self, node: NodeId, request: &R, limit: Duration) -> Result<(), CallError> {
+    pub(crate) async fn send<R: Request>(
+        &self,
+        node: NodeId,
+        request: &R,
+        limit: Duration,
+    ) -> Result<(), CallError> {
         let address = self.address(node)?;
         let connection = self.connection(&address, Lane::General, limit).await?;
         connection.send(request, limit).await
@@ -90,7 +107,11 @@ impl Client {
     ///
     /// # Errors
     /// `NoBroker` with the last error if none gave an answer.
-    pub async fn call_any<R: Request>(&self, request: &R, limit: Duration) -> Result<R::Response, CallError> {
+    pub async fn call_any<R: Request>(
+        &self,
+        request: &R,
+        limit: Duration,
+    ) -> Result<R::Response, CallError> {
         let deadline = self.env().now() + limit;
         let mut last = CallError::Timeout(limit);
         for address in self.candidates() {
@@ -99,7 +120,10 @@ impl Client {
                 break;
             }
             let limit = left.min(self.config().request_timeout);
-            match self.call_address(&address, Lane::General, request, limit).await {
+            match self
+                .call_address(&address, Lane::General, request, limit)
+                .await
+            {
                 Ok(response) => return Ok(response),
                 Err(CallError::Closed) => return Err(CallError::Closed),
                 Err(error) => last = error,
@@ -112,9 +136,16 @@ impl Client {
     ///
     /// # Errors
     /// No broker answered.
-    pub async fn refresh_metadata(&self, topics: &BTreeSet<String>) -> Result<BTreeMap<String, ErrorCode>, CallError> {
-        let topic = |name: &String| wire::MetadataRequestTopic { name: Some(name.clone()), ..Default::default() };
-        self.ask_metadata(Some(topics.iter().map(topic).collect())).await
+    pub async fn refresh_metadata(
+        &self,
+        topics: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, ErrorCode>, CallError> {
+        let topic = |name: &String| wire::MetadataRequestTopic {
+            name: Some(name.clone()),
+            ..Default::default()
+        };
+        self.ask_metadata(Some(topics.iter().map(topic).collect()))
+            .await
     }
 
     /// Asks for all topics, once.
@@ -129,9 +160,14 @@ impl Client {
         &self,
         topics: Option<Vec<wire::MetadataRequestTopic>>,
     ) -> Result<BTreeMap<String, ErrorCode>, CallError> {
-        let request =
-            wire::MetadataRequest { topics, allow_auto_topic_creation: false, ..Default::default() };
-        let response = self.call_any(&request, self.config().request_timeout * 2).await?;
+        let request = wire::MetadataRequest {
+            topics,
+            allow_auto_topic_creation: false,
+            ..Default::default()
+        };
+        let response = self
+            .call_any(&request, self.config().request_timeout * 2)
+            .await?;
         let now = self.env().now();
         Ok(self.with_metadata(|metadata| metadata.update(response, now)))
     }
@@ -140,7 +176,11 @@ impl Client {
     ///
     /// # Errors
     /// The last error: the topic's, or `NETWORK_EXCEPTION` with a reason.
-    pub async fn topic(&self, name: &str, limit: Duration) -> Result<TopicMetadata, (ErrorCode, String)> {
+    pub async fn topic(
+        &self,
+        name: &str,
+        limit: Duration,
+    ) -> Result<TopicMetadata, (ErrorCode, String)> {
         let deadline = self.env().now() + limit;
         let wanted = BTreeSet::from([name.to_string()]);
         let mut attempt = 0;
@@ -151,7 +191,10 @@ impl Client {
             let error = match self.refresh_metadata(&wanted).await {
                 Ok(errors) => match errors.get(name) {
                     None if self.metadata(|metadata| metadata.topic(name).is_some()) => continue,
-                    None => (ErrorCode::UnknownTopicOrPartition, "the broker left the topic out".to_string()),
+                    None => (
+                        ErrorCode::UnknownTopicOrPartition,
+                        "the broker left the topic out".to_string(),
+                    ),
                     Some(error) => (*error, format!("topic {name}: {error}")),
                 },
                 Err(error) => (ErrorCode::NetworkException, error.to_string()),
@@ -167,7 +210,11 @@ impl Client {
     }
 
     /// Sleeps before attempt `attempt + 1`; false, at once, if the deadline comes before its end.
-    pub(crate) async fn pause_before_retry(&self, attempt: u32, deadline: broker_env::Instant) -> bool {
+    pub(crate) async fn pause_before_retry(
+        &self,
+        attempt: u32,
+        deadline: broker_env::Instant,
+    ) -> bool {
         let pause = self.retry_backoff(attempt);
         if self.env().now() + pause >= deadline {
             return false;
@@ -177,11 +224,20 @@ impl Client {
     }
 
     pub(crate) fn retry_backoff(&self, attempt: u32) -> Duration {
-        backoff(self.config().retry_backoff, self.config().retry_backoff_max, attempt)
+        backoff(
+            self.config().retry_backoff,
+            self.config().retry_backoff_max,
+            attempt,
+        )
     }
 
     fn address(&self, node: NodeId) -> Result<Address, CallError> {
-        let known = self.metadata(|metadata| metadata.brokers.get(&node).map(|broker| broker.address.clone()));
+        let known = self.metadata(|metadata| {
+            metadata
+                .brokers
+                .get(&node)
+                .map(|broker| broker.address.clone())
+        });
         known.ok_or(CallError::UnknownNode(node))
     }
 
@@ -202,7 +258,13 @@ impl Client {
         lane: Lane,
         limit: Duration,
     ) -> Result<Arc<crate::connection::Connection>, CallError> {
-        match timeout(self.env(), limit, self.shared.connections.get(address, lane)).await {
+        match timeout(
+            self.env(),
+            limit,
+            self.shared.connections.get(address, lane),
+        )
+        .await
+        {
             Ok(result) => result,
             Err(_) => Err(CallError::ConnectTimeout(limit)),
         }
@@ -212,7 +274,11 @@ impl Client {
     /// one that is asked for ever.
     fn candidates(&self) -> Vec<Address> {
         let known = self.metadata(|metadata| -> Vec<Address> {
-            metadata.brokers.values().map(|broker| broker.address.clone()).collect()
+            metadata
+                .brokers
+                .values()
+                .map(|broker| broker.address.clone())
+                .collect()
         });
         let mut candidates = known;
         for address in &self.config().bootstrap_servers {
@@ -237,6 +303,9 @@ impl Client {
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Client").field("config", &self.shared.config).finish_non_exhaustive()
+        formatter
+            .debug_struct("Client")
+            .field("config", &self.shared.config)
+            .finish_non_exhaustive()
     }
 }

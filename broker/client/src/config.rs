@@ -73,7 +73,9 @@ impl Acks {
 
     /// The setting of a number on the wire.
     pub fn from_code(code: i16) -> Option<Acks> {
-        [Acks::None, Acks::Leader, Acks::All].into_iter().find(|acks| acks.code() == code)
+        [Acks::None, Acks::Leader, Acks::All]
+            .into_iter()
+            .find(|acks| acks.code() == code)
     }
 }
 

@@ -35,11 +35,20 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Connects and negotiates; no time limit of its own.
-    pub async fn open(env: Env, address: &Address, client_id: String) -> Result<Connection, CallError> {
+    pub async fn open(
+        env: Env,
+        address: &Address,
+        client_id: String,
+    ) -> Result<Connection, CallError> {
         let stream = env.network.connect(address).await?;
         let state = Arc::new(State::default());
         start(&env, stream, &state);
-        let mut connection = Connection { env, client_id, state, versions: Vec::new() };
+        let mut connection = Connection {
+            env,
+            client_id,
+            state,
+            versions: Vec::new(),
+        };
         connection.versions = connection.negotiate().await?;
         Ok(connection)
     }
@@ -57,25 +66,40 @@ impl Connection {
     ///
     /// # Errors
     /// After any but `UnsupportedVersion` and `Encode` the connection is closed.
-    pub async fn call<R: Request>(&self, request: &R, limit: Duration) -> Result<R::Response, CallError> {
+    pub async fn call<R: Request>(
+        &self,
+        request: &R,
+        limit: Duration,
+    ) -> Result<R::Response, CallError> {
         let version = self.version_of::<R>()?;
         let frame = self.exchange(request, version, limit).await?;
-        decode_response::<R>(frame, version).map(|(_, response)| response).map_err(|error| {
-            self.state.close(&format!("malformed answer: {error}"));
-            CallError::Decode(error)
-        })
+        decode_response::<R>(frame, version)
+            .map(|(_, response)| response)
+            .map_err(|error| {
+                self.state.close(&format!("malformed answer: {error}"));
+                CallError::Decode(error)
+            })
     }
 
     /// Sends a request that is not answered (produce with acks=0); complete when it is written.
     pub async fn send<R: Request>(&self, request: &R, limit: Duration) -> Result<(), CallError> {
         let version = self.version_of::<R>()?;
-        let frame = |correlation_id| encode_request(request, version, correlation_id, Some(&self.client_id));
+        let frame = |correlation_id| {
+            encode_request(request, version, correlation_id, Some(&self.client_id))
+        };
         let written = self.state.enqueue(frame, Expected::written)?;
         self.within(limit, written).await.map(drop)
     }
 
-    async fn exchange<R: Request>(&self, request: &R, version: i16, limit: Duration) -> Result<Bytes, CallError> {
-        let frame = |correlation_id| encode_request(request, version, correlation_id, Some(&self.client_id));
+    async fn exchange<R: Request>(
+        &self,
+        request: &R,
+        version: i16,
+        limit: Duration,
+    ) -> Result<Bytes, CallError> {
+        let frame = |correlation_id| {
+            encode_request(request, version, correlation_id, Some(&self.client_id))
+        };
         let answer = self.state.enqueue(frame, Expected::answer)?;
         self.within(limit, answer).await
     }
@@ -93,12 +117,19 @@ impl Connection {
 
     /// The highest version both sides speak.
     fn version_of<R: Request>(&self) -> Result<i16, CallError> {
-        let unsupported = CallError::UnsupportedVersion { api: R::API_KEY.name() };
+        let unsupported = CallError::UnsupportedVersion {
+            api: R::API_KEY.name(),
+        };
         let ours = api_versions::range_of(api_versions::ListenerKind::Broker, R::API_KEY);
         let our_max = ours.map_or(R::MAX_VERSION, |range| range.max.min(R::MAX_VERSION));
-        let theirs = self.versions.iter().find(|(key, ..)| *key == R::API_KEY.code());
+        let theirs = self
+            .versions
+            .iter()
+            .find(|(key, ..)| *key == R::API_KEY.code());
         match theirs {
-            Some(&(_, min, max)) if our_max.min(max) >= R::MIN_VERSION.max(min) => Ok(our_max.min(max)),
+            Some(&(_, min, max)) if our_max.min(max) >= R::MIN_VERSION.max(min) => {
+                Ok(our_max.min(max))
+            }
             _ => Err(unsupported),
         }
     }
@@ -116,16 +147,22 @@ impl Connection {
         loop {
             let frame = self.exchange(&request, version, limit).await?;
             let refused = is_unsupported(&frame);
-            let (_, response) = decode_response::<ApiVersionsRequest>(frame, if refused { 0 } else { version })?;
+            let (_, response) =
+                decode_response::<ApiVersionsRequest>(frame, if refused { 0 } else { version })?;
             if refused && version > 0 {
-                let known = response.api_keys.iter().find(|api| api.api_key == ApiVersionsRequest::API_KEY.code());
+                let known = response
+                    .api_keys
+                    .iter()
+                    .find(|api| api.api_key == ApiVersionsRequest::API_KEY.code());
                 version = known.map_or(0, |api| api.max_version.clamp(0, version - 1));
                 continue;
             }
             return match ErrorCode::from_code_or_unknown(response.error_code) {
-                ErrorCode::None => {
-                    Ok(response.api_keys.iter().map(|api| (api.api_key, api.min_version, api.max_version)).collect())
-                }
+                ErrorCode::None => Ok(response
+                    .api_keys
+                    .iter()
+                    .map(|api| (api.api_key, api.min_version, api.max_version))
+                    .collect()),
                 error => Err(CallError::Refused(error)),
             };
         }

@@ -24,8 +24,10 @@ pub(crate) struct Connections {
     env: Env,
     config: Arc<ClientConfig>,
     /// None after `close`.
-    slots: Mutex<Option<BTreeMap<(Address, Lane), Arc<Slot>>>>,
+    slots: Mutex<Option<Slots>>,
 }
+
+type Slots = BTreeMap<(Address, Lane), Arc<Slot>>;
 
 #[derive(Default)]
 struct Slot {
@@ -53,7 +55,11 @@ impl SlotState {
 
 impl Connections {
     pub fn new(env: Env, config: Arc<ClientConfig>) -> Connections {
-        Connections { env, config, slots: Mutex::new(Some(BTreeMap::new())) }
+        Connections {
+            env,
+            config,
+            slots: Mutex::new(Some(BTreeMap::new())),
+        }
     }
 
     /// The open connection, or a new one. Who comes while another connects shares its success or failure.
@@ -96,7 +102,9 @@ impl Connections {
     pub fn is_ready(&self, address: &Address) -> bool {
         let now = self.env.now();
         let slots = lock(&self.slots);
-        let slot = slots.as_ref().and_then(|slots| slots.get(&(address.clone(), Lane::General)));
+        let slot = slots
+            .as_ref()
+            .and_then(|slots| slots.get(&(address.clone(), Lane::General)));
         slot.is_none_or(|slot| lock(&slot.state).retry_at <= now)
     }
 
@@ -137,7 +145,11 @@ impl Connections {
             }
             Err(error) => {
                 tracing::debug!(%error, "connection attempt failed");
-                let pause = backoff(self.config.reconnect_backoff, self.config.reconnect_backoff_max, state.failures);
+                let pause = backoff(
+                    self.config.reconnect_backoff,
+                    self.config.reconnect_backoff_max,
+                    state.failures,
+                );
                 // 20 % either way, so that clients of a dead broker do not come back in step.
                 let percent = in_range(self.env.random.as_ref(), Stream::Client, 80, 120);
                 let percent = u32::try_from(percent).expect("at most 120");

@@ -1,12 +1,13 @@
 //! The consumer with assigned partitions: a shell around [`broker_core::consumer`], which decides where to
 //! read and what to do when the log is not what it was.
 //!
-//! - `shell`: the core's inputs and outputs. `fetch`: long polls, one per broker, ahead of the application by
+//! - `shell`: the core's inputs and outputs. `assignment`: what is read, and who leads it. `fetch`: long polls, one per broker, ahead of the application by
 //!   one poll. `buffer`: records waiting for it. `lookup`: ListOffsets and OffsetForLeaderEpoch for the core.
 //!
 //! Records are fetched in the background and taken by [`Consumer::poll`]; without polls fetching stops
 //! once a poll's worth is buffered. Reads are of committed offsets (high watermark), `read_uncommitted`.
 
+mod assignment;
 mod buffer;
 mod fetch;
 mod lookup;
@@ -68,16 +69,24 @@ impl ConsumerRecords {
 
     /// Number of records.
     pub fn count(&self) -> usize {
-        self.partitions.iter().map(|partition| partition.records.len()).sum()
+        self.partitions
+            .iter()
+            .map(|partition| partition.records.len())
+            .sum()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &ConsumerRecord> {
-        self.partitions.iter().flat_map(|partition| &partition.records)
+        self.partitions
+            .iter()
+            .flat_map(|partition| &partition.records)
     }
 
     /// All records, each partition's in order.
     pub fn into_records(self) -> Vec<ConsumerRecord> {
-        self.partitions.into_iter().flat_map(|partition| partition.records).collect()
+        self.partitions
+            .into_iter()
+            .flat_map(|partition| partition.records)
+            .collect()
     }
 }
 
@@ -88,7 +97,9 @@ pub struct Consumer {
 
 impl Consumer {
     pub fn new(client: Client, config: ConsumerConfig) -> Consumer {
-        Consumer { shell: Shell::start(client, config) }
+        Consumer {
+            shell: Shell::start(client, config),
+        }
     }
 
     /// Takes these partitions instead of those before; what stays keeps its position, what is new starts by
@@ -123,7 +134,10 @@ impl Consumer {
         epoch: Option<LeaderEpoch>,
     ) -> Result<(), ConsumerError> {
         let position = OffsetAndEpoch { offset, epoch };
-        self.shell.act(partition, |partition| Input::Seek { partition, position })
+        self.shell.act(partition, |partition| Input::Seek {
+            partition,
+            position,
+        })
     }
 
     /// # Errors
@@ -138,9 +152,14 @@ impl Consumer {
         self.seek_to(partitions, OffsetReset::Latest)
     }
 
-    fn seek_to(&self, partitions: &[TopicPartition], reset: OffsetReset) -> Result<(), ConsumerError> {
+    fn seek_to(
+        &self,
+        partitions: &[TopicPartition],
+        reset: OffsetReset,
+    ) -> Result<(), ConsumerError> {
         partitions.iter().try_for_each(|partition| {
-            self.shell.act(partition, |partition| Input::SeekTo { partition, reset })
+            self.shell
+                .act(partition, |partition| Input::SeekTo { partition, reset })
         })
     }
 
@@ -160,7 +179,8 @@ impl Consumer {
 
     fn set_paused(&self, partitions: &[TopicPartition], paused: bool) -> Result<(), ConsumerError> {
         partitions.iter().try_for_each(|partition| {
-            self.shell.act(partition, |partition| Input::Pause { partition, paused })
+            self.shell
+                .act(partition, |partition| Input::Pause { partition, paused })
         })
     }
 
@@ -186,7 +206,9 @@ impl Consumer {
 
     /// The next offset for the application; `None` while it is not known or not assigned.
     pub fn position(&self, partition: &TopicPartition) -> Option<i64> {
-        self.shell.position(partition).map(|position| position.offset)
+        self.shell
+            .position(partition)
+            .map(|position| position.offset)
     }
 
     /// How far the application is behind the last high watermark seen.
@@ -207,6 +229,9 @@ impl Consumer {
 
 impl std::fmt::Debug for Consumer {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Consumer").field("config", &self.shell.config).finish_non_exhaustive()
+        formatter
+            .debug_struct("Consumer")
+            .field("config", &self.shell.config)
+            .finish_non_exhaustive()
     }
 }

@@ -76,11 +76,17 @@ impl ProduceError {
     }
 
     pub(crate) fn definite(error: ErrorCode, reason: impl Into<String>) -> ProduceError {
-        ProduceError::Definite { error, reason: reason.into() }
+        ProduceError::Definite {
+            error,
+            reason: reason.into(),
+        }
     }
 
     pub(crate) fn unknown(error: ErrorCode, reason: impl Into<String>) -> ProduceError {
-        ProduceError::Unknown { error, reason: reason.into() }
+        ProduceError::Unknown {
+            error,
+            reason: reason.into(),
+        }
     }
 }
 
@@ -92,14 +98,26 @@ pub enum ConsumerError {
     NoOffsetForPartition(TopicPartition),
     /// `OffsetOutOfRangeException` with `auto.offset.reset` none. Seek to go on.
     #[error("{partition}: offset {offset} is not in the log")]
-    OffsetOutOfRange { partition: TopicPartition, offset: i64 },
+    OffsetOutOfRange {
+        partition: TopicPartition,
+        offset: i64,
+    },
     /// `LogTruncationException`: records the application has got are gone from the log, from `divergent`
     /// on if that is known. Without a reset policy, seek to go on.
-    #[error("{partition}: the log was truncated below position {position} (divergent from {divergent:?})")]
-    LogTruncation { partition: TopicPartition, position: i64, divergent: Option<i64> },
+    #[error(
+        "{partition}: the log was truncated below position {position} (divergent from {divergent:?})"
+    )]
+    LogTruncation {
+        partition: TopicPartition,
+        position: i64,
+        divergent: Option<i64>,
+    },
     /// A final error of a partition. Seek to go on.
     #[error("{partition}: {error}")]
-    Partition { partition: TopicPartition, error: ErrorCode },
+    Partition {
+        partition: TopicPartition,
+        error: ErrorCode,
+    },
     #[error("{0} is not assigned")]
     NotAssigned(TopicPartition),
     /// The last error before the time was over.
@@ -132,6 +150,9 @@ impl AdminError {
     }
 
     pub(crate) fn api(error: ErrorCode, message: Option<String>) -> AdminError {
-        AdminError::Api { error, message: message.unwrap_or_else(|| "no message from the broker".to_string()) }
+        AdminError::Api {
+            error,
+            message: message.unwrap_or_else(|| "no message from the broker".to_string()),
+        }
     }
 }

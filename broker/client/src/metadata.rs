@@ -49,7 +49,9 @@ impl ClusterMetadata {
     }
 
     pub fn topics(&self) -> impl Iterator<Item = (&str, &TopicMetadata)> {
-        self.topics.iter().map(|(name, topic)| (name.as_str(), topic))
+        self.topics
+            .iter()
+            .map(|(name, topic)| (name.as_str(), topic))
     }
 
     pub fn partition(&self, topic: &str, partition: i32) -> Option<&PartitionMetadata> {
@@ -57,7 +59,11 @@ impl ClusterMetadata {
     }
 
     /// Takes an answer over; gives the topics with an error.
-    pub(crate) fn update(&mut self, response: wire::MetadataResponse, now: Instant) -> BTreeMap<String, ErrorCode> {
+    pub(crate) fn update(
+        &mut self,
+        response: wire::MetadataResponse,
+        now: Instant,
+    ) -> BTreeMap<String, ErrorCode> {
         if !response.brokers.is_empty() {
             self.brokers = response.brokers.into_iter().filter_map(broker).collect();
         }
@@ -65,7 +71,9 @@ impl ClusterMetadata {
         self.controller = node(response.controller_id);
         let mut errors = BTreeMap::new();
         for topic in response.topics {
-            let Some(name) = topic.name.clone() else { continue };
+            let Some(name) = topic.name.clone() else {
+                continue;
+            };
             match ErrorCode::from_code_or_unknown(topic.error_code) {
                 ErrorCode::None => self.update_topic(name, topic, now),
                 error => drop(errors.insert(name, error)),
@@ -77,13 +85,20 @@ impl ClusterMetadata {
     /// A broker that lags behind must not take us back to an old leader: of two descriptions of a
     /// partition the one with the later leader epoch counts.
     fn update_topic(&mut self, name: String, topic: wire::MetadataResponseTopic, now: Instant) {
-        let mut known = self.topics.remove(&name).filter(|known| known.id == topic.topic_id);
+        let mut known = self
+            .topics
+            .remove(&name)
+            .filter(|known| known.id == topic.topic_id);
         let mut partitions = BTreeMap::new();
         for partition in topic.partitions {
             let index = partition.partition_index;
             let told = PartitionMetadata::from(partition);
-            let known = known.as_mut().and_then(|known| known.partitions.remove(&index));
-            let newest = known.filter(|known| known.leader_epoch > told.leader_epoch).unwrap_or(told);
+            let known = known
+                .as_mut()
+                .and_then(|known| known.partitions.remove(&index));
+            let newest = known
+                .filter(|known| known.leader_epoch > told.leader_epoch)
+                .unwrap_or(told);
             partitions.insert(index, newest);
         }
         // A lagging broker does not know the newest partitions either.
@@ -91,13 +106,29 @@ impl ClusterMetadata {
             partitions.entry(index).or_insert(partition);
         }
         let (id, is_internal) = (topic.topic_id, topic.is_internal);
-        self.topics.insert(name, TopicMetadata { id, is_internal, partitions, refreshed: now });
+        self.topics.insert(
+            name,
+            TopicMetadata {
+                id,
+                is_internal,
+                partitions,
+                refreshed: now,
+            },
+        );
     }
 
     /// A leader named in an answer (KIP-951); true if it is news.
-    pub(crate) fn hint(&mut self, topic_id: Uuid, partition: i32, leader: NodeId, epoch: LeaderEpoch) -> bool {
+    pub(crate) fn hint(
+        &mut self,
+        topic_id: Uuid,
+        partition: i32,
+        leader: NodeId,
+        epoch: LeaderEpoch,
+    ) -> bool {
         let topic = self.topics.values_mut().find(|topic| topic.id == topic_id);
-        let Some(known) = topic.and_then(|topic| topic.partitions.get_mut(&partition)) else { return false };
+        let Some(known) = topic.and_then(|topic| topic.partitions.get_mut(&partition)) else {
+            return false;
+        };
         if epoch <= known.leader_epoch {
             return false;
         }
@@ -108,9 +139,17 @@ impl ClusterMetadata {
 
     /// A broker's address named in an answer (KIP-951).
     pub(crate) fn endpoint(&mut self, node_id: i32, host: &str, port: i32, rack: Option<&str>) {
-        let (Some(node), Ok(port)) = (node(node_id), u16::try_from(port)) else { return };
+        let (Some(node), Ok(port)) = (node(node_id), u16::try_from(port)) else {
+            return;
+        };
         let address = Address::new(host, port);
-        self.brokers.insert(node, BrokerNode { address, rack: rack.map(str::to_owned) });
+        self.brokers.insert(
+            node,
+            BrokerNode {
+                address,
+                rack: rack.map(str::to_owned),
+            },
+        );
     }
 
     pub(crate) fn forget(&mut self, topic: &str) {
@@ -138,5 +177,11 @@ fn node(id: i32) -> Option<NodeId> {
 fn broker(broker: wire::MetadataResponseBroker) -> Option<(NodeId, BrokerNode)> {
     let port = u16::try_from(broker.port).ok()?;
     let address = Address::new(broker.host, port);
-    Some((node(broker.node_id)?, BrokerNode { address, rack: broker.rack }))
+    Some((
+        node(broker.node_id)?,
+        BrokerNode {
+            address,
+            rack: broker.rack,
+        },
+    ))
 }

@@ -49,28 +49,38 @@ pub(crate) type Question = (TopicPartition, LeaderEpoch, OffsetSpec);
 pub(crate) type Answers = BTreeMap<TopicPartition, Result<ListedOffset, ErrorCode>>;
 
 /// Asks one broker, once. Partitions it leaves out have no answer.
-pub(crate) async fn ask(client: &Client, node: NodeId, questions: &[Question]) -> Result<Answers, CallError> {
+pub(crate) async fn ask(
+    client: &Client,
+    node: NodeId,
+    questions: &[Question],
+) -> Result<Answers, CallError> {
     let mut topics: BTreeMap<&str, Vec<wire::ListOffsetsPartition>> = BTreeMap::new();
     for (partition, epoch, spec) in questions {
-        topics.entry(&partition.topic).or_default().push(wire::ListOffsetsPartition {
-            partition_index: partition.partition,
-            current_leader_epoch: epoch.0,
-            timestamp: spec.code(),
-            ..Default::default()
-        });
+        topics
+            .entry(&partition.topic)
+            .or_default()
+            .push(wire::ListOffsetsPartition {
+                partition_index: partition.partition,
+                current_leader_epoch: epoch.0,
+                timestamp: spec.code(),
+                ..Default::default()
+            });
     }
-    let topic = |(name, partitions): (&str, Vec<wire::ListOffsetsPartition>)| wire::ListOffsetsTopic {
-        name: name.to_string(),
-        partitions,
-        ..Default::default()
-    };
+    let topic =
+        |(name, partitions): (&str, Vec<wire::ListOffsetsPartition>)| wire::ListOffsetsTopic {
+            name: name.to_string(),
+            partitions,
+            ..Default::default()
+        };
     let request = wire::ListOffsetsRequest {
         replica_id: -1,
         topics: topics.into_iter().map(topic).collect(),
         timeout_ms: crate::config::millis(client.config().request_timeout),
         ..Default::default()
     };
-    let response = client.call(node, &request, client.config().request_timeout).await?;
+    let response = client
+        .call(node, &request, client.config().request_timeout)
+        .await?;
     Ok(answers(response))
 }
 
@@ -83,7 +93,8 @@ fn answers(response: wire::ListOffsetsResponse) -> Answers {
                 ErrorCode::None => Ok(ListedOffset {
                     offset: partition.offset,
                     timestamp: partition.timestamp,
-                    leader_epoch: (partition.leader_epoch >= 0).then_some(LeaderEpoch(partition.leader_epoch)),
+                    leader_epoch: (partition.leader_epoch >= 0)
+                        .then_some(LeaderEpoch(partition.leader_epoch)),
                 }),
                 error => Err(error),
             };
@@ -117,7 +128,10 @@ impl Client {
                 return Err(AdminError::Timeout { limit, last });
             }
             attempt += 1;
-            let topics = left.iter().map(|partition| partition.topic.clone()).collect();
+            let topics = left
+                .iter()
+                .map(|partition| partition.topic.clone())
+                .collect();
             if let Err(CallError::Closed) = self.refresh_metadata(&topics).await {
                 return Err(AdminError::Closed);
             }
@@ -155,15 +169,24 @@ impl Client {
         Ok(last)
     }
 
-    fn by_leader(&self, partitions: &BTreeSet<TopicPartition>, spec: OffsetSpec) -> BTreeMap<NodeId, Vec<Question>> {
+    fn by_leader(
+        &self,
+        partitions: &BTreeSet<TopicPartition>,
+        spec: OffsetSpec,
+    ) -> BTreeMap<NodeId, Vec<Question>> {
         let mut questions: BTreeMap<NodeId, Vec<Question>> = BTreeMap::new();
         self.metadata(|metadata| {
             for partition in partitions {
                 let known = metadata.partition(&partition.topic, partition.partition);
-                let Some((leader, epoch)) = known.and_then(|known| Some((known.leader?, known.leader_epoch))) else {
+                let Some((leader, epoch)) =
+                    known.and_then(|known| Some((known.leader?, known.leader_epoch)))
+                else {
                     continue;
                 };
-                questions.entry(leader).or_default().push((partition.clone(), epoch, spec));
+                questions
+                    .entry(leader)
+                    .or_default()
+                    .push((partition.clone(), epoch, spec));
             }
         });
         questions

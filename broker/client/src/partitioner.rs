@@ -62,8 +62,14 @@ mod tests {
         let cases: [(&[u8], u32); 5] = [
             (b"21", (-973_932_308_i32).cast_unsigned()),
             (b"foobar", (-790_332_482_i32).cast_unsigned()),
-            (b"a-little-bit-long-string", (-985_981_536_i32).cast_unsigned()),
-            (b"a-little-bit-longer-string", (-1_486_304_829_i32).cast_unsigned()),
+            (
+                b"a-little-bit-long-string",
+                (-985_981_536_i32).cast_unsigned(),
+            ),
+            (
+                b"a-little-bit-longer-string",
+                (-1_486_304_829_i32).cast_unsigned(),
+            ),
             (b"abc", 479_470_107),
         ];
         for (key, hash) in cases {

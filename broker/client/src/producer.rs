@@ -1,13 +1,14 @@
 //! The producer: a shell around [`broker_core::producer`], which decides what goes out when and what became
 //! of it.
 //!
-//! - `shell`: the core's inputs and outputs. `request`: Produce requests and their answers.
+//! - `admission`: records on their way in. `shell`: the core's inputs and outputs. `request`: Produce requests and their answers.
 //!
 //! A record goes through two futures: [`Producer::send`] ends when the record is queued (it waits for
 //! metadata and for memory, at most `max.block.ms`), the [`Delivery`] it gives ends with the outcome, at
 //! most `delivery.timeout.ms` later. Order per partition is kept with `max.in.flight.requests.per.connection`
 //! 1 or with idempotence.
 
+mod admission;
 mod request;
 mod shell;
 
@@ -64,7 +65,12 @@ impl Future for Delivery {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.outcome).poll(context).map(|told| {
-            told.unwrap_or_else(|_| Err(ProduceError::unknown(ErrorCode::NetworkException, "the producer was closed")))
+            told.unwrap_or_else(|_| {
+                Err(ProduceError::unknown(
+                    ErrorCode::NetworkException,
+                    "the producer was closed",
+                ))
+            })
         })
     }
 }
@@ -77,7 +83,9 @@ pub struct Producer {
 
 impl Producer {
     pub fn new(client: Client, config: ProducerConfig) -> Producer {
-        Producer { shell: Shell::start(client, config) }
+        Producer {
+            shell: Shell::start(client, config),
+        }
     }
 
     pub fn config(&self) -> &ProducerConfig {
@@ -119,7 +127,10 @@ impl Producer {
 
 impl std::fmt::Debug for Producer {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Producer").field("config", &self.shell.config).finish_non_exhaustive()
+        formatter
+            .debug_struct("Producer")
+            .field("config", &self.shell.config)
+            .finish_non_exhaustive()
     }
 }
 

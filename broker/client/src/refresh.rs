@@ -67,7 +67,10 @@ pub(crate) async fn run<S: Subscriber>(client: Client, subscriber: std::sync::We
         };
         attempt = if complete { 0 } else { attempt + 1 };
         client.env().sleep(client.retry_backoff(attempt)).await;
-        if subscriber.upgrade().is_none_or(|subscriber| !subscriber.refresh().goes_on()) {
+        if subscriber
+            .upgrade()
+            .is_none_or(|subscriber| !subscriber.refresh().goes_on())
+        {
             return;
         }
     }

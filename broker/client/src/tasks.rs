@@ -22,7 +22,10 @@ struct Running {
 
 impl Tasks {
     pub fn new(env: Env) -> Tasks {
-        Tasks { env, running: Arc::default() }
+        Tasks {
+            env,
+            running: Arc::default(),
+        }
     }
 
     /// Does nothing after `close`.
@@ -37,7 +40,10 @@ impl Tasks {
             running.handles.insert(id, None);
             id
         };
-        let ended = Ended { running: self.running.clone(), id };
+        let ended = Ended {
+            running: self.running.clone(),
+            id,
+        };
         let handle = self.env.spawn(name, async move {
             let _ended = ended;
             future.await;

@@ -28,15 +28,27 @@ struct Queue<T> {
 
 impl<T: Send + 'static> Timers<T> {
     pub fn new(env: Env) -> Timers<T> {
-        let queue = Mutex::new(Queue { next: 0, timers: BTreeMap::new() });
-        Timers { env, due: Arc::new(Due { queue, earlier: Notify::new() }) }
+        let queue = Mutex::new(Queue {
+            next: 0,
+            timers: BTreeMap::new(),
+        });
+        Timers {
+            env,
+            due: Arc::new(Due {
+                queue,
+                earlier: Notify::new(),
+            }),
+        }
     }
 
     pub fn arm(&self, timer: T, after: Duration) {
         let mut queue = lock(&self.due.queue);
         queue.next += 1;
         let key = (self.env.now() + after, queue.next);
-        let first = queue.timers.first_key_value().is_none_or(|(earliest, _)| key < *earliest);
+        let first = queue
+            .timers
+            .first_key_value()
+            .is_none_or(|(earliest, _)| key < *earliest);
         queue.timers.insert(key, timer);
         if first {
             self.due.earlier.notify_one();
@@ -84,7 +96,12 @@ impl<T> Due<T> {
     fn take(&self, now: Instant) -> (Vec<T>, Option<Instant>) {
         let mut queue = lock(&self.queue);
         let later = queue.timers.split_off(&(now, u64::MAX));
-        let ready = std::mem::replace(&mut queue.timers, later).into_values().collect();
-        (ready, queue.timers.first_key_value().map(|((at, _), _)| *at))
+        let ready = std::mem::replace(&mut queue.timers, later)
+            .into_values()
+            .collect();
+        (
+            ready,
+            queue.timers.first_key_value().map(|((at, _), _)| *at),
+        )
     }
 }

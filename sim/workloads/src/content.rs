@@ -49,7 +49,9 @@ impl Fnv {
     }
 
     fn field(&mut self, field: Option<&Bytes>) {
-        let length = field.map_or(u64::MAX, |field| u64::try_from(field.len()).expect("a length fits 64 bits"));
+        let length = field.map_or(u64::MAX, |field| {
+            u64::try_from(field.len()).expect("a length fits 64 bits")
+        });
         self.bytes(&length.to_be_bytes());
         self.bytes(field.map_or(&[], |field| field));
     }
@@ -75,7 +77,10 @@ mod tests {
     #[test]
     fn the_hash_sees_every_part() {
         let (key, body) = (Bytes::from_static(b"k"), Bytes::from_static(b"v"));
-        let header = Header { key: Bytes::from_static(b"h"), value: None };
+        let header = Header {
+            key: Bytes::from_static(b"h"),
+            value: None,
+        };
         let plain = hash(Some(&key), Some(&body), &[], 1);
         assert_eq!(plain, hash(Some(&key), Some(&body), &[], 1));
         let others = [
@@ -84,7 +89,12 @@ mod tests {
             hash(Some(&body), Some(&key), &[], 1),
             hash(Some(&key), Some(&body), &[header], 1),
             hash(Some(&key), Some(&body), &[], 2),
-            hash(Some(&Bytes::from_static(b"kv")), Some(&Bytes::new()), &[], 1),
+            hash(
+                Some(&Bytes::from_static(b"kv")),
+                Some(&Bytes::new()),
+                &[],
+                1,
+            ),
         ];
         assert!(others.iter().all(|other| *other != plain));
     }

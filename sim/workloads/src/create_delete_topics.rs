@@ -18,7 +18,11 @@ pub async fn churn(context: ClientContext, spec: Arc<WorkloadSpec>) {
     let client = context.client(&spec);
     let admin = Admin::new(client.clone());
     let interval = Duration::from_secs(1) / spec.rate;
-    let prefix = spec.topics.first().map_or("churn", String::as_str).to_string();
+    let prefix = spec
+        .topics
+        .first()
+        .map_or("churn", String::as_str)
+        .to_string();
     let mut alive = VecDeque::new();
     let mut number = 0_u64;
     while !context.stop.is_stopped() {
@@ -39,28 +43,42 @@ pub async fn churn(context: ClientContext, spec: Arc<WorkloadSpec>) {
     client.close();
 }
 
-async fn create(context: &ClientContext, admin: &Admin, spec: &WorkloadSpec, name: &str, partitions: i32) {
+async fn create(
+    context: &ClientContext,
+    admin: &Admin,
+    spec: &WorkloadSpec,
+    name: &str,
+    partitions: i32,
+) {
     let begun = context.recorder.now();
     let topic = NewTopic::new(name, partitions, -1);
-    let results = admin.create_topics(&[topic], false, spec.request_timeout()).await;
+    let results = admin
+        .create_topics(&[topic], false, spec.request_timeout())
+        .await;
     match results.and_then(|mut results| results.remove(name).unwrap_or(Err(AdminError::Closed))) {
         Ok(_) => {
             context.recorder.took("create_topic", begun);
             context.recorder.count(|stats| stats.topics_created += 1);
         }
-        Err(error) => context.recorder.count_error("create topic", kind_of(&error)),
+        Err(error) => context
+            .recorder
+            .count_error("create topic", kind_of(&error)),
     }
 }
 
 async fn delete(context: &ClientContext, admin: &Admin, spec: &WorkloadSpec, name: &str) {
     let begun = context.recorder.now();
-    let results = admin.delete_topics(&[name.to_string()], spec.request_timeout()).await;
+    let results = admin
+        .delete_topics(&[name.to_string()], spec.request_timeout())
+        .await;
     match results.and_then(|mut results| results.remove(name).unwrap_or(Err(AdminError::Closed))) {
         Ok(()) => {
             context.recorder.took("delete_topic", begun);
             context.recorder.count(|stats| stats.topics_deleted += 1);
         }
-        Err(error) => context.recorder.count_error("delete topic", kind_of(&error)),
+        Err(error) => context
+            .recorder
+            .count_error("delete topic", kind_of(&error)),
     }
 }
 

@@ -46,7 +46,10 @@ pub fn finish(context: ClientContext, spec: Arc<WorkloadSpec>) -> BoxFuture<'sta
         let deadline = context.env.now() + Duration::from_millis(spec.finish_timeout_ms);
         let result = match ends(&context, &client, &spec, deadline).await {
             Ok(ends) => read(&context, &client, &spec, &ends, deadline).await,
-            Err(stuck) => FinalRead { stuck: vec![stuck], complete: 0 },
+            Err(stuck) => FinalRead {
+                stuck: vec![stuck],
+                complete: 0,
+            },
         };
         client.close();
         result
@@ -62,14 +65,32 @@ async fn ends(
 ) -> Result<BTreeMap<TopicPartition, i64>, Stuck> {
     let mut ends = BTreeMap::new();
     for topic in &spec.topics {
-        let stuck = |detail: String| Stuck { topic: topic.clone(), partition: -1, position: None, end: None, detail };
+        let stuck = |detail: String| Stuck {
+            topic: topic.clone(),
+            partition: -1,
+            position: None,
+            end: None,
+            detail,
+        };
         let left = || deadline.saturating_since(context.env.now());
-        let known = client.topic(topic, left()).await.map_err(|(_, reason)| stuck(reason))?;
-        let partitions: Vec<TopicPartition> =
-            known.partitions.keys().map(|index| TopicPartition::new(topic, *index)).collect();
-        let listed = client.list_offsets(&partitions, OffsetSpec::Latest, left()).await;
+        let known = client
+            .topic(topic, left())
+            .await
+            .map_err(|(_, reason)| stuck(reason))?;
+        let partitions: Vec<TopicPartition> = known
+            .partitions
+            .keys()
+            .map(|index| TopicPartition::new(topic, *index))
+            .collect();
+        let listed = client
+            .list_offsets(&partitions, OffsetSpec::Latest, left())
+            .await;
         let listed = listed.map_err(|error| stuck(error.to_string()))?;
-        ends.extend(listed.into_iter().map(|(partition, listed)| (partition, listed.offset)));
+        ends.extend(
+            listed
+                .into_iter()
+                .map(|(partition, listed)| (partition, listed.offset)),
+        );
     }
     Ok(ends)
 }
@@ -87,9 +108,14 @@ async fn read(
     let assigned = reading.assign(&consumer, &partitions).await;
     let behind = || -> Vec<(&TopicPartition, i64)> {
         let at_end = |(partition, end): &(&TopicPartition, &i64)| {
-            consumer.position(partition).is_some_and(|position| position >= **end)
+            consumer
+                .position(partition)
+                .is_some_and(|position| position >= **end)
         };
-        ends.iter().filter(|one| !at_end(one)).map(|(partition, end)| (partition, *end)).collect()
+        ends.iter()
+            .filter(|one| !at_end(one))
+            .map(|(partition, end)| (partition, *end))
+            .collect()
     };
     while assigned && !behind().is_empty() && context.env.now() < deadline {
         reading.poll(&consumer, Duration::from_millis(100)).await;

@@ -63,7 +63,15 @@ impl ClientContext {
     ) -> ClientContext {
         let process = recorder.register(name);
         let (recorder, stop) = (recorder.clone(), stop.clone());
-        ClientContext { env, bootstrap, recorder, stop, draw: Mutex::new(draw), process, name: name.to_string() }
+        ClientContext {
+            env,
+            bootstrap,
+            recorder,
+            stop,
+            draw: Mutex::new(draw),
+            process,
+            name: name.to_string(),
+        }
     }
 
     /// Connections of this client's own.

@@ -19,7 +19,11 @@ use crate::{ClientContext, WorkloadSpec};
 const RETRY: Duration = Duration::from_millis(500);
 
 /// All partitions of the workload's topics; `None` if the client was stopped before they were known.
-async fn partitions(context: &ClientContext, client: &Client, spec: &WorkloadSpec) -> Option<Vec<TopicPartition>> {
+async fn partitions(
+    context: &ClientContext,
+    client: &Client,
+    spec: &WorkloadSpec,
+) -> Option<Vec<TopicPartition>> {
     let mut partitions = Vec::new();
     for name in &spec.topics {
         loop {
@@ -28,7 +32,12 @@ async fn partitions(context: &ClientContext, client: &Client, spec: &WorkloadSpe
             }
             match client.topic(name, spec.request_timeout()).await {
                 Ok(topic) => {
-                    partitions.extend(topic.partitions.keys().map(|index| TopicPartition::new(name, *index)));
+                    partitions.extend(
+                        topic
+                            .partitions
+                            .keys()
+                            .map(|index| TopicPartition::new(name, *index)),
+                    );
                     break;
                 }
                 Err((error, _)) => context.recorder.count_error("metadata", error.name()),

@@ -42,7 +42,10 @@ struct Recorded {
 
 impl Recorder {
     pub fn new(clock: HistoryClock) -> Recorder {
-        Recorder { clock, recorded: Arc::default() }
+        Recorder {
+            clock,
+            recorded: Arc::default(),
+        }
     }
 
     /// The next process number.
@@ -73,27 +76,47 @@ impl Recorder {
     }
 
     /// Ends an operation. `change` adds what is known only now; the latency of a success is counted as `name`.
-    pub fn complete(&self, begun: Begun, name: &'static str, outcome: Outcome, change: impl FnOnce(&mut Action)) {
+    pub fn complete(
+        &self,
+        begun: Begun,
+        name: &'static str,
+        outcome: Outcome,
+        change: impl FnOnce(&mut Action),
+    ) {
         let now = self.now();
         let mut recorded = self.lock();
-        let Some((process, invoked, mut action)) = recorded.pending.remove(&begun.0) else { return };
+        let Some((process, invoked, mut action)) = recorded.pending.remove(&begun.0) else {
+            return;
+        };
         change(&mut action);
         if outcome == Outcome::Ok {
-            recorded.latency.entry(name).or_default().add(now.ns.saturating_sub(invoked.ns));
+            recorded
+                .latency
+                .entry(name)
+                .or_default()
+                .add(now.ns.saturating_sub(invoked.ns));
         }
-        recorded.operations.push(operation(process, invoked, now, action, outcome));
+        recorded
+            .operations
+            .push(operation(process, invoked, now, action, outcome));
     }
 
     /// An operation that could have no effect before its end, e.g. a poll.
     pub fn note(&self, process: u32, invoked: Moment, action: Action) {
         let now = self.now();
-        self.lock().operations.push(operation(process, invoked, now, action, Outcome::Ok));
+        self.lock()
+            .operations
+            .push(operation(process, invoked, now, action, Outcome::Ok));
     }
 
     /// Counts a latency without an operation.
     pub fn took(&self, name: &'static str, since: Moment) {
         let now = self.now();
-        self.lock().latency.entry(name).or_default().add(now.ns.saturating_sub(since.ns));
+        self.lock()
+            .latency
+            .entry(name)
+            .or_default()
+            .add(now.ns.saturating_sub(since.ns));
     }
 
     /// Changes the counters.
@@ -110,7 +133,11 @@ impl Recorder {
     pub fn stats(&self) -> ClientStats {
         let recorded = self.lock();
         let mut stats = recorded.stats.clone();
-        stats.latency = recorded.latency.iter().map(|(name, all)| (name.to_string(), all.summary())).collect();
+        stats.latency = recorded
+            .latency
+            .iter()
+            .map(|(name, all)| (name.to_string(), all.summary()))
+            .collect();
         stats
     }
 
@@ -131,7 +158,9 @@ impl Recorder {
         let pending = std::mem::take(&mut recorded.pending);
         let never = || Outcome::Info("never completed".to_string());
         operations.extend(
-            pending.into_values().map(|(process, invoked, action)| operation(process, invoked, now, action, never())),
+            pending.into_values().map(|(process, invoked, action)| {
+                operation(process, invoked, now, action, never())
+            }),
         );
         History { operations }
     }
@@ -141,7 +170,13 @@ impl Recorder {
     }
 }
 
-fn operation(process: u32, invoked: Moment, completed: Moment, action: Action, outcome: Outcome) -> Operation {
+fn operation(
+    process: u32,
+    invoked: Moment,
+    completed: Moment,
+    action: Action,
+    outcome: Outcome,
+) -> Operation {
     Operation {
         process,
         invoked_ns: invoked.ns,

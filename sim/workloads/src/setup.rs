@@ -24,16 +24,27 @@ pub struct TopicSpec {
 ///
 /// # Errors
 /// A sentence, when `limit` is over.
-pub async fn setup(context: &ClientContext, topics: &[TopicSpec], limit: Duration) -> Result<(), String> {
+pub async fn setup(
+    context: &ClientContext,
+    topics: &[TopicSpec],
+    limit: Duration,
+) -> Result<(), String> {
     let client = context.client(&WorkloadSpec::default());
     let admin = Admin::new(client.clone());
     let deadline = context.env.now() + limit;
     for topic in topics {
         loop {
             let left = deadline.saturating_since(context.env.now());
-            let Err(error) = create(&admin, topic, left).await else { break };
+            let Err(error) = create(&admin, topic, left).await else {
+                break;
+            };
             // Brokers may not have registered yet.
-            if left.is_zero() || !matches!(error.code(), None | Some(ErrorCode::InvalidReplicationFactor)) {
+            if left.is_zero()
+                || !matches!(
+                    error.code(),
+                    None | Some(ErrorCode::InvalidReplicationFactor)
+                )
+            {
                 client.close();
                 return Err(format!("cannot create {}: {error}", topic.name));
             }
@@ -83,7 +94,11 @@ fn is_led(client: &Client, topic: &TopicSpec) -> bool {
     client.metadata(|metadata| {
         let known = metadata.topic(&topic.name);
         known.is_some_and(|known| {
-            let led = known.partitions.values().filter(|partition| partition.leader.is_some()).count();
+            let led = known
+                .partitions
+                .values()
+                .filter(|partition| partition.leader.is_some())
+                .count();
             usize::try_from(topic.partitions).is_ok_and(|count| led >= count)
         })
     })

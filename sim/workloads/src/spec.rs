@@ -7,7 +7,9 @@ use broker_client::{Compression, ConsumerConfig, ProducerConfig};
 use serde::{Deserialize, Serialize};
 
 /// What the clients of a workload do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkloadKind {
     /// Producers, consumers and observers.
@@ -105,16 +107,21 @@ impl Default for WorkloadSpec {
 impl WorkloadSpec {
     /// Its clients; each one runs on a host of its own.
     pub fn roles(&self) -> Vec<Role> {
-        let of = |role, count: u32| std::iter::repeat_n(role, usize::try_from(count).unwrap_or(usize::MAX));
+        let of = |role, count: u32| {
+            std::iter::repeat_n(role, usize::try_from(count).unwrap_or(usize::MAX))
+        };
         let producers = || of(Role::Producer, self.producers);
         let consumers = || of(Role::Consumer, self.consumers);
         match self.kind {
-            WorkloadKind::ProduceConsume => {
-                producers().chain(consumers()).chain(of(Role::Observer, self.observers)).collect()
-            }
+            WorkloadKind::ProduceConsume => producers()
+                .chain(consumers())
+                .chain(of(Role::Observer, self.observers))
+                .collect(),
             WorkloadKind::Produce => producers().collect(),
             WorkloadKind::Consume => consumers().collect(),
-            WorkloadKind::CreateDeleteTopics => of(Role::TopicChurner, self.producers.max(1)).collect(),
+            WorkloadKind::CreateDeleteTopics => {
+                of(Role::TopicChurner, self.producers.max(1)).collect()
+            }
             WorkloadKind::Idle => Vec::new(),
         }
     }

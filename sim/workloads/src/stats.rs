@@ -49,7 +49,11 @@ pub(crate) struct Histogram {
 
 impl Histogram {
     pub fn add(&mut self, ns: u64) {
-        self.min_ns = if self.count == 0 { ns } else { self.min_ns.min(ns) };
+        self.min_ns = if self.count == 0 {
+            ns
+        } else {
+            self.min_ns.min(ns)
+        };
         self.max_ns = self.max_ns.max(ns);
         self.sum_ns += u128::from(ns);
         self.count += 1;
@@ -97,7 +101,9 @@ fn bucket_of(micros: u64) -> u32 {
 
 /// The greatest value of a bucket.
 fn end_of(bucket: u32) -> u64 {
-    let Some(shift) = (bucket >> SUB_BITS).checked_sub(1) else { return u64::from(bucket) };
+    let Some(shift) = (bucket >> SUB_BITS).checked_sub(1) else {
+        return u64::from(bucket);
+    };
     let sub = u64::from(bucket - (shift << SUB_BITS));
     ((sub + 1) << shift) - 1
 }
@@ -116,9 +122,19 @@ mod tests {
     fn buckets_are_in_order_and_hold_what_they_say() {
         for micros in (0..10_000).chain([1 << 20, (1 << 40) + 12345]) {
             let bucket = bucket_of(micros);
-            assert!(end_of(bucket) >= micros, "{micros} is above the end of {bucket}");
-            assert!(end_of(bucket) <= micros + micros / 16, "{micros} in a bucket to {}", end_of(bucket));
-            assert!(bucket == 0 || end_of(bucket - 1) < micros, "{micros} is below {bucket}");
+            assert!(
+                end_of(bucket) >= micros,
+                "{micros} is above the end of {bucket}"
+            );
+            assert!(
+                end_of(bucket) <= micros + micros / 16,
+                "{micros} in a bucket to {}",
+                end_of(bucket)
+            );
+            assert!(
+                bucket == 0 || end_of(bucket - 1) < micros,
+                "{micros} is below {bucket}"
+            );
         }
     }
 
@@ -127,7 +143,13 @@ mod tests {
         let mut histogram = Histogram::default();
         (1..=100).for_each(|ms| histogram.add(ms * 1_000_000));
         let summary = histogram.summary();
-        assert_eq!((summary.count, summary.min, summary.mean, summary.max), (100, 1.0, 50.5, 100.0));
-        assert!((50.0..53.2).contains(&summary.p50) && (99.0..=100.0).contains(&summary.p99), "{summary:?}");
+        assert_eq!(
+            (summary.count, summary.min, summary.mean, summary.max),
+            (100, 1.0, 50.5, 100.0)
+        );
+        assert!(
+            (50.0..53.2).contains(&summary.p50) && (99.0..=100.0).contains(&summary.p99),
+            "{summary:?}"
+        );
     }
 }

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use broker_client::{
-    Client, ClientConfig, Consumer, ConsumerConfig, OffsetReset, Producer, ProducerConfig, ProducerRecord,
-    TopicPartition,
+    Client, ClientConfig, Consumer, ConsumerConfig, OffsetReset, Producer, ProducerConfig,
+    ProducerRecord, TopicPartition,
 };
 use cluster::Cluster;
 use sim_checkers::client::{Promise, check};
@@ -19,13 +19,21 @@ use sim_faults::{Fault, NetworkFault, World};
 use sim_workloads::{FinalRead, TopicSpec, WorkloadKind, WorkloadSpec};
 
 fn topic(partitions: i32, replication_factor: i16) -> TopicSpec {
-    TopicSpec { name: "workload".into(), partitions, replication_factor, configs: Default::default() }
+    TopicSpec {
+        name: "workload".into(),
+        partitions,
+        replication_factor,
+        configs: Default::default(),
+    }
 }
 
 fn create(cluster: &mut Cluster, topic: TopicSpec) {
     let context = cluster.context("setup");
     let env = context.env.clone();
-    let created = Box::pin(async move { sim_workloads::setup(&context, &[topic], Duration::from_secs(30)).await });
+    let created =
+        Box::pin(
+            async move { sim_workloads::setup(&context, &[topic], Duration::from_secs(30)).await },
+        );
     assert_eq!(cluster.finish(&env, created, 60), Some(Ok(())));
 }
 
@@ -35,7 +43,10 @@ fn end(cluster: &mut Cluster, spec: &Arc<WorkloadSpec>) -> (FinalRead, History) 
     let context = cluster.context("final");
     let env = context.env.clone();
     let read = cluster.finish(&env, sim_workloads::finish(context, spec.clone()), 120);
-    (read.expect("the final read ends by itself"), cluster.recorder.finish())
+    (
+        read.expect("the final read ends by itself"),
+        cluster.recorder.finish(),
+    )
 }
 
 fn promise(spec: &WorkloadSpec) -> Promise {
@@ -49,14 +60,23 @@ fn promise(spec: &WorkloadSpec) -> Promise {
 }
 
 fn violations(history: &History, spec: &WorkloadSpec) -> Vec<String> {
-    check(history, promise(spec)).violations.iter().map(|violation| format!("{violation:?}")).collect()
+    check(history, promise(spec))
+        .violations
+        .iter()
+        .map(|violation| format!("{violation:?}"))
+        .collect()
 }
 
 #[test]
 fn one_node_produce_and_consume() {
     let mut cluster = Cluster::new(Options::new(7), 1, &[]);
     create(&mut cluster, topic(3, 1));
-    let spec = Arc::new(WorkloadSpec { producers: 2, consumers: 2, observers: 1, ..WorkloadSpec::default() });
+    let spec = Arc::new(WorkloadSpec {
+        producers: 2,
+        consumers: 2,
+        observers: 1,
+        ..WorkloadSpec::default()
+    });
     cluster.start_workload(&spec);
     cluster.run(Duration::from_secs(10));
     let (read, history) = end(&mut cluster, &spec);
@@ -64,13 +84,28 @@ fn one_node_produce_and_consume() {
     assert_eq!((read.complete, read.stuck), (3, vec![]));
     assert_eq!(violations(&history, &spec), [""; 0]);
     assert!((1_800..=2_200).contains(&stats.acked), "{stats:?}");
-    assert_eq!((stats.failed, stats.unknown, stats.errors.len()), (0, 0, 0), "{stats:?}");
-    assert_eq!(stats.consumed, 3 * stats.acked, "two consumers and the final read: {stats:?}");
-    let listed = history.operations.iter().filter(|one| matches!(one.action, Action::ListOffsets { .. }));
+    assert_eq!(
+        (stats.failed, stats.unknown, stats.errors.len()),
+        (0, 0, 0),
+        "{stats:?}"
+    );
+    assert_eq!(
+        stats.consumed,
+        3 * stats.acked,
+        "two consumers and the final read: {stats:?}"
+    );
+    let listed = history
+        .operations
+        .iter()
+        .filter(|one| matches!(one.action, Action::ListOffsets { .. }));
     assert!(listed.count() >= 27);
 }
 
-const FAST: &[(&str, &str)] = &[("min.insync.replicas", "2"), ("broker.session.timeout.ms", "3000"), ("broker.heartbeat.interval.ms", "500")];
+const FAST: &[(&str, &str)] = &[
+    ("min.insync.replicas", "2"),
+    ("broker.session.timeout.ms", "3000"),
+    ("broker.heartbeat.interval.ms", "500"),
+];
 
 fn three_nodes(seed: u64, partitions: i32) -> Cluster {
     let mut cluster = Cluster::new(Options::new(seed), 3, FAST);
@@ -81,7 +116,13 @@ fn three_nodes(seed: u64, partitions: i32) -> Cluster {
 #[test]
 fn three_nodes_hold_the_rate() {
     let mut cluster = three_nodes(1, 6);
-    let spec = WorkloadSpec { producers: 2, rate: 200, max_in_flight: 1, observers: 1, ..WorkloadSpec::default() };
+    let spec = WorkloadSpec {
+        producers: 2,
+        rate: 200,
+        max_in_flight: 1,
+        observers: 1,
+        ..WorkloadSpec::default()
+    };
     let spec = Arc::new(spec);
     cluster.start_workload(&spec);
     cluster.run(Duration::from_secs(10));
@@ -110,7 +151,11 @@ fn survive(seed: u64, strike: impl FnOnce(&mut Cluster)) {
     cluster.run(Duration::from_secs(20));
     let (read, history) = end(&mut cluster, &spec);
     let stats = cluster.recorder.stats();
-    assert_eq!((read.complete, read.stuck), (4, vec![]), "seed {seed}: {stats:?}");
+    assert_eq!(
+        (read.complete, read.stuck),
+        (4, vec![]),
+        "seed {seed}: {stats:?}"
+    );
     assert_eq!(violations(&history, &spec), [""; 0], "seed {seed}");
     assert!(stats.acked > 3_000, "seed {seed}: {stats:?}");
 }
@@ -135,9 +180,17 @@ fn a_silent_node_comes_back() {
             let clients = (0..5).map(|number| format!("client{number}"));
             let sides = vec![vec!["node1".to_string()], others.chain(clients).collect()];
             let fault = Fault::Network(NetworkFault::Partition { sides });
-            cluster.engine.handle().apply(&fault).expect("partitions are supported");
+            cluster
+                .engine
+                .handle()
+                .apply(&fault)
+                .expect("partitions are supported");
             cluster.run(Duration::from_secs(10));
-            cluster.engine.handle().apply(&Fault::HealAll).expect("healing is supported");
+            cluster
+                .engine
+                .handle()
+                .apply(&Fault::HealAll)
+                .expect("healing is supported");
         });
     }
 }
@@ -145,14 +198,22 @@ fn a_silent_node_comes_back() {
 #[test]
 fn topics_come_and_go() {
     let mut cluster = three_nodes(9, 2);
-    let churn = WorkloadSpec { kind: WorkloadKind::CreateDeleteTopics, rate: 5, ..WorkloadSpec::default() };
+    let churn = WorkloadSpec {
+        kind: WorkloadKind::CreateDeleteTopics,
+        rate: 5,
+        ..WorkloadSpec::default()
+    };
     cluster.start_workload(&Arc::new(churn));
     cluster.run(Duration::from_secs(20));
     cluster.stop.stop();
     cluster.run(Duration::from_secs(5));
     let stats = cluster.recorder.stats();
     assert!(stats.topics_created > 20, "{stats:?}");
-    assert_eq!((stats.topics_created, stats.errors.len()), (stats.topics_deleted, 0), "{stats:?}");
+    assert_eq!(
+        (stats.topics_created, stats.errors.len()),
+        (stats.topics_deleted, 0),
+        "{stats:?}"
+    );
 }
 
 /// The whole run, clients included, is a function of its seed.
@@ -160,7 +221,11 @@ fn topics_come_and_go() {
 fn the_same_seed_is_the_same_run() {
     let run = || {
         let mut cluster = three_nodes(11, 3);
-        let spec = Arc::new(WorkloadSpec { consumers: 2, observers: 1, ..WorkloadSpec::default() });
+        let spec = Arc::new(WorkloadSpec {
+            consumers: 2,
+            observers: 1,
+            ..WorkloadSpec::default()
+        });
         cluster.start_workload(&spec);
         cluster.run(Duration::from_secs(5));
         let (_, history) = end(&mut cluster, &spec);
@@ -174,16 +239,29 @@ fn a_stopped_workload_leaves_no_tasks() {
     let mut cluster = three_nodes(12, 3);
     let handle = cluster.engine.handle();
     cluster.run(Duration::from_secs(2));
-    let before: Vec<_> = cluster.nodes.iter().map(|node| handle.incarnation(*node)).collect();
+    let before: Vec<_> = cluster
+        .nodes
+        .iter()
+        .map(|node| handle.incarnation(*node))
+        .collect();
     let tasks = handle.live_tasks();
-    let spec = Arc::new(WorkloadSpec { consumers: 3, observers: 1, producers: 3, ..WorkloadSpec::default() });
+    let spec = Arc::new(WorkloadSpec {
+        consumers: 3,
+        observers: 1,
+        producers: 3,
+        ..WorkloadSpec::default()
+    });
     cluster.start_workload(&spec);
     cluster.run(Duration::from_secs(5));
     assert!(handle.live_tasks() > tasks + 20, "the clients run");
     cluster.stop.stop();
     cluster.run(Duration::from_secs(10));
     assert_eq!(handle.live_tasks(), tasks);
-    let after: Vec<_> = cluster.nodes.iter().map(|node| handle.incarnation(*node)).collect();
+    let after: Vec<_> = cluster
+        .nodes
+        .iter()
+        .map(|node| handle.incarnation(*node))
+        .collect();
     assert_eq!(before, after);
 }
 
@@ -207,17 +285,33 @@ fn an_idle_client_costs_its_long_poll_and_nothing_else() {
     let client = Client::new(env.clone(), ClientConfig::new(context.bootstrap.clone()));
     let (producer, consumer) = (
         Producer::new(client.clone(), ProducerConfig::default()),
-        Consumer::new(client, ConsumerConfig { auto_offset_reset: Some(OffsetReset::Earliest), ..Default::default() }),
+        Consumer::new(
+            client,
+            ConsumerConfig {
+                auto_offset_reset: Some(OffsetReset::Earliest),
+                ..Default::default()
+            },
+        ),
     );
     let (sender, reader) = (producer.clone(), Arc::new(consumer));
     let polled = reader.clone();
     let used = Box::pin(async move {
-        let record = ProducerRecord { topic: "workload".into(), partition: Some(0), ..Default::default() };
+        let record = ProducerRecord {
+            topic: "workload".into(),
+            partition: Some(0),
+            ..Default::default()
+        };
         let delivery = sender.send(record).await.expect("queued");
         delivery.await.expect("acknowledged");
-        let partitions: Vec<_> = (0..3).map(|index| TopicPartition::new("workload", index)).collect();
+        let partitions: Vec<_> = (0..3)
+            .map(|index| TopicPartition::new("workload", index))
+            .collect();
         polled.assign(&partitions).await.expect("known");
-        polled.poll(Duration::from_secs(10)).await.expect("a record").count()
+        polled
+            .poll(Duration::from_secs(10))
+            .await
+            .expect("a record")
+            .count()
     });
     assert_eq!(cluster.finish(&env, used, 60), Some(1));
     cluster.run(Duration::from_secs(130));

@@ -52,12 +52,16 @@ pub struct QuorumReplica {
 impl Admin {
     /// # Errors
     /// No broker answered within `limit`.
-    pub async fn describe_cluster(&self, limit: Duration) -> Result<ClusterDescription, AdminError> {
+    pub async fn describe_cluster(
+        &self,
+        limit: Duration,
+    ) -> Result<ClusterDescription, AdminError> {
         let described = |response: wire::DescribeClusterResponse| {
             let message = response.error_message.clone();
             verdict(response.error_code, message, || cluster(response))
         };
-        self.one(limit, wire::DescribeClusterRequest::default, described).await
+        self.one(limit, wire::DescribeClusterRequest::default, described)
+            .await
     }
 
     /// # Errors
@@ -66,8 +70,15 @@ impl Admin {
         let request = || {
             let partitions = vec![wire::DescribeQuorumRequestPartitionData::default()];
             let topic_name = METADATA_TOPIC.to_string();
-            let topic = wire::DescribeQuorumRequestTopicData { topic_name, partitions, ..Default::default() };
-            wire::DescribeQuorumRequest { topics: vec![topic], ..Default::default() }
+            let topic = wire::DescribeQuorumRequestTopicData {
+                topic_name,
+                partitions,
+                ..Default::default()
+            };
+            wire::DescribeQuorumRequest {
+                topics: vec![topic],
+                ..Default::default()
+            }
         };
         self.one(limit, request, quorum).await
     }
@@ -77,7 +88,11 @@ fn cluster(response: wire::DescribeClusterResponse) -> ClusterDescription {
     let node = |broker: wire::DescribeClusterBroker| {
         let port = u16::try_from(broker.port).ok()?;
         let address = Address::new(broker.host, port);
-        Some(ClusterNode { id: NodeId(broker.broker_id), address, rack: broker.rack })
+        Some(ClusterNode {
+            id: NodeId(broker.broker_id),
+            address,
+            rack: broker.rack,
+        })
     };
     ClusterDescription {
         cluster_id: response.cluster_id,
@@ -91,9 +106,16 @@ fn quorum(response: wire::DescribeQuorumResponse) -> Verdict<QuorumInfo> {
     if top.is_error() {
         return Err((top, response.error_message));
     }
-    let partition = response.topics.into_iter().flat_map(|topic| topic.partitions).next();
+    let partition = response
+        .topics
+        .into_iter()
+        .flat_map(|topic| topic.partitions)
+        .next();
     let Some(partition) = partition else {
-        return Err((ErrorCode::UnknownServerError, Some("an answer without the metadata partition".to_string())));
+        return Err((
+            ErrorCode::UnknownServerError,
+            Some("an answer without the metadata partition".to_string()),
+        ));
     };
     let message = partition.error_message.clone();
     verdict(partition.error_code, message, || QuorumInfo {

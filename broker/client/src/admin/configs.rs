@@ -41,7 +41,10 @@ impl ConfigResource {
         match kind {
             TOPIC => Some(ConfigResource::Topic(name)),
             BROKER if name.is_empty() => Some(ConfigResource::BrokerDefault),
-            BROKER => name.parse().ok().map(|node| ConfigResource::Broker(NodeId(node))),
+            BROKER => name
+                .parse()
+                .ok()
+                .map(|node| ConfigResource::Broker(NodeId(node))),
             _ => None,
         }
     }
@@ -100,10 +103,14 @@ impl Admin {
         resources: &[ConfigResource],
         limit: Duration,
     ) -> Result<Results<ConfigResource, Vec<ConfigEntry>>, AdminError> {
-        let (brokers, others): (Vec<_>, Vec<_>) =
-            resources.iter().cloned().partition(|resource| matches!(resource, ConfigResource::Broker(_)));
+        let (brokers, others): (Vec<_>, Vec<_>) = resources
+            .iter()
+            .cloned()
+            .partition(|resource| matches!(resource, ConfigResource::Broker(_)));
         let request = |wanted: &BTreeSet<ConfigResource>, _| describe_request(wanted.iter());
-        let mut results = self.each(others.into_iter().collect(), limit, request, described).await?;
+        let mut results = self
+            .each(others.into_iter().collect(), limit, request, described)
+            .await?;
         for resource in brokers {
             let result = self.describe_broker(&resource, limit).await;
             results.insert(resource, result);
@@ -111,16 +118,31 @@ impl Admin {
         Ok(results)
     }
 
-    async fn describe_broker(&self, resource: &ConfigResource, limit: Duration) -> Result<Vec<ConfigEntry>, AdminError> {
-        let ConfigResource::Broker(node) = resource else { return Ok(Vec::new()) };
+    async fn describe_broker(
+        &self,
+        resource: &ConfigResource,
+        limit: Duration,
+    ) -> Result<Vec<ConfigEntry>, AdminError> {
+        let ConfigResource::Broker(node) = resource else {
+            return Ok(Vec::new());
+        };
         let request = describe_request(std::iter::once(resource));
         let timed_out = |last: String| AdminError::Timeout { limit, last };
-        if self.client.metadata(|metadata| !metadata.brokers.contains_key(node)) {
+        if self
+            .client
+            .metadata(|metadata| !metadata.brokers.contains_key(node))
+        {
             let refreshed = self.client.refresh_metadata(&BTreeSet::new()).await;
             refreshed.map_err(|error| timed_out(error.to_string()))?;
         }
-        let response = self.client.call(*node, &request, limit).await.map_err(|error| timed_out(error.to_string()))?;
-        let entries = described(response).into_iter().find(|(told, _)| told == resource);
+        let response = self
+            .client
+            .call(*node, &request, limit)
+            .await
+            .map_err(|error| timed_out(error.to_string()))?;
+        let entries = described(response)
+            .into_iter()
+            .find(|(told, _)| told == resource);
         match entries {
             Some((_, Ok(entries))) => Ok(entries),
             Some((_, Err((error, message)))) => Err(AdminError::api(error, message)),
@@ -138,21 +160,32 @@ impl Admin {
         limit: Duration,
     ) -> Result<Results<ConfigResource, ()>, AdminError> {
         let request = |wanted: &BTreeSet<ConfigResource>, _| wire::IncrementalAlterConfigsRequest {
-            resources: changes.iter().filter(|(resource, _)| wanted.contains(resource)).map(alteration).collect(),
+            resources: changes
+                .iter()
+                .filter(|(resource, _)| wanted.contains(resource))
+                .map(alteration)
+                .collect(),
             ..Default::default()
         };
         let verdicts = |response: wire::IncrementalAlterConfigsResponse| {
             let one = |resource: wire::AlterConfigsResourceResponse| {
-                let name = ConfigResource::from_wire(resource.resource_type, resource.resource_name)?;
-                Some((name, verdict(resource.error_code, resource.error_message, || ())))
+                let name =
+                    ConfigResource::from_wire(resource.resource_type, resource.resource_name)?;
+                Some((
+                    name,
+                    verdict(resource.error_code, resource.error_message, || ()),
+                ))
             };
             response.responses.into_iter().filter_map(one).collect()
         };
-        self.each(changes.keys().cloned().collect(), limit, request, verdicts).await
+        self.each(changes.keys().cloned().collect(), limit, request, verdicts)
+            .await
     }
 }
 
-fn alteration((resource, changes): (&ConfigResource, &Vec<AlterConfigOp>)) -> wire::AlterConfigsResource {
+fn alteration(
+    (resource, changes): (&ConfigResource, &Vec<AlterConfigOp>),
+) -> wire::AlterConfigsResource {
     let entry = |change: &AlterConfigOp| wire::AlterableConfig {
         name: change.name.clone(),
         config_operation: change.operation.code(),
@@ -167,17 +200,24 @@ fn alteration((resource, changes): (&ConfigResource, &Vec<AlterConfigOp>)) -> wi
     }
 }
 
-fn describe_request<'a>(resources: impl Iterator<Item = &'a ConfigResource>) -> wire::DescribeConfigsRequest {
+fn describe_request<'a>(
+    resources: impl Iterator<Item = &'a ConfigResource>,
+) -> wire::DescribeConfigsRequest {
     let one = |resource: &ConfigResource| wire::DescribeConfigsResource {
         resource_type: resource.kind(),
         resource_name: resource.name(),
         configuration_keys: None,
         ..Default::default()
     };
-    wire::DescribeConfigsRequest { resources: resources.map(one).collect(), ..Default::default() }
+    wire::DescribeConfigsRequest {
+        resources: resources.map(one).collect(),
+        ..Default::default()
+    }
 }
 
-fn described(response: wire::DescribeConfigsResponse) -> Vec<(ConfigResource, Verdict<Vec<ConfigEntry>>)> {
+fn described(
+    response: wire::DescribeConfigsResponse,
+) -> Vec<(ConfigResource, Verdict<Vec<ConfigEntry>>)> {
     let entry = |config: wire::DescribeConfigsResourceResult| ConfigEntry {
         name: config.name,
         value: config.value,
@@ -188,7 +228,10 @@ fn described(response: wire::DescribeConfigsResponse) -> Vec<(ConfigResource, Ve
     let one = |result: wire::DescribeConfigsResult| {
         let resource = ConfigResource::from_wire(result.resource_type, result.resource_name)?;
         let entries = || result.configs.into_iter().map(entry).collect();
-        Some((resource, verdict(result.error_code, result.error_message, entries)))
+        Some((
+            resource,
+            verdict(result.error_code, result.error_message, entries),
+        ))
     };
     response.results.into_iter().filter_map(one).collect()
 }

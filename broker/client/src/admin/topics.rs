@@ -43,11 +43,12 @@ impl NewTopic {
     }
 
     fn to_wire(&self) -> wire::CreatableTopic {
-        let assignment = |(partition, nodes): (&i32, &Vec<NodeId>)| wire::CreatableReplicaAssignment {
-            partition_index: *partition,
-            broker_ids: nodes.iter().map(|node| node.0).collect(),
-            ..Default::default()
-        };
+        let assignment =
+            |(partition, nodes): (&i32, &Vec<NodeId>)| wire::CreatableReplicaAssignment {
+                partition_index: *partition,
+                broker_ids: nodes.iter().map(|node| node.0).collect(),
+                ..Default::default()
+            };
         let config = |(name, value): (&String, &String)| wire::CreatableTopicConfig {
             name: name.clone(),
             value: Some(value.clone()),
@@ -88,7 +89,11 @@ impl Admin {
     ) -> Result<Results<String, CreatedTopic>, AdminError> {
         let names = topics.iter().map(|topic| topic.name.clone()).collect();
         let request = |wanted: &BTreeSet<String>, left| wire::CreateTopicsRequest {
-            topics: topics.iter().filter(|topic| wanted.contains(&topic.name)).map(NewTopic::to_wire).collect(),
+            topics: topics
+                .iter()
+                .filter(|topic| wanted.contains(&topic.name))
+                .map(NewTopic::to_wire)
+                .collect(),
             timeout_ms: millis(left),
             validate_only,
             ..Default::default()
@@ -99,9 +104,13 @@ impl Admin {
                 num_partitions: topic.num_partitions,
                 replication_factor: topic.replication_factor,
             };
-            (topic.name, verdict(topic.error_code, topic.error_message, || created))
+            (
+                topic.name,
+                verdict(topic.error_code, topic.error_message, || created),
+            )
         };
-        let verdicts = |response: wire::CreateTopicsResponse| response.topics.into_iter().map(one).collect();
+        let verdicts =
+            |response: wire::CreateTopicsResponse| response.topics.into_iter().map(one).collect();
         self.each(names, limit, request, verdicts).await
     }
 
@@ -117,17 +126,27 @@ impl Admin {
         let request = |wanted: &BTreeSet<String>, left| wire::DeleteTopicsRequest {
             topics: wanted
                 .iter()
-                .map(|name| wire::DeleteTopicState { name: Some(name.clone()), ..Default::default() })
+                .map(|name| wire::DeleteTopicState {
+                    name: Some(name.clone()),
+                    ..Default::default()
+                })
                 .collect(),
             topic_names: wanted.iter().cloned().collect(),
             timeout_ms: millis(left),
             ..Default::default()
         };
         let one = |topic: wire::DeletableTopicResult| {
-            (topic.name.unwrap_or_default(), verdict(topic.error_code, topic.error_message, || ()))
+            (
+                topic.name.unwrap_or_default(),
+                verdict(topic.error_code, topic.error_message, || ()),
+            )
         };
-        let verdicts = |response: wire::DeleteTopicsResponse| response.responses.into_iter().map(one).collect();
-        let results = self.each(topics.iter().cloned().collect(), limit, request, verdicts).await?;
+        let verdicts = |response: wire::DeleteTopicsResponse| {
+            response.responses.into_iter().map(one).collect()
+        };
+        let results = self
+            .each(topics.iter().cloned().collect(), limit, request, verdicts)
+            .await?;
         for (name, _) in results.iter().filter(|(_, result)| result.is_ok()) {
             self.client.with_metadata(|metadata| metadata.forget(name));
         }
@@ -151,16 +170,26 @@ impl Admin {
                 ..Default::default()
             };
             wire::CreatePartitionsRequest {
-                topics: counts.iter().filter(|(name, _)| wanted.contains(*name)).map(topic).collect(),
+                topics: counts
+                    .iter()
+                    .filter(|(name, _)| wanted.contains(*name))
+                    .map(topic)
+                    .collect(),
                 timeout_ms: millis(left),
                 ..Default::default()
             }
         };
         let one = |topic: wire::CreatePartitionsTopicResult| {
-            (topic.name, verdict(topic.error_code, topic.error_message, || ()))
+            (
+                topic.name,
+                verdict(topic.error_code, topic.error_message, || ()),
+            )
         };
-        let verdicts = |response: wire::CreatePartitionsResponse| response.results.into_iter().map(one).collect();
-        self.each(counts.keys().cloned().collect(), limit, request, verdicts).await
+        let verdicts = |response: wire::CreatePartitionsResponse| {
+            response.results.into_iter().map(one).collect()
+        };
+        self.each(counts.keys().cloned().collect(), limit, request, verdicts)
+            .await
     }
 
     /// Partitions, leaders and in-sync replicas as some broker knows them.
@@ -175,7 +204,9 @@ impl Admin {
         let names: BTreeSet<String> = topics.iter().cloned().collect();
         let errors = self.metadata(Some(&names), limit).await?;
         let describe = |name: String| {
-            let known = self.client.metadata(|metadata| metadata.topic(&name).cloned());
+            let known = self
+                .client
+                .metadata(|metadata| metadata.topic(&name).cloned());
             let error = errors.get(&name).copied();
             let missing = error.unwrap_or(ErrorCode::UnknownTopicOrPartition);
             let result = match (error, known) {
@@ -191,12 +222,19 @@ impl Admin {
     ///
     /// # Errors
     /// No broker answered within `limit`.
-    pub async fn list_topics(&self, limit: Duration) -> Result<BTreeMap<String, TopicDescription>, AdminError> {
+    pub async fn list_topics(
+        &self,
+        limit: Duration,
+    ) -> Result<BTreeMap<String, TopicDescription>, AdminError> {
         let asked = self.client.env().now();
         self.metadata(None, limit).await?;
         Ok(self.client.metadata(|metadata| {
-            let fresh = metadata.topics().filter(|(_, topic)| topic.refreshed >= asked);
-            fresh.map(|(name, topic)| (name.to_string(), topic.clone())).collect()
+            let fresh = metadata
+                .topics()
+                .filter(|(_, topic)| topic.refreshed >= asked);
+            fresh
+                .map(|(name, topic)| (name.to_string(), topic.clone()))
+                .collect()
         }))
     }
 

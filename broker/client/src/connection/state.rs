@@ -74,7 +74,9 @@ impl State {
         requests.correlation_id = correlation_id.wrapping_add(1);
         let frame = encode(correlation_id)?.freeze();
         let (reply, answer) = oneshot::channel();
-        requests.queue.push_back((correlation_id, frame, expected(reply)));
+        requests
+            .queue
+            .push_back((correlation_id, frame, expected(reply)));
         self.queued.notify_one();
         Ok(answer)
     }
@@ -104,7 +106,9 @@ impl State {
         }
         let correlation_id = frame.clone().get_i32();
         let Some(reply) = lock(&self.requests).sent.remove(&correlation_id) else {
-            return Err(format!("an answer to request {correlation_id}, which waits for none"));
+            return Err(format!(
+                "an answer to request {correlation_id}, which waits for none"
+            ));
         };
         // Who asked may have gone.
         let _gone = reply.send(Ok(frame));
@@ -129,7 +133,9 @@ impl State {
             let _gone = reply.send(Err(CallError::Lost(reason.to_string())));
         }
         for (_, _, expected) in queue {
-            let _gone = expected.into_reply().send(Err(CallError::NotSent(reason.to_string())));
+            let _gone = expected
+                .into_reply()
+                .send(Err(CallError::NotSent(reason.to_string())));
         }
     }
 }

@@ -72,7 +72,9 @@ impl Buffer {
 }
 
 fn continues(before: &Taken, part: &Taken) -> bool {
-    before.id == part.id && before.generation == part.generation && before.next.offset == part.records.from
+    before.id == part.id
+        && before.generation == part.generation
+        && before.next.offset == part.records.from
 }
 
 fn join(before: &mut Taken, part: Taken) {
@@ -82,15 +84,29 @@ fn join(before: &mut Taken, part: Taken) {
 }
 
 fn take_part(chunk: &mut Chunk, limit: usize) -> Taken {
-    let records: Vec<ConsumerRecord> = chunk.records.drain(..limit.min(chunk.records.len())).collect();
+    let records: Vec<ConsumerRecord> = chunk
+        .records
+        .drain(..limit.min(chunk.records.len()))
+        .collect();
     let next = match records.last() {
-        Some(last) if !chunk.records.is_empty() => {
-            OffsetAndEpoch { offset: last.offset + 1, epoch: Some(last.leader_epoch) }
-        }
+        Some(last) if !chunk.records.is_empty() => OffsetAndEpoch {
+            offset: last.offset + 1,
+            epoch: Some(last.leader_epoch),
+        },
         _ => chunk.next,
     };
     let from = std::mem::replace(&mut chunk.from, next.offset);
     let partition = TopicPartition::new(chunk.topic.as_ref(), chunk.id.partition);
-    let records = PartitionRecords { partition, from, next: next.offset, records };
-    Taken { records, id: chunk.id, generation: chunk.generation, next }
+    let records = PartitionRecords {
+        partition,
+        from,
+        next: next.offset,
+        records,
+    };
+    Taken {
+        records,
+        id: chunk.id,
+        generation: chunk.generation,
+        next,
+    }
 }

@@ -40,13 +40,26 @@ impl Arrived {
         from: i64,
         next: OffsetAndEpoch,
     ) -> Chunk {
-        self.records.retain(|record| (from..next.offset).contains(&record.offset));
-        Chunk { id, generation, topic: self.topic, from, next, records: self.records }
+        self.records
+            .retain(|record| (from..next.offset).contains(&record.offset));
+        Chunk {
+            id,
+            generation,
+            topic: self.topic,
+            from,
+            next,
+            records: self.records,
+        }
     }
 }
 
 impl Shell {
-    pub(super) fn fetch(self: &Arc<Self>, state: &mut State, node: NodeId, positions: Vec<FetchPosition>) {
+    pub(super) fn fetch(
+        self: &Arc<Self>,
+        state: &mut State,
+        node: NodeId,
+        positions: Vec<FetchPosition>,
+    ) {
         state.fetching.insert(node);
         let request = self.fetch_request(state, &positions);
         let weak = Arc::downgrade(self);
@@ -61,17 +74,24 @@ impl Shell {
     fn fetch_request(&self, state: &State, positions: &[FetchPosition]) -> wire::FetchRequest {
         let mut topics: BTreeMap<Uuid, Vec<wire::FetchPartition>> = BTreeMap::new();
         for position in positions {
-            topics.entry(position.partition.topic_id).or_default().push(wire::FetchPartition {
-                partition: position.partition.partition,
-                current_leader_epoch: position.current_leader_epoch.0,
-                fetch_offset: position.offset,
-                last_fetched_epoch: position.last_fetched_epoch.map_or(-1, |epoch| epoch.0),
-                partition_max_bytes: self.config.max_partition_fetch_bytes,
-                ..Default::default()
-            });
+            topics
+                .entry(position.partition.topic_id)
+                .or_default()
+                .push(wire::FetchPartition {
+                    partition: position.partition.partition,
+                    current_leader_epoch: position.current_leader_epoch.0,
+                    fetch_offset: position.offset,
+                    last_fetched_epoch: position.last_fetched_epoch.map_or(-1, |epoch| epoch.0),
+                    partition_max_bytes: self.config.max_partition_fetch_bytes,
+                    ..Default::default()
+                });
         }
         let topic = |(topic_id, partitions)| wire::FetchTopic {
-            topic: state.names.get(&topic_id).map(|name| name.to_string()).unwrap_or_default(),
+            topic: state
+                .names
+                .get(&topic_id)
+                .map(|name| name.to_string())
+                .unwrap_or_default(),
             topic_id,
             partitions,
             ..Default::default()
@@ -85,17 +105,31 @@ impl Shell {
         }
     }
 
-    fn fetched(self: &Arc<Self>, node: NodeId, positions: &[FetchPosition], response: wire::FetchResponse) {
+    fn fetched(
+        self: &Arc<Self>,
+        node: NodeId,
+        positions: &[FetchPosition],
+        response: wire::FetchResponse,
+    ) {
         let (mut answers, moved) = self.by_partition(response);
         let mut state = lock(&self.state);
         state.fetching.remove(&node);
         for position in positions {
-            let answer = answers.remove(&position.partition).unwrap_or(Err(ErrorCode::NetworkException));
+            let answer = answers
+                .remove(&position.partition)
+                .unwrap_or(Err(ErrorCode::NetworkException));
             let (result, arrived) = match answer {
                 Ok(data) => self.read(&state, position.partition, data),
                 Err(error) => (Err(error), None),
             };
-            self.step(&mut state, Input::FetchResult { position: *position, result }, arrived);
+            self.step(
+                &mut state,
+                Input::FetchResult {
+                    position: *position,
+                    result,
+                },
+                arrived,
+            );
         }
         if moved {
             self.tell_leaders(&mut state);
@@ -112,10 +146,14 @@ impl Shell {
             }
             for topic in response.responses {
                 for data in topic.partitions {
-                    let id = TopicIdPartition { topic_id: topic.topic_id, partition: data.partition_index };
+                    let id = TopicIdPartition {
+                        topic_id: topic.topic_id,
+                        partition: data.partition_index,
+                    };
                     let leader = &data.current_leader;
                     if leader.leader_id >= 0 {
-                        let (node, epoch) = (NodeId(leader.leader_id), LeaderEpoch(leader.leader_epoch));
+                        let (node, epoch) =
+                            (NodeId(leader.leader_id), LeaderEpoch(leader.leader_epoch));
                         moved |= metadata.hint(id.topic_id, id.partition, node, epoch);
                     }
                     let answer = match ErrorCode::from_code_or_unknown(data.error_code) {
@@ -135,14 +173,19 @@ impl Shell {
         id: TopicIdPartition,
         data: wire::FetchPartitionData,
     ) -> (Result<Fetched, ErrorCode>, Option<Arrived>) {
-        let Some(topic) = state.names.get(&id.topic_id) else { return (Err(ErrorCode::UnknownTopicId), None) };
+        let Some(topic) = state.names.get(&id.topic_id) else {
+            return (Err(ErrorCode::UnknownTopicId), None);
+        };
         let mut fetched = Fetched {
             diverging: diverging(&data.diverging_epoch),
             high_watermark: data.high_watermark,
             log_start: data.log_start_offset,
             batches: Vec::new(),
         };
-        let mut arrived = Arrived { topic: topic.clone(), records: VecDeque::new() };
+        let mut arrived = Arrived {
+            topic: topic.clone(),
+            records: VecDeque::new(),
+        };
         let bytes = data.records.unwrap_or_default();
         let sound = self.decode(bytes, id, &mut fetched, &mut arrived);
         // What is sound comes first; the next fetch begins with the rest.
@@ -153,11 +196,21 @@ impl Shell {
     }
 
     /// False if it ended at something unsound. A batch cut off at the end is none, unless it is the first.
-    fn decode(&self, bytes: Bytes, id: TopicIdPartition, fetched: &mut Fetched, arrived: &mut Arrived) -> bool {
+    fn decode(
+        &self,
+        bytes: Bytes,
+        id: TopicIdPartition,
+        fetched: &mut Fetched,
+        arrived: &mut Arrived,
+    ) -> bool {
         let some = !bytes.is_empty();
         for batch in RecordBatches::new(bytes) {
-            let records = batch.ok().and_then(|batch| Some((self.records(&batch, id, &arrived.topic)?, batch)));
-            let Some((records, batch)) = records else { return false };
+            let records = batch
+                .ok()
+                .and_then(|batch| Some((self.records(&batch, id, &arrived.topic)?, batch)));
+            let Some((records, batch)) = records else {
+                return false;
+            };
             arrived.records.extend(records);
             fetched.batches.push(FetchedBatch {
                 base_offset: batch.base_offset(),
@@ -169,7 +222,12 @@ impl Shell {
     }
 
     /// `None` if the batch is not sound. Control records are not for the application.
-    fn records(&self, batch: &RecordBatch, id: TopicIdPartition, topic: &Arc<str>) -> Option<Vec<ConsumerRecord>> {
+    fn records(
+        &self,
+        batch: &RecordBatch,
+        id: TopicIdPartition,
+        topic: &Arc<str>,
+    ) -> Option<Vec<ConsumerRecord>> {
         if self.config.check_crcs
             && let Err(error) = batch.validate()
         {
@@ -197,7 +255,10 @@ impl Shell {
 }
 
 fn diverging(told: &wire::FetchEpochEndOffset) -> Option<EpochEndOffset> {
-    (told.epoch >= 0).then_some(EpochEndOffset { epoch: LeaderEpoch(told.epoch), end_offset: told.end_offset })
+    (told.epoch >= 0).then_some(EpochEndOffset {
+        epoch: LeaderEpoch(told.epoch),
+        end_offset: told.end_offset,
+    })
 }
 
 /// Every partition that was asked for gets a result, so that none stays in flight.
@@ -209,8 +270,15 @@ fn finish(
 ) {
     let Some(shell) = shell.upgrade() else { return };
     match result {
-        Ok(response) if response.error_code == ErrorCode::None.code() => shell.fetched(node, positions, response),
-        Ok(response) => failed(&shell, node, positions, ErrorCode::from_code_or_unknown(response.error_code)),
+        Ok(response) if response.error_code == ErrorCode::None.code() => {
+            shell.fetched(node, positions, response)
+        }
+        Ok(response) => failed(
+            &shell,
+            node,
+            positions,
+            ErrorCode::from_code_or_unknown(response.error_code),
+        ),
         Err(error) => {
             tracing::debug!(%node, %error, "fetch failed");
             failed(&shell, node, positions, ErrorCode::NetworkException);
@@ -220,5 +288,8 @@ fn finish(
 
 fn failed(shell: &Arc<Shell>, node: NodeId, positions: &[FetchPosition], error: ErrorCode) {
     lock(&shell.state).fetching.remove(&node);
-    shell.steps(positions.iter().map(|position| Input::FetchResult { position: *position, result: Err(error) }));
+    shell.steps(positions.iter().map(|position| Input::FetchResult {
+        position: *position,
+        result: Err(error),
+    }));
 }

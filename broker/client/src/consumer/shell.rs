@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, Weak};
 
-use broker_core::consumer::{Config, Consumer as Core, Input, OffsetAndEpoch, Output, Timer};
+use broker_core::consumer::{Config, Consumer as Core, Input, Output, Timer};
 use broker_protocol::ErrorCode;
-use broker_protocol::ids::{LeaderEpoch, NodeId, TopicIdPartition, TopicPartition, Uuid};
+use broker_protocol::ids::{NodeId, TopicIdPartition, TopicPartition, Uuid};
 use tokio::sync::Notify;
 
 use super::ConsumerRecords;
@@ -15,7 +15,7 @@ use super::lookup::Lookups;
 use crate::client::Client;
 use crate::config::ConsumerConfig;
 use crate::error::ConsumerError;
-use crate::refresh::{self, Refresh, Subscriber};
+use crate::refresh::{self, Refresh};
 use crate::tasks::{Tasks, lock};
 use crate::timers::Timers;
 
@@ -24,7 +24,7 @@ pub struct Shell {
     pub config: ConsumerConfig,
     pub(super) tasks: Tasks,
     timers: Timers<Timer>,
-    refresh: Refresh,
+    pub(super) refresh: Refresh,
     /// Records, an error, or the end.
     pub news: Notify,
     pub(super) state: Mutex<State>,
@@ -34,10 +34,10 @@ pub struct State {
     pub core: Core,
     /// Topics of the assignment.
     pub names: BTreeMap<Uuid, Arc<str>>,
-    ids: BTreeMap<TopicPartition, TopicIdPartition>,
+    pub ids: BTreeMap<TopicPartition, TopicIdPartition>,
     pub leaders: BTreeMap<TopicIdPartition, Option<NodeId>>,
     pub buffer: Buffer,
-    errors: VecDeque<ConsumerError>,
+    pub errors: VecDeque<ConsumerError>,
     /// Brokers with a fetch under way.
     pub fetching: BTreeSet<NodeId>,
     closed: bool,
@@ -46,7 +46,9 @@ pub struct State {
 impl Shell {
     pub fn start(client: Client, config: ConsumerConfig) -> Arc<Shell> {
         let state = State {
-            core: Core::new(Config { reset: config.auto_offset_reset }),
+            core: Core::new(Config {
+                reset: config.auto_offset_reset,
+            }),
             names: BTreeMap::new(),
             ids: BTreeMap::new(),
             leaders: BTreeMap::new(),
@@ -67,98 +69,12 @@ impl Shell {
         });
         let weak = Arc::downgrade(&shell);
         let fire = move |timers: Vec<Timer>| {
-            weak.upgrade().map(|shell| shell.steps(timers.into_iter().map(Input::Timer))).is_some()
+            weak.upgrade()
+                .map(|shell| shell.steps(timers.into_iter().map(Input::Timer)))
+                .is_some()
         };
         shell.tasks.spawn("consumer timers", shell.timers.run(fire));
         shell
-    }
-
-    pub async fn assign(self: &Arc<Self>, partitions: &[TopicPartition]) -> Result<(), ConsumerError> {
-        let ids = self.resolve(partitions).await?;
-        let mut state = lock(&self.state);
-        let gone: Vec<TopicPartition> = state.ids.keys().filter(|known| !ids.contains_key(known)).cloned().collect();
-        for partition in gone {
-            let Some(partition) = state.ids.remove(&partition) else { continue };
-            state.buffer.discard(partition);
-            state.leaders.remove(&partition);
-            self.step(&mut state, Input::Revoke { partition }, None);
-        }
-        for (name, partition) in ids {
-            state.names.entry(partition.topic_id).or_insert_with(|| name.topic.as_str().into());
-            let before = state.ids.insert(name, partition);
-            if let Some(recreated) = before.filter(|before| *before != partition) {
-                self.step(&mut state, Input::Revoke { partition: recreated }, None);
-            }
-            self.step(&mut state, Input::Assign { partition, position: None }, None);
-        }
-        self.tell_leaders(&mut state);
-        self.pump(&mut state);
-        Ok(())
-    }
-
-    async fn resolve(
-        &self,
-        partitions: &[TopicPartition],
-    ) -> Result<BTreeMap<TopicPartition, TopicIdPartition>, ConsumerError> {
-        let limit = self.client.config().default_api_timeout;
-        let deadline = self.client.env().now() + limit;
-        let topics: BTreeSet<String> = partitions.iter().map(|partition| partition.topic.clone()).collect();
-        let mut attempt = 0;
-        loop {
-            let id_of = |partition: &TopicPartition| {
-                let known = self.client.metadata(|metadata| {
-                    let topic = metadata.topic(&partition.topic)?;
-                    topic.partitions.contains_key(&partition.partition).then_some(topic.id)
-                });
-                known.map(|topic_id| TopicIdPartition { topic_id, partition: partition.partition })
-            };
-            let found: BTreeMap<_, _> =
-                partitions.iter().filter_map(|partition| Some((partition.clone(), id_of(partition)?))).collect();
-            let Some(missing) = partitions.iter().find(|partition| !found.contains_key(partition)) else {
-                return Ok(found);
-            };
-            let last = match self.client.refresh_metadata(&topics).await {
-                Ok(_) if id_of(missing).is_some() => continue,
-                Ok(errors) => {
-                    let error = errors.get(&missing.topic).copied().unwrap_or(ErrorCode::UnknownTopicOrPartition);
-                    format!("{missing}: {error}")
-                }
-                Err(error) => error.to_string(),
-            };
-            if !self.client.pause_before_retry(attempt, deadline).await {
-                return Err(ConsumerError::Timeout { limit, last });
-            }
-            attempt += 1;
-        }
-    }
-
-    pub fn assignment(&self) -> Vec<TopicPartition> {
-        lock(&self.state).ids.keys().cloned().collect()
-    }
-
-    pub fn act(
-        self: &Arc<Self>,
-        partition: &TopicPartition,
-        input: impl FnOnce(TopicIdPartition) -> Input,
-    ) -> Result<(), ConsumerError> {
-        let mut state = lock(&self.state);
-        let id = state.ids.get(partition).copied();
-        let id = id.ok_or_else(|| ConsumerError::NotAssigned(partition.clone()))?;
-        // Nobody is waiting for the answer to a position that is given up.
-        state.errors.retain(|error| partition_of(error) != Some(partition));
-        self.step(&mut state, input(id), None);
-        self.pump(&mut state);
-        Ok(())
-    }
-
-    pub fn position(&self, partition: &TopicPartition) -> Option<OffsetAndEpoch> {
-        let state = lock(&self.state);
-        state.core.position(*state.ids.get(partition)?)
-    }
-
-    pub fn lag(&self, partition: &TopicPartition) -> Option<i64> {
-        let state = lock(&self.state);
-        state.core.lag(*state.ids.get(partition)?)
     }
 
     /// What a poll returns now, if anything.
@@ -173,7 +89,11 @@ impl Shell {
         }
         let mut partitions = Vec::with_capacity(taken.len());
         for part in taken {
-            let delivered = Input::Delivered { partition: part.id, generation: part.generation, next: part.next };
+            let delivered = Input::Delivered {
+                partition: part.id,
+                generation: part.generation,
+                next: part.next,
+            };
             self.step(&mut state, delivered, None);
             partitions.push(part.records);
         }
@@ -210,104 +130,110 @@ impl Shell {
     }
 
     /// Gives the core an input and does what it says. `arrived` is what a fetch brought.
-    pub(super) fn step(self: &Arc<Self>, state: &mut State, input: Input, mut arrived: Option<Arrived>) {
+    pub(super) fn step(
+        self: &Arc<Self>,
+        state: &mut State,
+        input: Input,
+        mut arrived: Option<Arrived>,
+    ) {
         let mut out = Vec::new();
         state.core.step(input, &mut out);
         let mut lookups = Lookups::default();
         for output in out {
             match output {
                 Output::Fetch { node, positions } => self.fetch(state, node, positions),
-                Output::Accept { partition, generation, from, next } => {
-                    let arrived = arrived.take().expect("records are accepted out of a fetch only");
-                    state.buffer.push(arrived.into_chunk(partition, generation, from, next));
+                Output::Accept {
+                    partition,
+                    generation,
+                    from,
+                    next,
+                } => {
+                    let arrived = arrived
+                        .take()
+                        .expect("records are accepted out of a fetch only");
+                    state
+                        .buffer
+                        .push(arrived.into_chunk(partition, generation, from, next));
                     self.news.notify_waiters();
                 }
                 Output::DropBuffered { partition } => state.buffer.discard(partition),
                 Output::RefreshMetadata { .. } => self.start_refresh(),
                 Output::Arm(timer) => self.timers.arm(timer, self.client.config().retry_backoff),
-                Output::TruncationDetected { partition, position, divergent } => {
-                    let error = |partition| ConsumerError::LogTruncation { partition, position, divergent };
+                Output::TruncationDetected {
+                    partition,
+                    position,
+                    divergent,
+                } => {
+                    let error = |partition| ConsumerError::LogTruncation {
+                        partition,
+                        position,
+                        divergent,
+                    };
                     self.report(state, partition, error);
                 }
-                Output::Stalled { partition, offset, error } => self.stalled(state, partition, offset, error),
-                Output::ListOffset { .. } | Output::OffsetForLeaderEpoch { .. } => lookups.add(output),
+                Output::Stalled {
+                    partition,
+                    offset,
+                    error,
+                } => self.stalled(state, partition, offset, error),
+                Output::ListOffset { .. } | Output::OffsetForLeaderEpoch { .. } => {
+                    lookups.add(output)
+                }
             }
         }
         self.look_up(state, lookups);
     }
 
     /// Truncation was reported on its own, then a stall without an offset problem follows it.
-    fn stalled(&self, state: &mut State, id: TopicIdPartition, offset: Option<i64>, error: Option<ErrorCode>) {
+    fn stalled(
+        &self,
+        state: &mut State,
+        id: TopicIdPartition,
+        offset: Option<i64>,
+        error: Option<ErrorCode>,
+    ) {
         let reported = state.errors.iter().any(|error| {
             matches!(error, ConsumerError::LogTruncation { partition, .. } if state.ids.get(partition) == Some(&id))
         });
         match (error, offset) {
             (None, _) if reported => {}
             (Some(ErrorCode::OffsetOutOfRange), Some(offset)) => {
-                self.report(state, id, |partition| ConsumerError::OffsetOutOfRange { partition, offset });
+                self.report(state, id, |partition| ConsumerError::OffsetOutOfRange {
+                    partition,
+                    offset,
+                });
             }
-            (Some(error), _) => self.report(state, id, |partition| ConsumerError::Partition { partition, error }),
+            (Some(error), _) => self.report(state, id, |partition| ConsumerError::Partition {
+                partition,
+                error,
+            }),
             // An assignment without a policy: told when the application polls before it seeks.
             (None, _) => self.report(state, id, ConsumerError::NoOffsetForPartition),
         }
     }
 
-    fn report(&self, state: &mut State, id: TopicIdPartition, error: impl FnOnce(TopicPartition) -> ConsumerError) {
-        let Some(name) = state.names.get(&id.topic_id) else { return };
-        state.errors.push_back(error(TopicPartition::new(name.as_ref(), id.partition)));
+    fn report(
+        &self,
+        state: &mut State,
+        id: TopicIdPartition,
+        error: impl FnOnce(TopicPartition) -> ConsumerError,
+    ) {
+        let Some(name) = state.names.get(&id.topic_id) else {
+            return;
+        };
+        state
+            .errors
+            .push_back(error(TopicPartition::new(name.as_ref(), id.partition)));
         self.news.notify_waiters();
     }
 
     pub(super) fn start_refresh(self: &Arc<Self>) {
         if self.refresh.want() {
             let subscriber: Weak<Shell> = Arc::downgrade(self);
-            self.tasks.spawn("consumer metadata", refresh::run(self.client.clone(), subscriber));
+            self.tasks.spawn(
+                "consumer metadata",
+                refresh::run(self.client.clone(), subscriber),
+            );
         }
-    }
-
-    /// The core's view of who leads what is assigned; true if everything has a leader.
-    pub(super) fn tell_leaders(self: &Arc<Self>, state: &mut State) -> bool {
-        let known: Vec<(TopicIdPartition, Option<NodeId>, LeaderEpoch)> = self.client.metadata(|metadata| {
-            let known = state.ids.iter().map(|(name, id)| {
-                let topic = metadata.topic(&name.topic).filter(|topic| topic.id == id.topic_id);
-                let partition = topic.and_then(|topic| topic.partitions.get(&id.partition));
-                partition.map_or((*id, None, LeaderEpoch(-1)), |known| (*id, known.leader, known.leader_epoch))
-            });
-            known.collect()
-        });
-        let mut complete = true;
-        for (partition, leader, epoch) in known {
-            complete &= leader.is_some();
-            state.leaders.insert(partition, leader);
-            self.step(state, Input::Leader { partition, leader, epoch }, None);
-        }
-        complete
-    }
-}
-
-impl Subscriber for Shell {
-    fn refresh(&self) -> &Refresh {
-        &self.refresh
-    }
-
-    fn topics(&self) -> BTreeSet<String> {
-        lock(&self.state).ids.keys().map(|partition| partition.topic.clone()).collect()
-    }
-
-    fn updated(self: Arc<Self>) -> bool {
-        let mut state = lock(&self.state);
-        let complete = self.tell_leaders(&mut state);
-        self.pump(&mut state);
-        complete
-    }
-}
-
-fn partition_of(error: &ConsumerError) -> Option<&TopicPartition> {
-    match error {
-        ConsumerError::NoOffsetForPartition(partition)
-        | ConsumerError::OffsetOutOfRange { partition, .. }
-        | ConsumerError::LogTruncation { partition, .. }
-        | ConsumerError::Partition { partition, .. } => Some(partition),
-        ConsumerError::NotAssigned(_) | ConsumerError::Timeout { .. } | ConsumerError::Closed => None,
     }
 }

@@ -25,13 +25,23 @@ pub struct Told {
 }
 
 impl Told {
+    /// Nobody said anything in time.
+    pub fn late() -> Told {
+        Told {
+            failure: Some("no success within delivery.timeout.ms".to_string()),
+            ..Default::default()
+        }
+    }
+
     pub fn append_time(&self, partition: TopicIdPartition) -> Option<i64> {
         self.append_times.get(&partition).copied()
     }
 
     pub fn reason(&self, partition: TopicIdPartition) -> String {
         let reason = self.reasons.get(&partition).or(self.failure.as_ref());
-        reason.cloned().unwrap_or_else(|| "no reason was given".to_string())
+        reason
+            .cloned()
+            .unwrap_or_else(|| "no reason was given".to_string())
     }
 }
 
@@ -46,7 +56,8 @@ impl Shell {
         node: NodeId,
         batches: &[BatchToSend],
     ) {
-        let partitions: Vec<TopicIdPartition> = batches.iter().map(|batch| batch.partition).collect();
+        let partitions: Vec<TopicIdPartition> =
+            batches.iter().map(|batch| batch.partition).collect();
         let wire_request = self.wire_request(state, batches);
         let (weak, client) = (Arc::downgrade(self), self.client.clone());
         let config = self.config.clone();
@@ -59,11 +70,14 @@ impl Shell {
     fn wire_request(&self, state: &State, batches: &[BatchToSend]) -> wire::ProduceRequest {
         let mut topics: BTreeMap<Uuid, Vec<wire::PartitionProduceData>> = BTreeMap::new();
         for batch in batches {
-            topics.entry(batch.partition.topic_id).or_default().push(wire::PartitionProduceData {
-                index: batch.partition.partition,
-                records: Some(self.encode(state, batch)),
-                ..Default::default()
-            });
+            topics
+                .entry(batch.partition.topic_id)
+                .or_default()
+                .push(wire::PartitionProduceData {
+                    index: batch.partition.partition,
+                    records: Some(self.encode(state, batch)),
+                    ..Default::default()
+                });
         }
         let topic = |(topic_id, partition_data)| wire::TopicProduceData {
             name: state.names.get(&topic_id).cloned().unwrap_or_default(),
@@ -81,7 +95,10 @@ impl Shell {
     }
 
     fn encode(&self, state: &State, batch: &BatchToSend) -> Bytes {
-        let mut options = BatchOptions { compression: self.config.compression, ..Default::default() };
+        let mut options = BatchOptions {
+            compression: self.config.compression,
+            ..Default::default()
+        };
         if let Some(sequence) = batch.sequence {
             options.producer_id = sequence.producer.producer_id;
             options.producer_epoch = sequence.producer.producer_epoch;
@@ -89,14 +106,27 @@ impl Shell {
         }
         let mut builder = BatchBuilder::new(options);
         for handle in &batch.records {
-            let pending = state.records.get(handle).expect("a record is kept until its outcome");
+            let pending = state
+                .records
+                .get(handle)
+                .expect("a record is kept until its outcome");
             let record = &pending.record;
-            builder.append(pending.timestamp, record.key.as_deref(), record.value.as_deref(), &record.headers);
+            builder.append(
+                pending.timestamp,
+                record.key.as_deref(),
+                record.value.as_deref(),
+                &record.headers,
+            );
         }
         builder.build().into_bytes()
     }
 
-    fn answered(self: &Arc<Self>, request: RequestId, asked: &[TopicIdPartition], response: wire::ProduceResponse) {
+    fn answered(
+        self: &Arc<Self>,
+        request: RequestId,
+        asked: &[TopicIdPartition],
+        response: wire::ProduceResponse,
+    ) {
         let mut state = lock(&self.state);
         let (results, told, moved) = self.read(&state, asked, response);
         for topic_id in moved {
@@ -121,21 +151,39 @@ impl Shell {
         for topic in response.responses {
             for partition in topic.partition_responses {
                 let is_it = |id: &&TopicIdPartition| {
-                    let same = id.topic_id == topic.topic_id || state.names.get(&id.topic_id) == Some(&topic.name);
+                    let same = id.topic_id == topic.topic_id
+                        || state.names.get(&id.topic_id) == Some(&topic.name);
                     same && id.partition == partition.index
                 };
-                let Some(id) = asked.iter().find(is_it).copied() else { continue };
+                let Some(id) = asked.iter().find(is_it).copied() else {
+                    continue;
+                };
                 let error = ErrorCode::from_code_or_unknown(partition.error_code);
-                results.push((id, if error.is_error() { Err(error) } else { Ok(partition.base_offset) }));
+                results.push((
+                    id,
+                    if error.is_error() {
+                        Err(error)
+                    } else {
+                        Ok(partition.base_offset)
+                    },
+                ));
                 if partition.log_append_time_ms >= 0 {
                     told.append_times.insert(id, partition.log_append_time_ms);
                 }
                 if error.is_error() {
-                    let reason = partition.error_message.unwrap_or_else(|| "answered by the broker".to_string());
+                    let reason = partition
+                        .error_message
+                        .unwrap_or_else(|| "answered by the broker".to_string());
                     told.reasons.insert(id, reason);
                 }
                 let leader = partition.current_leader;
-                if leader.leader_id >= 0 && self.hint(id, NodeId(leader.leader_id), LeaderEpoch(leader.leader_epoch)) {
+                if leader.leader_id >= 0
+                    && self.hint(
+                        id,
+                        NodeId(leader.leader_id),
+                        LeaderEpoch(leader.leader_epoch),
+                    )
+                {
                     moved.push(id.topic_id);
                 }
             }
@@ -145,7 +193,8 @@ impl Shell {
     }
 
     fn hint(&self, id: TopicIdPartition, leader: NodeId, epoch: LeaderEpoch) -> bool {
-        self.client.with_metadata(|metadata| metadata.hint(id.topic_id, id.partition, leader, epoch))
+        self.client
+            .with_metadata(|metadata| metadata.hint(id.topic_id, id.partition, leader, epoch))
     }
 }
 
@@ -157,9 +206,15 @@ async fn exchange(
     config: &ProducerConfig,
 ) -> Result<Option<wire::ProduceResponse>, CallError> {
     if config.acks == Acks::None {
-        return client.send(node, request, config.request_timeout).await.map(|()| None);
+        return client
+            .send(node, request, config.request_timeout)
+            .await
+            .map(|()| None);
     }
-    client.call(node, request, config.request_timeout).await.map(Some)
+    client
+        .call(node, request, config.request_timeout)
+        .await
+        .map(Some)
 }
 
 fn finish(
@@ -172,13 +227,27 @@ fn finish(
     match result {
         Ok(Some(response)) => shell.answered(request, partitions, response),
         Ok(None) => {
-            let results = partitions.iter().map(|partition| (*partition, Ok(-1))).collect();
-            shell.step(&mut lock(&shell.state), Input::Response { request, results }, &Told::default());
+            let results = partitions
+                .iter()
+                .map(|partition| (*partition, Ok(-1)))
+                .collect();
+            shell.step(
+                &mut lock(&shell.state),
+                Input::Response { request, results },
+                &Told::default(),
+            );
         }
         Err(error) => {
-            let told = Told { failure: Some(error.to_string()), ..Default::default() };
+            let told = Told {
+                failure: Some(error.to_string()),
+                ..Default::default()
+            };
             let sent = error.may_have_arrived();
-            shell.step(&mut lock(&shell.state), Input::RequestFailed { request, sent }, &told);
+            shell.step(
+                &mut lock(&shell.state),
+                Input::RequestFailed { request, sent },
+                &told,
+            );
         }
     }
 }

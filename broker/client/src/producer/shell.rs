@@ -6,13 +6,9 @@ use std::sync::{Arc, Mutex, Weak};
 use broker_core::producer::{
     Config, Input, Outcome, Output, Producer as Core, ProducerIdAndEpoch, RecordHandle, Timer,
 };
-use broker_env::Instant;
-use broker_env::random::{Stream, in_range};
-use broker_env::time::timeout;
 use broker_protocol::ErrorCode;
 use broker_protocol::api as wire;
 use broker_protocol::ids::{TopicIdPartition, Uuid};
-use broker_protocol::record::{BatchBuilder, HEADER_SIZE};
 use tokio::sync::{Notify, oneshot};
 
 use super::request::Told;
@@ -20,13 +16,12 @@ use super::{ProducerRecord, RecordMetadata, wait_until};
 use crate::client::Client;
 use crate::config::ProducerConfig;
 use crate::error::ProduceError;
-use crate::metadata::TopicMetadata;
-use crate::partitioner::{Sticky, of_key};
+use crate::partitioner::Sticky;
 use crate::refresh::{self, Refresh, Subscriber};
 use crate::tasks::{Tasks, lock};
 use crate::timers::Timers;
 
-type Reply = oneshot::Sender<Result<RecordMetadata, ProduceError>>;
+pub type Reply = oneshot::Sender<Result<RecordMetadata, ProduceError>>;
 
 pub struct Shell {
     pub client: Client,
@@ -35,18 +30,18 @@ pub struct Shell {
     timers: Timers<Timer>,
     refresh: Refresh,
     /// Some records have got their outcome.
-    progress: Notify,
+    pub(super) progress: Notify,
     pub(super) state: Mutex<State>,
 }
 
 pub struct State {
     pub core: Core,
     pub records: BTreeMap<RecordHandle, Pending>,
-    next_record: u64,
+    pub next_record: u64,
     /// Topics used so far.
     pub names: BTreeMap<Uuid, String>,
-    sticky: BTreeMap<String, Sticky>,
-    closed: bool,
+    pub sticky: BTreeMap<String, Sticky>,
+    pub closed: bool,
 }
 
 /// A record on its way.
@@ -85,108 +80,10 @@ impl Shell {
             state: Mutex::new(state),
         });
         let weak = Arc::downgrade(&shell);
-        let fire = move |timers: Vec<Timer>| weak.upgrade().map(|shell| shell.fire(timers)).is_some();
+        let fire =
+            move |timers: Vec<Timer>| weak.upgrade().map(|shell| shell.fire(timers)).is_some();
         shell.tasks.spawn("producer timers", shell.timers.run(fire));
         shell
-    }
-
-    pub fn check_size(&self, record: &ProducerRecord) -> Result<(), ProduceError> {
-        let size = u64::from(size_of(record)) + u64::try_from(HEADER_SIZE).expect("61");
-        let limit = u64::from(self.config.max_request_size).min(self.config.buffer_memory);
-        if size <= limit {
-            return Ok(());
-        }
-        let reason = format!("the record is {size} bytes when serialized, the limit is {limit}");
-        Err(ProduceError::definite(ErrorCode::MessageTooLarge, reason))
-    }
-
-    /// Chooses the partition, once the topic is known.
-    pub async fn place(self: &Arc<Self>, record: &ProducerRecord, deadline: Instant) -> Result<TopicIdPartition, ProduceError> {
-        let mut attempt = 0;
-        loop {
-            if let Some(place) = self.place_now(record) {
-                return Ok(place);
-            }
-            let left = deadline.saturating_since(self.client.env().now());
-            let topic = self.client.topic(&record.topic, left).await;
-            let topic = topic.map_err(|(error, reason)| ProduceError::definite(error, reason))?;
-            if record.partition.is_none_or(|partition| topic.partitions.contains_key(&partition)) {
-                continue;
-            }
-            let _errors = self.client.refresh_metadata(&BTreeSet::from([record.topic.clone()])).await;
-            if !self.client.pause_before_retry(attempt, deadline).await {
-                let reason = format!("{} has no partition {:?}", record.topic, record.partition);
-                return Err(ProduceError::definite(ErrorCode::UnknownTopicOrPartition, reason));
-            }
-            attempt += 1;
-        }
-    }
-
-    /// `None` if the metadata do not have what it takes.
-    fn place_now(self: &Arc<Self>, record: &ProducerRecord) -> Option<TopicIdPartition> {
-        let now = self.client.env().now();
-        let (topic_id, refreshed, choice) = self.client.metadata(|metadata| {
-            let topic = metadata.topic(&record.topic)?;
-            Some((topic.id, topic.refreshed, choice_of(record, topic)?))
-        })?;
-        if now.saturating_since(refreshed) > self.client.config().metadata_max_age {
-            self.start_refresh();
-        }
-        let partition = match choice {
-            Choice::Only(partition) => partition,
-            Choice::Sticky(candidates) => self.stick(record, &candidates),
-        };
-        Some(TopicIdPartition { topic_id, partition })
-    }
-
-    fn stick(&self, record: &ProducerRecord, candidates: &[i32]) -> i32 {
-        let last = u64::try_from(candidates.len() - 1).expect("an index fits 64 bits");
-        let choose = || {
-            let drawn = in_range(self.client.env().random.as_ref(), Stream::Client, 0, last);
-            candidates[usize::try_from(drawn).expect("an index drawn below the length")]
-        };
-        let mut state = lock(&self.state);
-        let sticky = state.sticky.entry(record.topic.clone()).or_default();
-        sticky.next(size_of(record), self.config.batch_size, choose)
-    }
-
-    pub async fn wait_for_room(&self, record: &ProducerRecord, deadline: Instant) -> Result<(), ProduceError> {
-        let size = u64::from(size_of(record));
-        let has_room = || {
-            let state = lock(&self.state);
-            state.closed || state.core.buffered_bytes() + size <= self.config.buffer_memory
-        };
-        if has_room() {
-            return Ok(());
-        }
-        let left = deadline.saturating_since(self.client.env().now());
-        let waited = timeout(self.client.env(), left, wait_until(&self.progress, has_room)).await;
-        let full = |_| ProduceError::definite(ErrorCode::RequestTimedOut, "buffer.memory was full for max.block.ms");
-        waited.map_err(full)
-    }
-
-    pub fn enqueue(
-        self: &Arc<Self>,
-        record: ProducerRecord,
-        partition: TopicIdPartition,
-        reply: Reply,
-    ) -> Result<(), ProduceError> {
-        let mut state = lock(&self.state);
-        if state.closed {
-            return Err(ProduceError::definite(ErrorCode::NetworkException, "the producer is closed"));
-        }
-        let first = !state.names.contains_key(&partition.topic_id);
-        if first {
-            state.names.insert(partition.topic_id, record.topic.clone());
-            self.tell_leaders(&mut state, partition.topic_id);
-        }
-        let handle = RecordHandle(state.next_record);
-        state.next_record += 1;
-        let size = size_of(&record);
-        let timestamp = record.timestamp.unwrap_or_else(|| self.client.env().clock.wall().0);
-        state.records.insert(handle, Pending { record, timestamp, reply });
-        self.step(&mut state, Input::Send { partition, record: handle, size }, &Told::default());
-        Ok(())
     }
 
     pub async fn flush(self: &Arc<Self>) {
@@ -197,7 +94,10 @@ impl Shell {
         };
         wait_until(&self.progress, || {
             let state = lock(&self.state);
-            state.records.first_key_value().is_none_or(|(oldest, _)| *oldest >= until)
+            state
+                .records
+                .first_key_value()
+                .is_none_or(|(oldest, _)| *oldest >= until)
         })
         .await;
     }
@@ -222,7 +122,7 @@ impl Shell {
     fn fire(self: &Arc<Self>, timers: Vec<Timer>) {
         let mut state = lock(&self.state);
         for timer in timers {
-            self.step(&mut state, Input::Timer(timer), &Told::default());
+            self.step(&mut state, Input::Timer(timer), &Told::late());
         }
     }
 
@@ -241,8 +141,16 @@ impl Shell {
     /// May answer the core at once.
     fn perform(self: &Arc<Self>, state: &mut State, output: Output, told: &Told) -> Option<Input> {
         match output {
-            Output::Produce { request, node, batches } => self.produce(state, request, node, &batches),
-            Output::Complete { partition, records, outcome } => {
+            Output::Produce {
+                request,
+                node,
+                batches,
+            } => self.produce(state, request, node, &batches),
+            Output::Complete {
+                partition,
+                records,
+                outcome,
+            } => {
                 self.complete(state, partition, &records, outcome, told);
             }
             Output::RefreshMetadata { partition } => self.want_metadata(state, partition),
@@ -255,7 +163,9 @@ impl Shell {
     fn arm(&self, timer: Timer, attempt: u32) {
         match timer {
             Timer::Linger(_) => self.timers.arm(timer, self.config.linger),
-            Timer::Retry(_) | Timer::ProducerIdRetry => self.timers.arm(timer, self.client.retry_backoff(attempt)),
+            Timer::Retry(_) | Timer::ProducerIdRetry => {
+                self.timers.arm(timer, self.client.retry_backoff(attempt))
+            }
             // One per batch, and hardly ever of use.
             Timer::Delivery(..) => {
                 let limit = self.config.delivery_timeout;
@@ -273,7 +183,9 @@ impl Shell {
         told: &Told,
     ) {
         for (index, handle) in (0_i64..).zip(records) {
-            let Some(pending) = state.records.remove(handle) else { continue };
+            let Some(pending) = state.records.remove(handle) else {
+                continue;
+            };
             let result = match outcome {
                 Outcome::Acked { base_offset } => Ok(RecordMetadata {
                     topic: pending.record.topic,
@@ -281,8 +193,12 @@ impl Shell {
                     offset: (base_offset >= 0).then_some(base_offset + index),
                     timestamp: told.append_time(partition).unwrap_or(pending.timestamp),
                 }),
-                Outcome::Failed(error) => Err(ProduceError::definite(error, told.reason(partition))),
-                Outcome::Unknown(error) => Err(ProduceError::unknown(error, told.reason(partition))),
+                Outcome::Failed(error) => {
+                    Err(ProduceError::definite(error, told.reason(partition)))
+                }
+                Outcome::Unknown(error) => {
+                    Err(ProduceError::unknown(error, told.reason(partition)))
+                }
             };
             // Who sent it may not want to know.
             let _gone = pending.reply.send(result);
@@ -291,29 +207,43 @@ impl Shell {
     }
 
     fn want_metadata(self: &Arc<Self>, state: &mut State, partition: TopicIdPartition) {
-        if let Some(sticky) = state.names.get(&partition.topic_id).and_then(|name| state.sticky.get_mut(name)) {
+        if let Some(sticky) = state
+            .names
+            .get(&partition.topic_id)
+            .and_then(|name| state.sticky.get_mut(name))
+        {
             sticky.leave(partition.partition);
         }
         self.start_refresh();
     }
 
-    fn start_refresh(self: &Arc<Self>) {
+    pub(super) fn start_refresh(self: &Arc<Self>) {
         if self.refresh.want() {
             let subscriber: Weak<Shell> = Arc::downgrade(self);
-            self.tasks.spawn("producer metadata", refresh::run(self.client.clone(), subscriber));
+            self.tasks.spawn(
+                "producer metadata",
+                refresh::run(self.client.clone(), subscriber),
+            );
         }
     }
 
     /// The core's view of who leads a topic's partitions.
     pub(super) fn tell_leaders(self: &Arc<Self>, state: &mut State, topic_id: Uuid) {
-        let Some(name) = state.names.get(&topic_id) else { return };
+        let Some(name) = state.names.get(&topic_id) else {
+            return;
+        };
         let leaders: Vec<_> = self.client.metadata(|metadata| {
             let topic = metadata.topic(name).filter(|topic| topic.id == topic_id);
             let partitions = topic.into_iter().flat_map(|topic| &topic.partitions);
-            partitions.map(|(index, known)| (*index, known.leader)).collect()
+            partitions
+                .map(|(index, known)| (*index, known.leader))
+                .collect()
         });
         for (partition, leader) in leaders {
-            let partition = TopicIdPartition { topic_id, partition };
+            let partition = TopicIdPartition {
+                topic_id,
+                partition,
+            };
             self.step(state, Input::Leader { partition, leader }, &Told::default());
         }
     }
@@ -323,13 +253,20 @@ impl Shell {
         if let Some(previous) = previous
             && let Some(producer_epoch) = previous.producer_epoch.checked_add(1)
         {
-            return Some(Input::ProducerId(Ok(ProducerIdAndEpoch { producer_epoch, ..previous })));
+            return Some(Input::ProducerId(Ok(ProducerIdAndEpoch {
+                producer_epoch,
+                ..previous
+            })));
         }
         let (weak, client) = (Arc::downgrade(self), self.client.clone());
         self.tasks.spawn("producer id", async move {
             let result = ask_producer_id(&client).await;
             if let Some(shell) = weak.upgrade() {
-                shell.step(&mut lock(&shell.state), Input::ProducerId(result), &Told::default());
+                shell.step(
+                    &mut lock(&shell.state),
+                    Input::ProducerId(result),
+                    &Told::default(),
+                );
             }
         });
         None
@@ -356,44 +293,27 @@ impl Subscriber for Shell {
     }
 }
 
-/// Where a record may go.
-enum Choice {
-    Only(i32),
-    /// Never empty.
-    Sticky(Vec<i32>),
-}
-
-fn choice_of(record: &ProducerRecord, topic: &TopicMetadata) -> Option<Choice> {
-    if let Some(partition) = record.partition {
-        return topic.partitions.contains_key(&partition).then_some(Choice::Only(partition));
-    }
-    let count = u32::try_from(topic.partitions.len()).ok().filter(|count| *count > 0)?;
-    if let Some(key) = &record.key {
-        return i32::try_from(of_key(key, count)).ok().map(Choice::Only);
-    }
-    let led = topic.partitions.iter().filter(|(_, known)| known.leader.is_some());
-    let led: Vec<i32> = led.map(|(index, _)| *index).collect();
-    Some(Choice::Sticky(if led.is_empty() { topic.partitions.keys().copied().collect() } else { led }))
-}
-
-/// The most that a record adds to a batch.
-fn size_of(record: &ProducerRecord) -> u32 {
-    let size = BatchBuilder::record_size_max(record.key.as_deref(), record.value.as_deref(), &record.headers);
-    u32::try_from(size).unwrap_or(u32::MAX)
-}
-
 async fn ask_producer_id(client: &Client) -> Result<ProducerIdAndEpoch, ErrorCode> {
     let request = wire::InitProducerIdRequest {
         transactional_id: None,
         transaction_timeout_ms: i32::MAX,
         ..Default::default()
     };
-    let response = client.call_any(&request, client.config().request_timeout).await;
+    let response = client
+        .call_any(&request, client.config().request_timeout)
+        .await;
     let response = response.map_err(|_| ErrorCode::NetworkException)?;
     match ErrorCode::from_code_or_unknown(response.error_code) {
         ErrorCode::None => {
-            let wire::InitProducerIdResponse { producer_id, producer_epoch, .. } = response;
-            Ok(ProducerIdAndEpoch { producer_id, producer_epoch })
+            let wire::InitProducerIdResponse {
+                producer_id,
+                producer_epoch,
+                ..
+            } = response;
+            Ok(ProducerIdAndEpoch {
+                producer_id,
+                producer_epoch,
+            })
         }
         error => Err(error),
     }

@@ -35,11 +35,17 @@ pub struct Asked {
 
 impl Asked {
     pub fn decode<R: Request>(&self) -> R {
-        decode_request::<R>(self.frame.clone(), self.header.api_version).expect("a sound request").1
+        decode_request::<R>(self.frame.clone(), self.header.api_version)
+            .expect("a sound request")
+            .1
     }
 
     pub fn answer<R: Request>(&self, response: &R::Response) -> Reply {
-        let frame = encode_response::<R>(response, self.header.api_version, self.header.correlation_id);
+        let frame = encode_response::<R>(
+            response,
+            self.header.api_version,
+            self.header.correlation_id,
+        );
         Reply::Frame(frame.expect("a sound answer").freeze())
     }
 }
@@ -65,7 +71,10 @@ pub struct Brokers {
 
 impl Brokers {
     /// Partition 0 is led by broker 1 in epoch 1.
-    pub async fn start(count: usize, script: impl FnMut(&Asked) -> Option<Reply> + Send + 'static) -> Brokers {
+    pub async fn start(
+        count: usize,
+        script: impl FnMut(&Asked) -> Option<Reply> + Send + 'static,
+    ) -> Brokers {
         let env = broker_env::production::env();
         let world = World {
             ports: Vec::new(),
@@ -73,16 +82,25 @@ impl Brokers {
             log: Vec::new(),
             script: Box::new(script),
         };
-        let brokers = Brokers { env, world: Arc::new(Mutex::new(world)) };
+        let brokers = Brokers {
+            env,
+            world: Arc::new(Mutex::new(world)),
+        };
         for node in 1..=i32::try_from(count).expect("a few") {
-            let listener = brokers.env.network.listen(&Address::new("127.0.0.1", 0)).await;
+            let listener = brokers
+                .env
+                .network
+                .listen(&Address::new("127.0.0.1", 0))
+                .await;
             let mut listener = listener.expect("a free port");
             brokers.world().ports.push(listener.address().port);
             let server = brokers.clone();
             brokers.env.spawn("scripted broker", async move {
                 while let Ok((connection, _)) = listener.accept().await {
                     let one = server.clone();
-                    server.env.spawn("scripted connection", one.serve(node, connection));
+                    server
+                        .env
+                        .spawn("scripted connection", one.serve(node, connection));
                 }
             });
         }
@@ -94,7 +112,11 @@ impl Brokers {
     }
 
     pub fn addresses(&self) -> Vec<Address> {
-        self.world().ports.iter().map(|port| Address::new("127.0.0.1", *port)).collect()
+        self.world()
+            .ports
+            .iter()
+            .map(|port| Address::new("127.0.0.1", *port))
+            .collect()
     }
 
     pub fn client(&self) -> Client {
@@ -107,7 +129,11 @@ impl Brokers {
     }
 
     pub fn count(&self, key: ApiKey) -> usize {
-        self.world().log.iter().filter(|(_, asked)| *asked == key).count()
+        self.world()
+            .log
+            .iter()
+            .filter(|(_, asked)| *asked == key)
+            .count()
     }
 
     async fn serve(self, node: i32, mut connection: BoxConnection) {
@@ -132,7 +158,11 @@ impl Brokers {
     fn reply(&self, node: i32, frame: Bytes) -> Reply {
         let header = peek(&frame).expect("a header");
         let key = ApiKey::from_code(header.api_key).expect("a known API");
-        let asked = Asked { node, header, frame };
+        let asked = Asked {
+            node,
+            header,
+            frame,
+        };
         let mut world = self.world();
         if key != ApiKey::ApiVersions {
             world.log.push((node, key));
@@ -155,7 +185,10 @@ pub fn versions() -> wire::ApiVersionsResponse {
         max_version: range.max,
         ..Default::default()
     };
-    wire::ApiVersionsResponse { api_keys: api_versions::BROKER.iter().map(api).collect(), ..Default::default() }
+    wire::ApiVersionsResponse {
+        api_keys: api_versions::BROKER.iter().map(api).collect(),
+        ..Default::default()
+    }
 }
 
 impl World {
@@ -166,12 +199,13 @@ impl World {
             port: i32::from(*port),
             ..Default::default()
         };
-        let partition = |(index, (leader, epoch)): (&i32, &(i32, i32))| wire::MetadataResponsePartition {
-            partition_index: *index,
-            leader_id: *leader,
-            leader_epoch: *epoch,
-            ..Default::default()
-        };
+        let partition =
+            |(index, (leader, epoch)): (&i32, &(i32, i32))| wire::MetadataResponsePartition {
+                partition_index: *index,
+                leader_id: *leader,
+                leader_epoch: *epoch,
+                ..Default::default()
+            };
         let topic = wire::MetadataResponseTopic {
             name: Some(TOPIC.to_string()),
             topic_id: TOPIC_ID,

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker_client::{Consumer, ConsumerError, ConsumerRecord, ConsumerRecords, PartitionRecords, TopicPartition};
+use broker_client::{
+    Consumer, ConsumerError, ConsumerRecord, ConsumerRecords, PartitionRecords, TopicPartition,
+};
 use bytes::Bytes;
 use sim_checkers::history::{Action, Partition, Record};
 
@@ -41,19 +43,26 @@ pub(crate) struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     pub fn new(context: &'a ClientContext) -> Reading<'a> {
-        Reading { context, starting: BTreeSet::new() }
+        Reading {
+            context,
+            starting: BTreeSet::new(),
+        }
     }
 
     /// False if it was stopped before that was possible.
     pub async fn assign(&mut self, consumer: &Consumer, partitions: &[TopicPartition]) -> bool {
         while let Err(error) = consumer.assign(partitions).await {
-            self.context.recorder.count_error("consumer", name_of(&error));
+            self.context
+                .recorder
+                .count_error("consumer", name_of(&error));
             if self.context.stop.is_stopped() {
                 return false;
             }
             self.context.pause(super::RETRY).await;
         }
-        partitions.iter().for_each(|partition| self.restart(consumer, partition));
+        partitions
+            .iter()
+            .for_each(|partition| self.restart(consumer, partition));
         true
     }
 
@@ -82,30 +91,47 @@ impl<'a> Reading<'a> {
 
     fn record_stretch(&mut self, invoked: Moment, stretch: PartitionRecords) {
         let process = self.context.process;
-        let partition = Partition { topic: stretch.partition.topic.clone(), index: stretch.partition.partition };
+        let partition = Partition {
+            topic: stretch.partition.topic.clone(),
+            index: stretch.partition.partition,
+        };
         if self.starting.remove(&stretch.partition) {
-            let action = Action::Assign { partition: partition.clone(), position: stretch.from };
+            let action = Action::Assign {
+                partition: partition.clone(),
+                position: stretch.from,
+            };
             self.context.recorder.note(process, invoked, action);
         }
         let records = stretch.records.iter().map(record).collect();
-        let action = Action::Poll { partition, from: stretch.from, records, next: stretch.next };
+        let action = Action::Poll {
+            partition,
+            from: stretch.from,
+            records,
+            next: stretch.next,
+        };
         self.context.recorder.note(process, invoked, action);
     }
 
     fn recover(&mut self, consumer: &Consumer, error: &ConsumerError) {
-        self.context.recorder.count_error("consumer", name_of(error));
+        self.context
+            .recorder
+            .count_error("consumer", name_of(error));
         match error {
             ConsumerError::NoOffsetForPartition(partition)
             | ConsumerError::OffsetOutOfRange { partition, .. }
             | ConsumerError::LogTruncation { partition, .. }
             | ConsumerError::Partition { partition, .. } => self.restart(consumer, partition),
-            ConsumerError::NotAssigned(_) | ConsumerError::Timeout { .. } | ConsumerError::Closed => {}
+            ConsumerError::NotAssigned(_)
+            | ConsumerError::Timeout { .. }
+            | ConsumerError::Closed => {}
         }
     }
 
     fn restart(&mut self, consumer: &Consumer, partition: &TopicPartition) {
         self.starting.insert(partition.clone());
-        consumer.seek_to_beginning(std::slice::from_ref(partition)).expect("it is assigned");
+        consumer
+            .seek_to_beginning(std::slice::from_ref(partition))
+            .expect("it is assigned");
     }
 }
 
@@ -113,12 +139,18 @@ fn record(record: &ConsumerRecord) -> Record {
     Record {
         offset: record.offset,
         value: content::number_of(record.value.as_ref()),
-        content: content::hash(record.key.as_ref(), record.value.as_ref(), &record.headers, record.timestamp),
+        content: content::hash(
+            record.key.as_ref(),
+            record.value.as_ref(),
+            &record.headers,
+            record.timestamp,
+        ),
     }
 }
 
 fn size_of(record: &ConsumerRecord) -> u64 {
-    let size = record.value.as_ref().map_or(0, Bytes::len) + record.key.as_ref().map_or(0, Bytes::len);
+    let size =
+        record.value.as_ref().map_or(0, Bytes::len) + record.key.as_ref().map_or(0, Bytes::len);
     u64::try_from(size).expect("a size fits 64 bits")
 }
 

@@ -17,20 +17,34 @@ pub async fn observe(context: ClientContext, spec: Arc<WorkloadSpec>) {
                 () = context.stop.stopped() => {}
                 () = look(&context, &client, &spec, &partitions) => {}
             }
-            context.pause(Duration::from_millis(spec.observe_interval_ms)).await;
+            context
+                .pause(Duration::from_millis(spec.observe_interval_ms))
+                .await;
         }
     }
     client.close();
 }
 
-async fn look(context: &ClientContext, client: &Client, spec: &WorkloadSpec, partitions: &[TopicPartition]) {
+async fn look(
+    context: &ClientContext,
+    client: &Client,
+    spec: &WorkloadSpec,
+    partitions: &[TopicPartition],
+) {
     for partition in partitions {
         let invoked = context.recorder.now();
         match bounds(client, spec, partition).await {
             Ok((earliest, latest)) => {
-                let named = Partition { topic: partition.topic.clone(), index: partition.partition };
+                let named = Partition {
+                    topic: partition.topic.clone(),
+                    index: partition.partition,
+                };
                 context.recorder.took("list_offsets", invoked);
-                let action = Action::ListOffsets { partition: named, earliest, latest };
+                let action = Action::ListOffsets {
+                    partition: named,
+                    earliest,
+                    latest,
+                };
                 context.recorder.note(context.process, invoked, action);
             }
             Err(error) => {
@@ -49,7 +63,9 @@ async fn bounds(
 ) -> Result<(i64, i64), AdminError> {
     let one = std::slice::from_ref(partition);
     let limit = spec.request_timeout();
-    let earliest = client.list_offsets(one, OffsetSpec::Earliest, limit).await?;
+    let earliest = client
+        .list_offsets(one, OffsetSpec::Earliest, limit)
+        .await?;
     let latest = client.list_offsets(one, OffsetSpec::Latest, limit).await?;
     Ok((earliest[partition].offset, latest[partition].offset))
 }

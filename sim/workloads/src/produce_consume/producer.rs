@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker_client::{Delivery, Header, ProduceError, Producer, ProducerRecord, RecordMetadata, TopicPartition};
+use broker_client::{
+    Delivery, Header, ProduceError, Producer, ProducerRecord, RecordMetadata, TopicPartition,
+};
 use bytes::Bytes;
 use sim_checkers::history::{Action, Outcome, Partition};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -17,11 +19,16 @@ const BEHIND_MAX: Duration = Duration::from_secs(1);
 /// Runs until the stop, then until every record has its outcome, at most `delivery.timeout.ms`.
 pub async fn produce(context: ClientContext, spec: Arc<WorkloadSpec>) {
     let client = context.client(&spec);
-    if let Some(partitions) = super::partitions(&context, &client, &spec).await.filter(|all| !all.is_empty()) {
+    if let Some(partitions) = super::partitions(&context, &client, &spec)
+        .await
+        .filter(|all| !all.is_empty())
+    {
         let producer = Producer::new(client.clone(), spec.producer_config());
         send_all(&context, &spec, &producer, &partitions).await;
         // Outcomes are told once more than the time it can take.
-        producer.close(Duration::from_millis(spec.delivery_timeout_ms) * 2).await;
+        producer
+            .close(Duration::from_millis(spec.delivery_timeout_ms) * 2)
+            .await;
     }
     client.close();
 }
@@ -32,7 +39,9 @@ async fn send_all(
     producer: &Producer,
     partitions: &[TopicPartition],
 ) {
-    let room = Arc::new(Semaphore::new(usize::try_from(spec.outstanding).unwrap_or(Semaphore::MAX_PERMITS)));
+    let room = Arc::new(Semaphore::new(
+        usize::try_from(spec.outstanding).unwrap_or(Semaphore::MAX_PERMITS),
+    ));
     let interval = Duration::from_secs(1) / spec.rate;
     let mut due = context.env.now() + spread(context, interval);
     let mut sequence = 0;
@@ -78,7 +87,10 @@ fn make_record(
         topic: partition.topic.clone(),
         partition: Some(partition.partition),
         key,
-        value: Some(content::value(number, usize::try_from(spec.record_size).unwrap_or(8))),
+        value: Some(content::value(
+            number,
+            usize::try_from(spec.record_size).unwrap_or(8),
+        )),
         headers: (0..spec.headers).map(header).collect(),
         timestamp: Some(context.env.clock.wall().0),
     }
@@ -92,14 +104,22 @@ async fn send(
     sequence: u64,
     permit: OwnedSemaphorePermit,
 ) {
-    let size = record.value.as_ref().map_or(0, Bytes::len) + record.key.as_ref().map_or(0, Bytes::len);
+    let size =
+        record.value.as_ref().map_or(0, Bytes::len) + record.key.as_ref().map_or(0, Bytes::len);
     let timestamp = record.timestamp.unwrap_or(-1);
-    let partition =
-        Partition { topic: record.topic.clone(), index: record.partition.expect("chosen by the workload") };
+    let partition = Partition {
+        topic: record.topic.clone(),
+        index: record.partition.expect("chosen by the workload"),
+    };
     let action = Action::Send {
         partition,
         value: content::number_of(record.value.as_ref()).expect("made by the workload"),
-        content: content::hash(record.key.as_ref(), record.value.as_ref(), &record.headers, timestamp),
+        content: content::hash(
+            record.key.as_ref(),
+            record.value.as_ref(),
+            &record.headers,
+            timestamp,
+        ),
         acks: spec.acks,
         offset: None,
         sequence,
@@ -108,7 +128,10 @@ async fn send(
     match producer.send(record).await {
         Ok(delivery) => {
             let recorder = context.recorder.clone();
-            context.env.spawn("await delivery", await_delivery(recorder, begun, delivery, size, permit));
+            context.env.spawn(
+                "await delivery",
+                await_delivery(recorder, begun, delivery, size, permit),
+            );
         }
         Err(error) => settle(&context.recorder, begun, Err(error), size),
     }
@@ -125,7 +148,12 @@ async fn await_delivery(
     settle(&recorder, begun, result, size);
 }
 
-fn settle(recorder: &Recorder, begun: Begun, result: Result<RecordMetadata, ProduceError>, size: usize) {
+fn settle(
+    recorder: &Recorder,
+    begun: Begun,
+    result: Result<RecordMetadata, ProduceError>,
+    size: usize,
+) {
     let (outcome, told) = match result {
         Ok(metadata) => (Outcome::Ok, metadata.offset),
         Err(error @ ProduceError::Definite { .. }) => (Outcome::Fail(error.to_string()), None),

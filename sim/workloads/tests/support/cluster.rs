@@ -22,7 +22,9 @@ pub struct Cluster {
 }
 
 fn config(id: usize, count: usize, properties: &[(&str, &str)]) -> BrokerConfig {
-    let voters: Vec<String> = (1..=count).map(|id| format!("{id}@node{id}:9093")).collect();
+    let voters: Vec<String> = (1..=count)
+        .map(|id| format!("{id}@node{id}:9093"))
+        .collect();
     let listeners = format!("PLAINTEXT://node{id}:9092,CONTROLLER://node{id}:9093");
     let (id, voters) = (id.to_string(), voters.join(","));
     let fixed = [
@@ -32,13 +34,20 @@ fn config(id: usize, count: usize, properties: &[(&str, &str)]) -> BrokerConfig 
         ("log.dir", "/data"),
         ("auto.create.topics.enable", "false"),
     ];
-    BrokerConfig::from_pairs(fixed.into_iter().chain(properties.iter().copied())).expect("a valid configuration")
+    BrokerConfig::from_pairs(fixed.into_iter().chain(properties.iter().copied()))
+        .expect("a valid configuration")
 }
 
 async fn node(env: Env, config: BrokerConfig) {
-    let options = NodeOptions { config, observer: Observer::none(), cluster_id: Some(CLUSTER_ID.to_string()) };
+    let options = NodeOptions {
+        config,
+        observer: Observer::none(),
+        cluster_id: Some(CLUSTER_ID.to_string()),
+    };
     let node = Node::start(env, options).await.expect("the node starts");
-    node.run(std::future::pending()).await.expect("the node works");
+    node.run(std::future::pending())
+        .await
+        .expect("the node works");
 }
 
 impl Cluster {
@@ -47,13 +56,24 @@ impl Cluster {
         let nodes = (1..=count)
             .map(|id| {
                 let config = config(id, count, properties);
-                engine.add_node(&format!("node{id}"), Box::new(move |env| Box::pin(node(env, config.clone()))))
+                engine.add_node(
+                    &format!("node{id}"),
+                    Box::new(move |env| Box::pin(node(env, config.clone()))),
+                )
             })
             .collect();
         let handle = engine.handle();
         let clock = Arc::new(move || (handle.now(), handle.events()));
-        let bootstrap = (1..=count).map(|id| Address::new(format!("node{id}"), 9092)).collect();
-        Cluster { engine, nodes, recorder: Recorder::new(clock), stop: StopSignal::default(), bootstrap }
+        let bootstrap = (1..=count)
+            .map(|id| Address::new(format!("node{id}"), 9092))
+            .collect();
+        Cluster {
+            engine,
+            nodes,
+            recorder: Recorder::new(clock),
+            stop: StopSignal::default(),
+            bootstrap,
+        }
     }
 
     pub fn context(&mut self, name: &str) -> ClientContext {
@@ -61,7 +81,14 @@ impl Cluster {
         let handle = self.engine.handle();
         let mut draws = handle.stream(name);
         let draw = Box::new(move || rand_core::RngCore::next_u64(&mut draws));
-        ClientContext::new(handle.env(host), self.bootstrap.clone(), &self.recorder, &self.stop, draw, name)
+        ClientContext::new(
+            handle.env(host),
+            self.bootstrap.clone(),
+            &self.recorder,
+            &self.stop,
+            draw,
+            name,
+        )
     }
 
     /// Runs a client's future on its host.
@@ -70,13 +97,26 @@ impl Cluster {
     }
 
     /// Runs the world until the future ends, at most `seconds` simulated; `None` if it did not.
-    pub fn finish<T: Send + 'static>(&mut self, env: &Env, future: BoxFuture<'static, T>, seconds: u64) -> Option<T> {
+    pub fn finish<T: Send + 'static>(
+        &mut self,
+        env: &Env,
+        future: BoxFuture<'static, T>,
+        seconds: u64,
+    ) -> Option<T> {
         let result = Arc::new(Mutex::new(None));
         let slot = result.clone();
-        self.start(env, Box::pin(async move { *slot.lock().expect("one thread") = Some(future.await) }));
+        self.start(
+            env,
+            Box::pin(async move { *slot.lock().expect("one thread") = Some(future.await) }),
+        );
         let until = self.engine.handle().now() + seconds * SECOND;
-        let outcome = self.engine.run_while(until, |_| result.lock().expect("one thread").is_none());
-        assert!(matches!(outcome, Outcome::Condition | Outcome::Deadline), "{outcome:?}");
+        let outcome = self
+            .engine
+            .run_while(until, |_| result.lock().expect("one thread").is_none());
+        assert!(
+            matches!(outcome, Outcome::Condition | Outcome::Deadline),
+            "{outcome:?}"
+        );
         result.lock().expect("one thread").take()
     }
 
