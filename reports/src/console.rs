@@ -131,10 +131,10 @@ fn latency_row(row: &crate::result::LatencyRow) -> Vec<String> {
 
 fn invariants(text: &mut String, paint: &Paint, result: &RunResult) {
     let found = result.by_invariant();
-    let broken = found.values().filter(|(_, violations)| *violations > 0).count();
+    let broken = found.iter().filter(|(_, _, violations)| *violations > 0).count();
     let cells: Vec<[String; 2]> = found
         .iter()
-        .map(|(invariant, (times, violations))| {
+        .map(|(invariant, times, violations)| {
             let mark = if *violations > 0 { "!" } else { "" };
             [format!("{invariant}{mark}"), grouped(*times)]
         })
@@ -148,6 +148,7 @@ fn invariants(text: &mut String, paint: &Paint, result: &RunResult) {
     let rows: Vec<Vec<String>> = (0..height).map(row).collect();
     let header = [("", Align::Left), ("", Align::Right)].repeat(INVARIANT_COLUMNS);
     let title = match broken {
+        _ if found.is_empty() => "invariants   none checked".to_owned(),
         0 => format!("invariants   {} checked, all held", found.len()),
         _ => format!("invariants   {} checked, {broken} broken (!)", found.len()),
     };
@@ -159,15 +160,20 @@ fn verdict(text: &mut String, paint: &Paint, result: &RunResult) {
     let word = result.verdict.as_str().to_uppercase();
     line(text, &paint.verdict(result.verdict, &word));
     if let Some(crash) = &result.crash {
-        crash.lines().for_each(|crash| line(text, &format!("  {crash}")));
+        crash.lines().for_each(|crash| line(text, &format!("  {}", printable(crash))));
     }
     for violation in result.violations.iter().take(VIOLATIONS_MAX) {
         line(text, &format!("  {}", paint.verdict(result.verdict, &place(violation))));
-        line(text, &format!("    {}", violation.detail));
+        line(text, &format!("    {}", printable(&violation.detail)));
     }
     if result.violations.len() > VIOLATIONS_MAX {
         line(text, &format!("  … {} more", result.violations.len() - VIOLATIONS_MAX));
     }
+}
+
+/// Without what would steer the terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
 }
 
 /// `REP-1 lost-write   12.345 s   event 678   node2`.
@@ -200,7 +206,7 @@ pub fn sweep(summary: &Sweep, color: bool) -> String {
     line(&mut text, &paint.verdict(summary.verdict(), &summary.verdict().as_str().to_uppercase()));
     for row in summary.failures() {
         line(&mut text, &format!("  {}", paint.verdict(row.verdict, &format!("{} seed {}   {}", row.scenario, row.seed, row.verdict.as_str()))));
-        line(&mut text, &format!("    {}", row.reason));
+        line(&mut text, &format!("    {}", printable(&row.reason)));
         line(&mut text, &format!("    {}", row.replay));
     }
     text

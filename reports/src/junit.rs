@@ -13,7 +13,7 @@ const HEADER: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
 pub fn run(result: &RunResult) -> String {
     let class = format!("{}.seed-{}", result.scenario, result.seed);
     let found = result.by_invariant();
-    let broken = found.values().filter(|(_, violations)| *violations > 0).count();
+    let broken = found.iter().filter(|(_, _, violations)| *violations > 0).count();
     let crashed = usize::from(result.verdict == Verdict::Crashed);
     let mut text = open(&result.scenario, found.len() + 1, broken, crashed, result.wall_ms);
     text.push_str(&format!("    <testcase classname=\"{}\" name=\"run\" time=\"{}\"", escape_xml(&class), seconds(result.wall_ms)));
@@ -24,7 +24,7 @@ pub fn run(result: &RunResult) -> String {
         )),
         None => text.push_str("/>\n"),
     }
-    for (invariant, (_, violations)) in found {
+    for (invariant, _, violations) in found {
         text.push_str(&format!("    <testcase classname=\"{}\" name=\"{}\" time=\"0\"", escape_xml(&class), escape_xml(invariant)));
         if violations == 0 {
             text.push_str("/>\n");

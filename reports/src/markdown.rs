@@ -117,7 +117,7 @@ fn clients(result: &RunResult) -> String {
 }
 
 fn invariants(result: &RunResult) -> String {
-    let row = |(id, (times, violations)): (&str, (u64, usize))| {
+    let row = |(id, times, violations): (&str, u64, usize)| {
         let verdict = if violations == 0 { "held".to_owned() } else { format!("broken ({violations})") };
         vec![id.to_owned(), grouped(times), verdict]
     };

@@ -124,16 +124,16 @@ impl RunResult {
         serde_json::from_str(text)
     }
 
-    /// Every invariant that was evaluated or broken: evaluations, violations.
-    pub fn by_invariant(&self) -> BTreeMap<&str, (u64, usize)> {
-        let mut found: BTreeMap<&str, (u64, usize)> = BTreeMap::new();
+    /// Every invariant that was evaluated or broken, from the log to liveness: evaluations, violations.
+    pub fn by_invariant(&self) -> Vec<(&str, u64, usize)> {
+        let mut found: BTreeMap<(usize, &str), (u64, usize)> = BTreeMap::new();
         for (invariant, times) in &self.invariants {
-            found.entry(invariant).or_default().0 = *times;
+            found.entry(rank(invariant)).or_default().0 = *times;
         }
         for violation in &self.violations {
-            found.entry(&violation.invariant).or_default().1 += 1;
+            found.entry(rank(&violation.invariant)).or_default().1 += 1;
         }
-        found
+        found.into_iter().map(|((_, id), (times, violations))| (id, times, violations)).collect()
     }
 
     /// What broke, in one line; empty if nothing did.
@@ -144,4 +144,12 @@ impl RunResult {
             (None, None) => String::new(),
         }
     }
+}
+
+/// Families from the bottom up; unknown ones come last.
+const FAMILIES: [&str; 8] = ["LOG", "REP", "RAFT", "META", "TXN", "GRP", "CLI", "LIVE"];
+
+pub(crate) fn rank(invariant: &str) -> (usize, &str) {
+    let family = invariant.split('-').next().unwrap_or_default();
+    (FAMILIES.iter().position(|known| *known == family).unwrap_or(FAMILIES.len()), invariant)
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use sim_checkers::anomaly::Verdict;
 
-use crate::result::{ClientTotals, RunResult};
+use crate::result::{ClientTotals, RunResult, rank};
 use crate::text::{grouped, seconds, speed};
 
 /// One run in a sweep.
@@ -45,7 +45,7 @@ impl Sweep {
     }
 
     pub fn add(&mut self, run: &RunResult) {
-        for (invariant, (times, violations)) in run.by_invariant() {
+        for (invariant, times, violations) in run.by_invariant() {
             let sum = self.invariants.entry(invariant.to_owned()).or_default();
             sum.0 += times;
             sum.1 += u64::from(violations > 0);
@@ -127,7 +127,9 @@ impl Sweep {
 
     pub(crate) fn invariant_rows(&self) -> Vec<Vec<String>> {
         let cells = |(id, (times, broken)): (&String, &(u64, u64))| vec![id.clone(), grouped(*times), grouped(*broken)];
-        self.invariants.iter().map(cells).collect()
+        let mut ordered: Vec<(&String, &(u64, u64))> = self.invariants.iter().collect();
+        ordered.sort_by_key(|(id, _)| rank(id));
+        ordered.into_iter().map(cells).collect()
     }
 }
 

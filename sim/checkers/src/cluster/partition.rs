@@ -41,6 +41,8 @@ pub struct Replica {
     pub counted: BTreeMap<i32, Counted>,
     pub committed_isr: Vec<i32>,
     pub partition_epoch: i32,
+    /// Emptied: the first batch may begin below the log start, which follows.
+    pub anew: bool,
     /// Number of replicas, as this node published it.
     pub replicas: usize,
 }
@@ -222,7 +224,7 @@ impl Partition {
 
     pub fn truncated(&mut self, node: i32, log_end: i64, judge: &mut Judge) {
         let Some(replica) = self.replicas.get_mut(&node) else { return };
-        replica.log.truncate(log_end);
+        replica.anew = replica.log.truncate(log_end);
         replica.high_watermark = replica.high_watermark.clamp(replica.log.start, log_end.max(replica.log.start));
         replica.agreed = replica.agreed.min(log_end);
         replica.matched.1 = replica.matched.1.min(log_end);
@@ -255,8 +257,7 @@ impl Partition {
     pub fn log_start_advanced(&mut self, node: i32, log_start: i64, judge: &mut Judge) {
         let Some(replica) = self.replicas.get_mut(&node) else { return };
         let (id, start, hw) = (self.id, replica.log.start, replica.high_watermark);
-        // A log that begins anew takes the start of the first batch it gets; the start follows at once.
-        let anew = hw == start && replica.log.range(start, log_start + 1).next().is_some();
+        let anew = std::mem::take(&mut replica.anew);
         judge.demand(start <= log_start && (log_start <= hw || anew), Invariant::Rep5, "log-start", |judge| {
             format!("{}: log start from {start} to {log_start}, high watermark {hw}", judge.name(id))
         });

@@ -116,8 +116,8 @@ impl ShadowLog {
         }
     }
 
-    /// Cuts to `log_end`; outside of the log it means: emptied, begins anew there.
-    pub fn truncate(&mut self, log_end: i64) {
+    /// Cuts to `log_end`; outside of the log it means: emptied, begins anew there. True then.
+    pub fn truncate(&mut self, log_end: i64) -> bool {
         let anew = log_end < self.start || log_end > self.end;
         while self.batches.back().is_some_and(|batch| anew || batch.last_offset >= log_end) {
             self.undone.extend(self.batches.pop_back());
@@ -129,6 +129,7 @@ impl ShadowLog {
         }
         self.trim_epochs();
         self.flushed = self.flushed.min(log_end);
+        anew
     }
 
     /// Everything up to `end`, and every truncation, is durable.
