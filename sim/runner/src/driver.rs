@@ -11,6 +11,7 @@ mod final_state;
 mod phases;
 mod settle;
 mod translate;
+mod verdict;
 mod watch;
 mod words;
 
@@ -21,16 +22,16 @@ use std::time::Duration;
 
 use broker_protocol::ids::Uuid;
 use rand_core::RngCore;
-use sim_checkers::anomaly::Violation;
+use reports::RunResult;
+use sim_checkers::anomaly::Verdict;
 use sim_faults::plan::Planned;
 use sim_faults::{Budget, BudgetSpec, Fault, FrameClassifier, Schedule};
-use sim_workloads::ClientStats;
 
 use crate::classify::KafkaFrames;
-use crate::engine::{self, End, EngineKind, Tracing, WorldReport, WorldSpec};
+use crate::engine::{self, EngineKind, Tracing, WorldReport, WorldSpec};
 use crate::scenario::Scenario;
 use cluster::Nodes;
-use faults::{Struck, Unfit};
+use faults::Unfit;
 use phases::{Account, Plan};
 use watch::Watch;
 
@@ -41,49 +42,42 @@ pub struct RunOptions {
     pub trace: Tracing,
     /// The known bug to put back, as in `R_01`.
     pub mutant: Option<&'static str>,
+    /// Leave some kinds of random faults out, drawn from the seed.
+    pub swarm: bool,
     /// Simulated ms so far, for a progress line.
     pub progress: Arc<AtomicU64>,
-}
-
-/// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verdict {
-    Held,
-    /// A safety invariant broke.
-    Violated,
-    /// Safe, but it did not come to rest, or clients waited for ever.
-    Stuck,
-    /// A panic or an assertion.
-    Crashed,
 }
 
 /// All there is to say about a run.
 #[derive(Clone, Debug)]
 pub struct RunOutcome {
-    pub scenario: String,
-    pub seed: u64,
-    pub engine: EngineKind,
-    pub mutant: Option<&'static str>,
-    pub verdict: Verdict,
-    pub violations: Vec<Violation>,
-    /// How often each invariant was evaluated.
-    pub checked: BTreeMap<String, u64>,
-    pub trace_hash: u64,
-    pub events: u64,
-    pub sim_ms: u64,
-    pub wall_ms: u64,
-    pub faults: BTreeMap<String, u64>,
-    pub timeline: Vec<Struck>,
-    pub clients: ClientStats,
+    pub result: RunResult,
     /// How often each rare path was passed.
     pub probes: BTreeMap<&'static str, u64>,
-    /// What a scenario expects and the run did not show.
+    /// What the scenario expects and the run did not show.
     pub unmet: Vec<String>,
-    /// Why processes ended by themselves.
-    pub exits: Vec<String>,
+    /// Simulated ms of the quiet phase until rest.
     pub settled_after_ms: Option<u64>,
+    /// The readable trace, as far as it was asked for.
     pub lines: Vec<String>,
+    /// (event, hash), as far as they were asked for.
     pub samples: Vec<(u64, u64)>,
+}
+
+impl RunOutcome {
+    pub fn verdict(&self) -> Verdict {
+        self.result.verdict
+    }
+
+    /// # Panics
+    /// The run did not hold; the message is the whole report.
+    pub fn assert_held(&self) {
+        assert!(
+            self.result.held(),
+            "{}",
+            reports::console::run(&self.result, false)
+        );
+    }
 }
 
 /// A run that cannot be made: a fault of the scenario, or an engine that cannot do what it asks.
@@ -95,39 +89,76 @@ pub enum RunError {
     Engine { scenario: String, reason: String },
 }
 
-/// Makes one run on the calling thread.
+/// Makes one run. `name` is what the replay command calls the scenario.
 ///
 /// # Errors
 /// See [`RunError`].
-pub fn run(scenario: &Scenario, seed: u64, options: &RunOptions) -> Result<RunOutcome, RunError> {
+pub fn run(
+    scenario: &Scenario,
+    name: &str,
+    seed: u64,
+    options: &RunOptions,
+) -> Result<RunOutcome, RunError> {
+    engine::on_its_thread(options.engine, || run_here(scenario, name, seed, options))
+}
+
+fn run_here(
+    scenario: &Scenario,
+    name: &str,
+    seed: u64,
+    options: &RunOptions,
+) -> Result<RunOutcome, RunError> {
     let wall = std::time::Instant::now();
+    let swarmed = options.swarm.then(|| swarmed(scenario, seed));
+    let scenario = swarmed.as_ref().unwrap_or(scenario);
     broker_probe::set_mutant(options.mutant);
     broker_probe::start_counting();
     let simulated = simulate(scenario, seed, options);
     let probes = broker_probe::take_counts();
     broker_probe::set_mutant(None);
-    let (world, account, exits) = simulated.map_err(|reason| RunError::Engine {
+    let (world, mut account) = simulated.map_err(|reason| RunError::Engine {
         scenario: scenario.name.clone(),
         reason,
     })?;
-    if let Some(unfit) = account.unfit {
+    if let Some(unfit) = account.unfit.take() {
         let scenario = scenario.name.clone();
         return Err(match unfit {
             Unfit::Budget(reason) => RunError::Budget { scenario, reason },
             Unfit::Engine(reason) => RunError::Engine { scenario, reason },
         });
     }
-    let mut outcome = judge(scenario, seed, options, world, account);
-    outcome.unmet = unmet(scenario, &outcome, &probes);
-    outcome.probes = probes;
-    outcome.exits = exits;
-    outcome.wall_ms = u64::try_from(wall.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Ok(outcome)
+    let settled_after_ms = account.settled_after_ms;
+    let mut result = RunResult::new(name, seed, options.engine.name(), "");
+    result.mutant = options.mutant.map(|id| id.replace('_', "-"));
+    result.probes = probes.keys().map(|name| (*name).to_owned()).collect();
+    verdict::fill(&mut result, &world, account);
+    result.wall_ms = u64::try_from(wall.elapsed().as_millis()).unwrap_or(u64::MAX);
+    result.replay = crate::result::replay_command(&result, options.swarm);
+    Ok(RunOutcome {
+        unmet: unmet(scenario, &result, &probes),
+        result,
+        probes,
+        settled_after_ms,
+        lines: world.lines,
+        samples: world.samples,
+    })
 }
 
-type Simulated = (WorldReport, Account, Vec<String>);
+/// The same scenario with some kinds of random faults left out, drawn from the seed.
+fn swarmed(scenario: &Scenario, seed: u64) -> Scenario {
+    let mut rng = sim_engine::salted(seed, "swarm", "");
+    let chaos = scenario.chaos.as_ref();
+    Scenario {
+        chaos: chaos.map(|chaos| chaos.swarm(&mut rng)),
+        ..scenario.clone()
+    }
+}
 
-fn simulate(scenario: &Scenario, seed: u64, options: &RunOptions) -> Result<Simulated, String> {
+fn simulate(
+    scenario: &Scenario,
+    seed: u64,
+    options: &RunOptions,
+) -> Result<(WorldReport, Account), String> {
     let nodes = Arc::new(Nodes::new(&scenario.cluster));
     let watch = Arc::new(Watch::new(scenario));
     let cluster_id = cluster_id(seed);
@@ -155,24 +186,21 @@ fn simulate(scenario: &Scenario, seed: u64, options: &RunOptions) -> Result<Simu
     };
     let account = Arc::new(Mutex::new(None));
     let told = account.clone();
-    let world = engine::run(
-        options.engine,
-        spec,
-        Box::new(move |control| {
-            Box::pin(async move {
-                let account = phases::run(control, plan).await;
-                *told.lock().expect("no panic under this lock") = Some(account);
-            })
-        }),
-    )?;
+    let main: engine::Main = Box::new(move |control| {
+        Box::pin(async move {
+            let account = phases::run(control, plan).await;
+            *told.lock().expect("no panic under this lock") = Some(account);
+        })
+    });
+    let world = engine::run(options.engine, spec, main)?;
     nodes.forget();
     let account = account.lock().expect("no panic under this lock").take();
-    let account = account.unwrap_or_else(|| Account {
+    let mut account = account.unwrap_or_else(|| Account {
         report: watch.checker().report(),
         ..Account::default()
     });
-    let exits = std::mem::take(&mut *nodes.exits.lock().expect("no panic under this lock"));
-    Ok((world, account, exits))
+    account.exits = std::mem::take(&mut *nodes.exits.lock().expect("no panic under this lock"));
+    Ok((world, account))
 }
 
 /// Boot, fault phase, quiet phase, final reads: each with what it may take.
@@ -225,111 +253,21 @@ fn schedule(scenario: &Scenario, seed: u64) -> Schedule {
     )
 }
 
-fn judge(
-    scenario: &Scenario,
-    seed: u64,
-    options: &RunOptions,
-    world: WorldReport,
-    account: Account,
-) -> RunOutcome {
-    let sim_ms = world.sim_ns / 1_000_000;
-    let mut violations = account.report.violations;
-    let at = |invariant: &str, anomaly: &str, node: &str, detail: String| Violation {
-        invariant: invariant.to_owned(),
-        anomaly: anomaly.to_owned(),
-        event: world.events,
-        sim_ms,
-        node: node.to_owned(),
-        detail,
-    };
-    let crashed = matches!(world.end, End::Crashed(_));
-    match &world.end {
-        End::Finished => {
-            let rest = account.unsettled.iter();
-            violations.extend(rest.map(|reason| at("LIVE-1", "unsettled", "", reason.clone())));
-        }
-        End::Crashed(crash) => violations.push(Violation {
-            event: crash.event,
-            sim_ms: crash.at_ns / 1_000_000,
-            ..at(
-                "PANIC",
-                "panic",
-                &crash.node,
-                format!("task `{}`: {}", crash.task, crash.message),
-            )
-        }),
-        End::Livelock { node, task } => violations.push(at(
-            "LIVE-1",
-            "livelock",
-            node,
-            format!("task `{task}` runs without time passing"),
-        )),
-        End::OutOfTime => {
-            let tasks = world.tasks.iter();
-            let waiting: Vec<String> = tasks
-                .map(|(host, task, count)| format!("{host}: {count} x {task}"))
-                .collect();
-            let detail = format!("the run did not end; tasks: {}", waiting.join(", "));
-            violations.push(at("LIVE-5", "endless", "", detail));
-        }
-    }
-    violations.sort_by_key(|violation| (violation.event, violation.invariant.clone()));
-    RunOutcome {
-        scenario: scenario.name.clone(),
-        seed,
-        engine: options.engine,
-        mutant: options.mutant,
-        verdict: verdict(crashed, &violations),
-        violations,
-        checked: account.report.checked,
-        trace_hash: world.trace_hash,
-        events: world.events,
-        sim_ms,
-        wall_ms: 0,
-        faults: account
-            .fault_counts
-            .into_iter()
-            .map(|(kind, count)| (kind.to_owned(), count))
-            .collect(),
-        timeline: account.timeline,
-        clients: account.stats,
-        probes: BTreeMap::new(),
-        unmet: Vec::new(),
-        exits: Vec::new(),
-        settled_after_ms: account.settled_after_ms,
-        lines: world.lines,
-        samples: world.samples,
-    }
-}
-
-fn verdict(crashed: bool, violations: &[Violation]) -> Verdict {
-    let is_live = |violation: &Violation| violation.invariant.starts_with("LIVE");
-    if crashed {
-        Verdict::Crashed
-    } else if violations.iter().any(|violation| !is_live(violation)) {
-        Verdict::Violated
-    } else if violations.is_empty() {
-        Verdict::Held
-    } else {
-        Verdict::Stuck
-    }
-}
-
 fn unmet(
     scenario: &Scenario,
-    outcome: &RunOutcome,
+    result: &RunResult,
     probes: &BTreeMap<&'static str, u64>,
 ) -> Vec<String> {
     let expect = &scenario.expect;
     let invariants = expect.invariants.iter();
     let unchecked = invariants
-        .filter(|id| outcome.checked.get(*id).copied().unwrap_or(0) == 0)
-        .map(|id| format!("{id} was never evaluated"));
+        .filter(|id| result.invariants.get(*id).copied().unwrap_or(0) == 0)
+        .map(|id| format!("{id} evaluated"));
     let unhit = expect
         .probes
         .iter()
         .filter(|probe| !probes.contains_key(probe.as_str()))
-        .map(|probe| format!("probe \"{probe}\" was never hit"));
+        .map(|probe| format!("probe \"{probe}\" hit"));
     unchecked.chain(unhit).collect()
 }
 
@@ -339,7 +277,7 @@ impl Scenario {
     /// # Panics
     /// The scenario asks for what its budget does not bear.
     pub fn run(&self, seed: u64) -> RunOutcome {
-        match run(self, seed, &RunOptions::default()) {
+        match run(self, &self.name, seed, &RunOptions::default()) {
             Ok(outcome) => outcome,
             Err(error) => panic!("{error}"),
         }

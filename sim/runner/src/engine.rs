@@ -4,7 +4,7 @@
 //! asynchronous code on a host of its own with true time: it applies faults through [`World`], and the
 //! run ends when it ends. Whatever runs tasks in simulated time can be an engine.
 
-pub mod native;
+mod drive;
 
 use std::fmt;
 use std::sync::Arc;
@@ -113,6 +113,8 @@ pub struct Tracing {
     pub sample_every: u64,
     /// Keep readable lines of events in this half-open range.
     pub lines: Option<(u64, u64)>,
+    /// End the run at this event.
+    pub until: Option<u64>,
 }
 
 /// How the world ended.
@@ -123,6 +125,8 @@ pub enum End {
     Crashed(Crash),
     /// Tasks kept each other running without time passing.
     Livelock { node: String, task: String },
+    /// The event at which the run was to end was reached.
+    Until,
     /// The control task neither returned nor had anything to wait for within the limit.
     OutOfTime,
 }
@@ -153,15 +157,31 @@ pub struct WorldReport {
     pub tasks: Vec<(String, String, usize)>,
 }
 
-/// Builds the world on an engine and runs it to its end.
+/// Builds the world on an engine and runs it to its end, on the calling thread; madsim wants a thread
+/// that has had no world yet, see [`on_its_thread`].
 ///
 /// # Errors
 /// The engine cannot be used, and why.
 pub fn run(kind: EngineKind, spec: WorldSpec, main: Main) -> Result<WorldReport, String> {
+    let options = drive::options(&spec);
+    let unavailable = |error: sim_hosted::Unavailable| error.to_string();
     match kind {
-        EngineKind::Native => Ok(native::run(spec, main)),
-        EngineKind::Madsim | EngineKind::Turmoil => Err(format!(
-            "this build has no {kind} engine behind `trial run`; use --engine native"
-        )),
+        EngineKind::Native => Ok(drive::run(sim_engine::Engine::new(options), spec, main)),
+        EngineKind::Madsim => {
+            let engine = sim_madsim::Engine::new(options).map_err(unavailable)?;
+            Ok(drive::run(engine, spec, main))
+        }
+        EngineKind::Turmoil => {
+            let engine = sim_turmoil::Engine::new(options).map_err(unavailable)?;
+            Ok(drive::run(engine, spec, main))
+        }
+    }
+}
+
+/// Runs `body`, which makes a run, on a thread fit for the engine.
+pub fn on_its_thread<T: Send>(kind: EngineKind, body: impl FnOnce() -> T + Send) -> T {
+    match kind {
+        EngineKind::Madsim => sim_madsim::fresh_thread(body),
+        EngineKind::Native | EngineKind::Turmoil => body(),
     }
 }

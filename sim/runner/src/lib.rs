@@ -4,10 +4,13 @@
 //! engine · [`driver`] one run from its seed to its verdict · [`classify`] Kafka frames for typed faults ·
 //! [`invariants`] what is judged. The program `trial` is `cli`.
 
+pub mod bugs;
 pub mod classify;
 pub mod driver;
 pub mod engine;
 pub mod invariants;
+pub mod pool;
+pub mod result;
 pub mod scenario;
 
 pub use engine::EngineKind;

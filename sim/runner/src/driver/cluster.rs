@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use broker_core::metadata::MetadataImage;
 use broker_protocol::ids::{NodeId, Offset, TopicIdPartition};
 use broker_server::node::{Node, NodeOptions, NodeView};
-use broker_server::observe::Observer;
 use sim_faults::{TargetResolver, World};
 
+use super::faults::Struck;
 use super::watch::Watch;
 use crate::engine::{Boot, Start};
 use crate::scenario::{Cluster, NodeSpec};
@@ -17,8 +17,8 @@ use crate::scenario::{Cluster, NodeSpec};
 pub struct Nodes {
     pub specs: Vec<NodeSpec>,
     views: Mutex<BTreeMap<String, NodeView>>,
-    /// Why processes ended by themselves, newest last.
-    pub exits: Mutex<Vec<String>>,
+    /// Processes that ended by themselves, and why.
+    pub exits: Mutex<Vec<Struck>>,
 }
 
 impl Nodes {
@@ -87,8 +87,11 @@ impl Nodes {
         };
         if let Err(error) = ended {
             let mut exits = self.exits.lock().expect("no panic under this lock");
-            let ms = start.recorder.now_ns() / 1_000_000;
-            exits.push(format!("{ms} ms {}: {error}", spec.name));
+            exits.push(Struck {
+                at_ms: start.recorder.now_ns() / 1_000_000,
+                event: start.recorder.event(),
+                what: format!("{} ended: {error}", spec.name),
+            });
         }
     }
 
@@ -97,11 +100,6 @@ impl Nodes {
         let views = std::mem::take(&mut *self.views());
         drop(views);
     }
-}
-
-/// An observer that does nothing, for runs without checkers.
-pub fn unobserved() -> Observer {
-    Observer::none()
 }
 
 /// Reads the cluster for faults that aim at an office.

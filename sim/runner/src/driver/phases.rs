@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sim_checkers::anomaly::Report;
 use sim_checkers::client::{self, Promise};
+use sim_checkers::history::History;
 use sim_faults::{Durability, Schedule, World};
 use sim_workloads::ClientStats;
 
@@ -34,7 +35,12 @@ pub struct Plan {
 pub struct Account {
     pub report: Report,
     pub stats: ClientStats,
+    pub history: History,
+    /// By process number, from 1.
+    pub client_names: Vec<String>,
     pub timeline: Vec<Struck>,
+    /// Processes that ended by themselves.
+    pub exits: Vec<Struck>,
     pub fault_counts: std::collections::BTreeMap<&'static str, u64>,
     pub refused: u64,
     pub untargeted: u64,
@@ -139,6 +145,7 @@ impl Run {
         let history = self.clients.recorder.finish();
         let promise = self.promise(reads.is_complete());
         self.account.report.merge(client::check(&history, promise));
+        self.account.history = history;
         Ok(())
     }
 
@@ -205,6 +212,7 @@ impl Run {
     fn account_for(mut self, control: &dyn Control) -> Account {
         self.account.report.merge(self.watch.checker().report());
         self.account.stats = self.clients.recorder.stats();
+        self.account.client_names = self.clients.recorder.names();
         self.account.fault_counts = control.fault_counts();
         self.account.refused = self.striker.refused();
         self.account.untargeted = self.striker.untargeted;

@@ -1,4 +1,4 @@
-//! The native engine.
+//! Any engine that is a [`Simulation`], driven by the same code.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,16 +7,17 @@ use std::time::Duration;
 use broker_env::{BoxFuture, Env};
 use sim_disk::units::nanos;
 use sim_disk::SimDisk;
-use sim_engine::{Engine, Handle, Options, Outcome, TraceOptions};
+use sim_engine::{Options, Outcome, TraceOptions};
 use sim_faults::{Fault, Unsupported, World};
+use sim_hosted::{Control as _, Simulation};
 
 use super::{Boot, Control, Crash, End, Main, Recorder, Start, WorldReport, WorldSpec};
 
 /// Runs the control task; nothing strikes it and nothing connects to it.
 const CONTROL: &str = "control";
 
-pub(super) fn run(spec: WorldSpec, main: Main) -> WorldReport {
-    let mut engine = Engine::new(options(&spec));
+/// Builds the world and runs it to its end.
+pub(super) fn run<S: Simulation>(mut engine: S, spec: WorldSpec, main: Main) -> WorldReport {
     let handle = engine.handle();
     for (name, boot) in &spec.nodes {
         engine.add_node(name, node_boot(name.clone(), handle.clone(), boot.clone()));
@@ -25,20 +26,25 @@ pub(super) fn run(spec: WorldSpec, main: Main) -> WorldReport {
         engine.add_host(client);
     }
     let control = engine.add_host(CONTROL);
-    let (world, end) = (NativeControl(handle.clone()), handle.clone());
+    let (world, end) = (Governed(handle.clone()), handle.clone());
     handle.spawn_on(
         control,
         "control",
         Box::pin(async move {
             main(Box::new(world)).await;
-            end.stop("finished");
+            end.stop("finished".to_owned());
         }),
     );
-    let outcome = engine.run_until(nanos(spec.limit));
+    let limit = nanos(spec.limit);
+    let outcome = match spec.trace.until {
+        None => engine.run_until(limit),
+        Some(until) => engine.run_while(limit, &mut |info| info.event < until),
+    };
     report(&engine, &handle, outcome)
 }
 
-fn options(spec: &WorldSpec) -> Options {
+/// What the engines are made with.
+pub(super) fn options(spec: &WorldSpec) -> Options {
     Options {
         network: spec.network,
         disk: spec.disk,
@@ -51,18 +57,18 @@ fn options(spec: &WorldSpec) -> Options {
     }
 }
 
-fn node_boot(name: String, handle: Handle, boot: Boot) -> sim_engine::Boot {
+fn node_boot<H: sim_hosted::Control>(name: String, handle: H, boot: Boot) -> sim_engine::Boot {
     Box::new(move |env| {
         let host = handle.host(&name).expect("the node that boots was added");
         boot(Start {
             env,
             stop: handle.terminated(host),
-            recorder: Arc::new(NativeRecorder(handle.clone())),
+            recorder: Arc::new(Traced(handle.clone())),
         })
     })
 }
 
-fn report(engine: &Engine, handle: &Handle, outcome: Outcome) -> WorldReport {
+fn report<S: Simulation>(engine: &S, handle: &S::Handle, outcome: Outcome) -> WorldReport {
     let end = match outcome {
         Outcome::Stopped { .. } => End::Finished,
         Outcome::Crashed(crash) => End::Crashed(Crash {
@@ -73,7 +79,8 @@ fn report(engine: &Engine, handle: &Handle, outcome: Outcome) -> WorldReport {
             event: crash.event,
         }),
         Outcome::Livelock { node, task } => End::Livelock { node, task },
-        Outcome::Deadline | Outcome::Condition | Outcome::Idle => End::OutOfTime,
+        Outcome::Condition => End::Until,
+        Outcome::Deadline | Outcome::Idle => End::OutOfTime,
     };
     let tasks = match end {
         End::OutOfTime => handle.tasks(),
@@ -93,9 +100,9 @@ fn report(engine: &Engine, handle: &Handle, outcome: Outcome) -> WorldReport {
     }
 }
 
-struct NativeRecorder(Handle);
+struct Traced<H>(H);
 
-impl Recorder for NativeRecorder {
+impl<H: sim_hosted::Control> Recorder for Traced<H> {
     fn record(&self, host: &str, words: &[u64], what: &dyn Fn() -> String) {
         self.0.record(self.0.host(host), words, what);
     }
@@ -109,9 +116,9 @@ impl Recorder for NativeRecorder {
     }
 }
 
-struct NativeControl(Handle);
+struct Governed<H>(H);
 
-impl Control for NativeControl {
+impl<H: sim_hosted::Control> Control for Governed<H> {
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         self.0.sleep(duration)
     }
@@ -121,11 +128,11 @@ impl Control for NativeControl {
     }
 
     fn recorder(&self) -> Arc<dyn Recorder> {
-        Arc::new(NativeRecorder(self.0.clone()))
+        Arc::new(Traced(self.0.clone()))
     }
 }
 
-impl World for NativeControl {
+impl<H: sim_hosted::Control> World for Governed<H> {
     fn now_ns(&self) -> u64 {
         self.0.now_ns()
     }

@@ -1,0 +1,78 @@
+//! The bug bank as far as this version can put bugs back: who finds each, and within how many seeds.
+
+use std::fmt;
+
+/// What has to find a bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finder {
+    /// A scenario by name, from seed 1.
+    Scenario { name: &'static str, seeds: u64 },
+    /// A Stateright model by name.
+    Model(&'static str),
+}
+
+impl fmt::Display for Finder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Finder::Scenario { name, seeds } => formatter.pad(&format!("{name} x {seeds}")),
+            Finder::Model(name) => formatter.pad(&format!("model {name}")),
+        }
+    }
+}
+
+/// A known bug with its finder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bug {
+    /// As the code marks it.
+    pub mutant: &'static str,
+    pub title: &'static str,
+    pub finder: Finder,
+}
+
+impl Bug {
+    /// As the bug bank writes it.
+    pub fn id(&self) -> String {
+        self.mutant.replace('_', "-")
+    }
+}
+
+const fn bug(
+    mutant: &'static str,
+    title: &'static str,
+    name: &'static str,
+    seeds: u64,
+) -> Bug {
+    Bug {
+        mutant,
+        title,
+        finder: Finder::Scenario { name, seeds },
+    }
+}
+
+/// All bugs with a finder.
+pub const BANK: &[Bug] = &[
+    bug("R_01", "a new follower truncates to its high watermark (KIP-101)", "hunt-replication", 50),
+    bug("R_05", "a follower joins the ISR before it reached the epoch's start (KAFKA-7128)", "hunt-replication", 50),
+    bug("R_10", "the high watermark rises before the truncation (KAFKA-14704)", "hunt-replication", 50),
+    bug("K_01", "fetched metadata count before they are flushed (KAFKA-10533)", "hunt-quorum", 50),
+    bug("K_02", "a voter resumes leadership of its epoch after a restart (KAFKA-10527)", "hunt-quorum", 50),
+    bug("K_04", "a commit without a record of the leader's own epoch (KAFKA-12619)", "hunt-quorum", 50),
+    bug("L_01", "a crash while logs load counts as a clean stop (KAFKA-10471)", "hunt-storage", 50),
+    bug("L_02", "the clean-shutdown marker is written although loading never finished (KAFKA-15375)", "hunt-storage", 50),
+];
+
+/// Every mark `mutant!` in the code, so that a wrong id is an error and not a bug that is never found.
+pub const MARKED: &[&str] = &[
+    "C_02", "C_07", "K_01", "K_02", "K_04", "K_05", "K_07", "K_11", "K_13", "K_19", "K_20", "K_23",
+    "L_01", "L_02", "L_05", "L_07", "L_13", "L_17", "L_20", "M_02", "M_05", "M_07", "P_07", "R_01",
+    "R_04", "R_05", "R_07", "R_10", "R_14", "R_19", "R_20b", "R_20c", "R_22", "R_23", "R_25",
+];
+
+/// The mark of an id such as R-01 or R_01.
+pub fn marked(id: &str) -> Option<&'static str> {
+    let wanted = id.replace('-', "_");
+    MARKED
+        .iter()
+        .find(|mark| mark.eq_ignore_ascii_case(&wanted))
+        .copied()
+}

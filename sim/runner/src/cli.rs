@@ -1,0 +1,223 @@
+//! The command line of `trial` is a contract: commands, JSON, exit codes and the last line of a failing
+//! run, see the design. One file per command.
+
+mod bugs;
+mod check;
+mod common;
+mod list;
+mod meta;
+mod replay;
+mod report;
+mod run;
+mod sweep;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use sim_runner::EngineKind;
+
+use common::{Exit, Seeds, Shard};
+
+/// Runs a cluster of the real broker in a simulated world and tries to break it.
+#[derive(Parser)]
+#[command(name = "trial", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs scenarios and judges them.
+    Run(Run),
+    /// Makes the same run again, with its full trace.
+    Replay(Replay),
+    /// Makes the run in two fresh processes and compares their trace hashes.
+    Meta(Meta),
+    /// Runs many seeds of many scenarios on all cores.
+    Sweep(Sweep),
+    /// Makes a failing run smaller; comes with the workbench.
+    Shrink(Later),
+    /// Tells what differs from the nearest run that holds; comes with the workbench.
+    Explain(Later),
+    /// Explores a Stateright model of a core.
+    Check(Check),
+    /// The bug bank: puts each known bug back and tells whether, and how fast, it is found.
+    Bugs(Bugs),
+    /// Writes the readable reports of a result folder again.
+    Report(Report),
+    /// Lists scenarios, models and known bugs.
+    List,
+    /// One half of `meta`.
+    #[command(hide = true)]
+    Fingerprint(Fingerprint),
+}
+
+/// What every command that makes runs takes.
+#[derive(clap::Args, Clone)]
+struct Making {
+    /// native, madsim or turmoil.
+    #[arg(long, default_value = "native")]
+    engine: EngineKind,
+    /// Puts a known bug back, as in R-01; needs a build with `--features mutants`.
+    #[arg(long, value_name = "ID")]
+    mutant: Option<String>,
+    /// Leaves some kinds of random faults out, drawn from the seed.
+    #[arg(long)]
+    swarm: bool,
+}
+
+#[derive(clap::Args)]
+struct Run {
+    /// Files, folders, or names in scenarios/.
+    #[arg(required = true)]
+    scenarios: Vec<String>,
+    /// Random if not given, and printed first.
+    #[arg(long, conflicts_with = "seeds")]
+    seed: Option<u64>,
+    /// A..B, B not included.
+    #[arg(long, value_name = "A..B")]
+    seeds: Option<Seeds>,
+    #[command(flatten)]
+    making: Making,
+    /// One JSON object per run on stdout, nothing else.
+    #[arg(long)]
+    json: bool,
+    /// Writes result.json, summary.md and junit.xml there.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+struct Replay {
+    scenario: String,
+    #[arg(long)]
+    seed: u64,
+    #[command(flatten)]
+    making: Making,
+    /// Writes the full trace there, one event a line.
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// Ends the run at this event.
+    #[arg(long, value_name = "EVENT")]
+    until: Option<u64>,
+}
+
+#[derive(clap::Args)]
+struct Meta {
+    scenario: String,
+    /// Random if not given, and printed first.
+    #[arg(long)]
+    seed: Option<u64>,
+    #[command(flatten)]
+    making: Making,
+}
+
+#[derive(clap::Args)]
+struct Fingerprint {
+    scenario: String,
+    #[arg(long)]
+    seed: u64,
+    #[command(flatten)]
+    making: Making,
+    #[arg(long)]
+    sample_every: u64,
+    #[arg(long)]
+    lines: Option<Seeds>,
+}
+
+#[derive(clap::Args)]
+struct Sweep {
+    /// Files, folders, or names in scenarios/; none is all of scenarios/smoke.
+    scenarios: Vec<String>,
+    /// Runs until this much time is over.
+    #[arg(long, conflicts_with = "seeds", required_unless_present = "seeds")]
+    minutes: Option<f64>,
+    /// Seeds of each scenario.
+    #[arg(long)]
+    seeds: Option<u64>,
+    /// Random if not given, and printed first.
+    #[arg(long)]
+    first_seed: Option<u64>,
+    /// Runs at once; all cores if not given.
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// I/N: only every N-th run, from the I-th (0 is the first).
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
+    #[command(flatten)]
+    making: Making,
+    /// One JSON object per run on stdout, nothing else.
+    #[arg(long)]
+    json: bool,
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+struct Bugs {
+    /// As in R-01; none is all.
+    ids: Vec<String>,
+    /// Runs at once; all cores if not given.
+    #[arg(long)]
+    jobs: Option<usize>,
+}
+
+#[derive(clap::Args)]
+struct Check {
+    /// None is all.
+    model: Option<String>,
+    /// Serves Stateright's explorer for the model.
+    #[arg(long, requires = "model")]
+    explore: bool,
+    #[arg(long, default_value = "127.0.0.1:3000", value_name = "HOST:PORT")]
+    address: String,
+    /// Puts a known bug back, as in K-01; needs a build with `--features mutants`.
+    #[arg(long, value_name = "ID")]
+    mutant: Option<String>,
+}
+
+#[derive(clap::Args)]
+struct Report {
+    /// A folder that `--out` wrote.
+    directory: PathBuf,
+}
+
+#[derive(clap::Args)]
+struct Later {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    rest: Vec<String>,
+}
+
+pub(crate) fn main() -> ExitCode {
+    let command = Arguments::parse().command;
+    let done = match command {
+        Command::Run(run) => run::run(&run),
+        Command::Replay(replay) => replay::replay(&replay),
+        Command::Meta(meta) => meta::meta(&meta),
+        Command::Fingerprint(fingerprint) => meta::fingerprint(&fingerprint),
+        Command::Sweep(sweep) => sweep::sweep(&sweep),
+        Command::Bugs(bugs) => bugs::bugs(&bugs),
+        Command::Check(check) => check::check(&check),
+        Command::Report(report) => report::report(&report),
+        Command::List => list::list(),
+        Command::Shrink(later) => later.refuse("shrink"),
+        Command::Explain(later) => later.refuse("explain"),
+    };
+    done.unwrap_or_else(|message| {
+        eprintln!("trial: {message}");
+        Exit::Usage
+    })
+    .into()
+}
+
+impl Later {
+    fn refuse(&self, command: &str) -> Result<Exit, String> {
+        let given = self.rest.join(" ");
+        Err(format!(
+            "`trial {command} {given}` is not in this version: it comes with the workbench. \
+             `trial replay SCENARIO --seed N --trace FILE` shows every event of a run"
+        ))
+    }
+}

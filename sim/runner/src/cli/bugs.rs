@@ -1,0 +1,182 @@
+//! `trial bugs`: puts each known bug back and tells whether, and how fast, it is found.
+
+use std::time::Instant;
+
+use models::DEFAULT_LIMITS;
+use reports::RunResult;
+use sim_checkers::anomaly::Verdict;
+use sim_runner::bugs::{BANK, Bug, Finder};
+use sim_runner::driver::{self, RunOptions};
+use sim_runner::pool;
+use sim_runner::scenario::error::nearest;
+
+use super::Bugs;
+use super::common::{Exit, Named, needs_mutants, scenario};
+
+/// How a bug fared.
+enum Fate {
+    /// At this seed, after so much simulated time over all seeds up to it.
+    Found { seed: u64, sim_ms: u64, by: String },
+    FoundByModel { property: String },
+    NotFound,
+    /// The clean code does not hold on the same seeds.
+    Unclean { what: String, replay: String },
+}
+
+pub fn bugs(arguments: &Bugs) -> Result<Exit, String> {
+    if !broker_probe::MUTANTS_BUILT {
+        return Err(needs_mutants());
+    }
+    let bugs = chosen(&arguments.ids)?;
+    let jobs = arguments.jobs.unwrap_or_else(pool::default_jobs);
+    let mut found = 0;
+    println!("{:<7} {:<24} {:<10} {:>5}  {:>12}  by", "bug", "finder", "fate", "seed", "simulated");
+    for bug in &bugs {
+        let began = Instant::now();
+        let fate = try_bug(bug, jobs)?;
+        found += usize::from(matches!(fate, Fate::Found { .. } | Fate::FoundByModel { .. }));
+        print(bug, &fate, began);
+    }
+    println!("{found} of {} found", bugs.len());
+    Ok(if found == bugs.len() {
+        Exit::Held
+    } else {
+        Exit::Violated
+    })
+}
+
+fn chosen(ids: &[String]) -> Result<Vec<Bug>, String> {
+    if ids.is_empty() {
+        return Ok(BANK.to_vec());
+    }
+    ids.iter().map(|id| one(id)).collect()
+}
+
+fn one(id: &str) -> Result<Bug, String> {
+    let wanted = id.replace('_', "-");
+    let found = BANK
+        .iter()
+        .find(|bug| bug.id().eq_ignore_ascii_case(&wanted));
+    found.copied().ok_or_else(|| {
+        let ids: Vec<String> = BANK.iter().map(Bug::id).collect();
+        let near = nearest(&wanted, ids.iter().map(String::as_str));
+        let hint = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
+        format!("no finder for a bug {id}{hint}; there are {}", ids.join(", "))
+    })
+}
+
+fn try_bug(bug: &Bug, jobs: usize) -> Result<Fate, String> {
+    match bug.finder {
+        Finder::Scenario { name, seeds } => try_scenario(bug, &scenario(name)?, seeds, jobs),
+        Finder::Model(name) => try_model(bug, name),
+    }
+}
+
+/// The clean code must hold on every seed that the bug is hunted with.
+fn try_scenario(bug: &Bug, named: &Named, seeds: u64, jobs: usize) -> Result<Fate, String> {
+    let mutated = hunt(named, Some(bug.mutant), seeds, jobs)?;
+    let hunted = mutated.last().map_or(seeds, |result| result.seed);
+    let clean = hunt(named, None, hunted, jobs)?;
+    if let Some(unclean) = clean.last().filter(|result| !result.held()) {
+        return Ok(Fate::Unclean {
+            what: unclean.reason(),
+            replay: unclean.replay.clone(),
+        });
+    }
+    Ok(match mutated.last().filter(|result| !result.held()) {
+        Some(result) => Fate::Found {
+            seed: result.seed,
+            sim_ms: mutated.iter().map(|result| result.sim_ms).sum(),
+            by: by(result),
+        },
+        None => Fate::NotFound,
+    })
+}
+
+fn by(result: &RunResult) -> String {
+    match (result.verdict, result.violations.first()) {
+        (Verdict::Crashed, _) | (_, None) => result.reason(),
+        (_, Some(first)) => format!("{} {}", first.invariant, first.anomaly),
+    }
+}
+
+/// The runs of seeds 1 to the first that fails, in order of seeds.
+fn hunt(
+    named: &Named,
+    mutant: Option<&'static str>,
+    seeds: u64,
+    jobs: usize,
+) -> Result<Vec<RunResult>, String> {
+    let options = RunOptions {
+        mutant,
+        ..RunOptions::default()
+    };
+    let mut results: Vec<RunResult> = Vec::new();
+    let mut failed = None;
+    pool::run(
+        jobs,
+        seeds,
+        |index| Some(driver::run(&named.scenario, &named.name, index + 1, &options)),
+        |_, made| match made {
+            Ok(outcome) => {
+                let go_on = outcome.result.held();
+                results.push(outcome.result);
+                go_on
+            }
+            Err(error) => {
+                failed = Some(error.to_string());
+                false
+            }
+        },
+    );
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    results.sort_by_key(|result| result.seed);
+    if let Some(first) = results.iter().position(|result| !result.held()) {
+        results.truncate(first + 1);
+    }
+    Ok(results)
+}
+
+fn try_model(bug: &Bug, model: &str) -> Result<Fate, String> {
+    let check = |mutant: Option<&'static str>| {
+        broker_probe::set_mutant(mutant);
+        let report = models::check(model, DEFAULT_LIMITS);
+        broker_probe::set_mutant(None);
+        report.ok_or_else(|| format!("no model is named {model}"))
+    };
+    let clean = check(None)?;
+    if let Some(violation) = clean.violations.first() {
+        return Ok(Fate::Unclean {
+            what: violation.property.to_owned(),
+            replay: format!("cargo run --release -- check {model}"),
+        });
+    }
+    let mutated = check(Some(bug.mutant))?;
+    Ok(match mutated.violations.first() {
+        Some(violation) => Fate::FoundByModel {
+            property: violation.property.to_owned(),
+        },
+        None => Fate::NotFound,
+    })
+}
+
+fn print(bug: &Bug, fate: &Fate, began: Instant) {
+    let (id, finder) = (bug.id(), bug.finder.to_string());
+    let wall = began.elapsed().as_secs_f64();
+    match fate {
+        Fate::Found { seed, sim_ms, by } => println!(
+            "{id:<7} {finder:<24} {:<10} {seed:>5}  {:>10.1} s  {by}  ({wall:.1} s)",
+            "found",
+            f64::from(u32::try_from(*sim_ms).unwrap_or(u32::MAX)) / 1_000.0
+        ),
+        Fate::FoundByModel { property } => {
+            println!("{id:<7} {finder:<24} {:<10} {:>5}  {:>12}  {property}  ({wall:.1} s)", "found", "", "");
+        }
+        Fate::NotFound => println!("{id:<7} {finder:<24} {:<10} {:>5}  {:>12}  ({wall:.1} s)", "NOT FOUND", "", ""),
+        Fate::Unclean { what, replay } => {
+            println!("{id:<7} {finder:<24} the clean code fails too: {what}\n  {replay}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! `trial run`.
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use sim_runner::driver::{self, RunOptions, RunOutcome};
+
+use super::common::{Exit, Named, Seeds, random_seed, scenarios, worst};
+use super::Run;
+
+pub fn run(arguments: &Run) -> Result<Exit, String> {
+    let scenarios = scenarios(&arguments.scenarios)?;
+    let options = arguments.making.options()?;
+    let seeds = seeds(arguments);
+    if !arguments.json && arguments.seed.is_none() && arguments.seeds.is_none() {
+        println!("seed {}", seeds.from);
+    }
+    let many = scenarios.len() > 1 || seeds.to - seeds.from > 1;
+    let mut results = Vec::new();
+    for named in &scenarios {
+        for seed in seeds.from..seeds.to {
+            let outcome = with_progress(named, seed, &options)?;
+            show(&outcome, arguments.json);
+            if let Some(out) = &arguments.out {
+                write(out, &outcome, many)?;
+            }
+            results.push(outcome.result);
+        }
+    }
+    if !arguments.json && many {
+        let failed = results.iter().filter(|result| !result.held()).count();
+        println!("\n{} runs, {failed} failed", results.len());
+        if let Some(first) = results.iter().find(|result| !result.held()) {
+            println!("{}", first.replay);
+        }
+    }
+    Ok(worst(&results))
+}
+
+fn seeds(arguments: &Run) -> Seeds {
+    let one = |from: u64| Seeds {
+        from,
+        to: from.saturating_add(1),
+    };
+    let given = arguments.seed.map(one).or(arguments.seeds);
+    given.unwrap_or_else(|| one(random_seed()))
+}
+
+/// The report, then what the scenario expects and did not get, then how to run it again.
+pub fn show(outcome: &RunOutcome, json: bool) {
+    if json {
+        println!("{}", outcome.result.json());
+        return;
+    }
+    let color = std::io::stdout().is_terminal();
+    let text = reports::console::run(&outcome.result, color);
+    let (report, replay) = match text.trim_end().rsplit_once('\n') {
+        Some((report, replay)) => (report, replay),
+        None => ("", text.trim_end()),
+    };
+    println!("{report}");
+    for expected in &outcome.unmet {
+        println!("note: the scenario expects {expected}; not in this run");
+    }
+    println!("{replay}");
+}
+
+fn write(out: &Path, outcome: &RunOutcome, many: bool) -> Result<(), String> {
+    let result = &outcome.result;
+    let directory = if many {
+        out.join(format!("{}-{}", result.scenario.replace('/', "-"), result.seed))
+    } else {
+        out.to_owned()
+    };
+    reports::write_run(&directory, result)
+        .map_err(|error| format!("cannot write {}: {error}", directory.display()))
+}
+
+/// Runs with a line on a terminal that shows simulated time.
+pub fn with_progress(
+    named: &Named,
+    seed: u64,
+    options: &RunOptions,
+) -> Result<RunOutcome, String> {
+    let bar = bar(named, seed);
+    let (over, progress) = (AtomicBool::new(false), options.progress.clone());
+    progress.store(0, Ordering::Relaxed);
+    let outcome = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                bar.set_position(progress.load(Ordering::Relaxed) / 1_000);
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        let outcome = driver::run(&named.scenario, &named.name, seed, options);
+        over.store(true, Ordering::Relaxed);
+        outcome
+    });
+    bar.finish_and_clear();
+    outcome.map_err(|error| error.to_string())
+}
+
+fn bar(named: &Named, seed: u64) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(
+        Some(named.scenario.duration.as_secs()),
+        ProgressDrawTarget::stderr(),
+    );
+    let style = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len} simulated s");
+    if let Ok(style) = style {
+        bar.set_style(style);
+    }
+    bar.set_prefix(format!("{} seed {seed}", named.name));
+    bar
+}
