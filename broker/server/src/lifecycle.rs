@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
-use broker_env::{Env, random, time};
+use broker_env::{Env, time};
 use broker_protocol::ErrorCode;
 use broker_protocol::api as wire;
 use broker_protocol::ids::{BrokerEpoch, NodeId, Uuid};
@@ -60,6 +60,8 @@ pub struct Lifecycle {
     pub config: Arc<BrokerConfig>,
     pub cluster_id: String,
     pub directory_id: Uuid,
+    /// This process, as opposed to earlier ones of the same id.
+    pub incarnation: Uuid,
     /// From the clean-shutdown marker; -1 after an unclean stop (KIP-966).
     pub previous_broker_epoch: BrokerEpoch,
     pub metadata: Arc<MetadataCache>,
@@ -70,27 +72,26 @@ pub struct Lifecycle {
 impl Lifecycle {
     /// Registers, then sends heartbeats until the broker may stop.
     pub async fn run(mut self) {
-        let incarnation = Uuid(random::uuid(self.env.random.as_ref()));
-        self.register(incarnation).await;
+        self.register().await;
         while !self.standing.may_stop.load(Ordering::Acquire) {
             match self.heartbeat().await {
                 Some(ErrorCode::None) => self.pause().await,
                 Some(ErrorCode::StaleBrokerEpoch | ErrorCode::BrokerIdNotRegistered) => {
                     // Another incarnation or an operator removed this one.
-                    self.register(incarnation).await;
+                    self.register().await;
                 }
                 Some(_) | None => self.retry().await,
             }
         }
     }
 
-    async fn register(&mut self, incarnation: Uuid) {
+    async fn register(&mut self) {
         loop {
             if self.standing.stopping.load(Ordering::Acquire) {
                 self.standing.may_stop.store(true, Ordering::Release);
                 return;
             }
-            let request = self.registration(incarnation);
+            let request = self.registration();
             match self
                 .controller
                 .call(&request, REGISTRATION_VERSION, self.limit())
@@ -119,7 +120,7 @@ impl Lifecycle {
         }
     }
 
-    fn registration(&self, incarnation_id: Uuid) -> wire::BrokerRegistrationRequest {
+    fn registration(&self) -> wire::BrokerRegistrationRequest {
         let listener = |listener: Listener| wire::BrokerRegistrationListener {
             name: listener.name,
             host: listener.host,
@@ -136,7 +137,7 @@ impl Lifecycle {
         wire::BrokerRegistrationRequest {
             broker_id: self.config.node_id,
             cluster_id: self.cluster_id.clone(),
-            incarnation_id,
+            incarnation_id: self.incarnation,
             listeners: self.config.advertised().into_iter().map(listener).collect(),
             features: features.into_iter().map(feature).collect(),
             rack: (!self.config.broker_rack.is_empty()).then(|| self.config.broker_rack.clone()),

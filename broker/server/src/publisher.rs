@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use broker_core::metadata::{ConfigResource, MIN_INSYNC_REPLICAS, MetadataImage};
-use broker_protocol::ids::{NodeId, TopicIdPartition};
+use broker_protocol::ids::{NodeId, TopicIdPartition, Uuid};
 use broker_storage::DirectoryError;
 use tokio::sync::mpsc;
 
@@ -18,6 +18,8 @@ pub struct Publisher {
     pub metadata: Arc<MetadataCache>,
     /// Present on brokers.
     pub replicas: Option<Arc<ReplicaManager>>,
+    /// This process, as opposed to earlier ones of the same id.
+    pub incarnation: Uuid,
     pub observer: Observer,
 }
 
@@ -43,26 +45,34 @@ impl Publisher {
             if batch.end < batch.high_watermark {
                 continue;
             }
+            self.metadata.published();
+            if self.replicas.is_some() && !self.is_registered() {
+                continue;
+            }
             self.observe_delta(&delta);
             if let Some(replicas) = &self.replicas {
                 if !delta.is_empty() {
                     replicas.apply(&delta).await?;
                 }
-                if !strays_removed && self.is_registered() {
+                if !strays_removed {
                     replicas.remove_strays().await?;
                     strays_removed = true;
                 }
             }
             delta = MetadataDelta::default();
-            self.metadata.published();
         }
         Ok(())
     }
 
-    /// Its own registration is in the image, so the image is at least as new as the last run's.
+    /// Whether the image has this incarnation. An older image may still say that this node leads a
+    /// partition, in an epoch whose records a power loss took: it would give their offsets out again. The
+    /// registration took that leadership away.
     fn is_registered(&self) -> bool {
-        self.metadata
-            .read(|image| image.is_active(NodeId(self.config.node_id)))
+        let me = NodeId(self.config.node_id);
+        self.metadata.read(|image| {
+            let registered = image.broker(me);
+            registered.is_some_and(|broker| broker.incarnation_id == self.incarnation)
+        })
     }
 
     fn observe_delta(&self, delta: &MetadataDelta) {

@@ -55,6 +55,7 @@ impl Node {
             start_quorum(&env, &config, &directory, &observer, &failures).await?;
         let channel = channels(&env, &config, &quorum);
         let standing = Arc::new(Standing::default());
+        let incarnation = Uuid(random::uuid(env.random.as_ref()));
         let replicas = config.is_broker().then(|| {
             start_replicas(
                 &env,
@@ -66,9 +67,14 @@ impl Node {
                 channel("alter-partition"),
             )
         });
-        start_publisher(
-            &env, &config, &metadata, &replicas, &observer, committed, &failures,
-        );
+        let publisher = Publisher {
+            config: config.clone(),
+            metadata: metadata.clone(),
+            replicas: replicas.clone(),
+            incarnation,
+            observer: observer.clone(),
+        };
+        start_publisher(&env, publisher, committed, &failures);
         let api = Arc::new(Api {
             env: env.clone(),
             config: config.clone(),
@@ -88,6 +94,7 @@ impl Node {
                 config: config.clone(),
                 cluster_id: cluster_id.clone(),
                 directory_id: directory.properties().directory_id,
+                incarnation,
                 previous_broker_epoch: directory.previous_broker_epoch().unwrap_or(BrokerEpoch(-1)),
                 metadata: metadata.clone(),
                 controller: channel("heartbeat"),
@@ -373,19 +380,10 @@ fn start_replicas(
 
 fn start_publisher(
     env: &Env,
-    config: &Arc<BrokerConfig>,
-    metadata: &Arc<MetadataCache>,
-    replicas: &Option<Arc<ReplicaManager>>,
-    observer: &Observer,
+    publisher: Publisher,
     committed: mpsc::UnboundedReceiver<Committed>,
     failures: &Failures,
 ) {
-    let publisher = Publisher {
-        config: config.clone(),
-        metadata: metadata.clone(),
-        replicas: replicas.clone(),
-        observer: observer.clone(),
-    };
     let failures = failures.clone();
     env.spawn("metadata publisher", async move {
         if let Err(error) = publisher.run(committed).await {
