@@ -13,7 +13,12 @@ use crate::{junit, markdown};
 /// # Errors
 /// The file system's.
 pub fn write_run(directory: &Path, result: &RunResult) -> io::Result<()> {
-    write(directory, &result.json(), &markdown::run(result), &junit::run(result))
+    write(
+        directory,
+        &result.json(),
+        &markdown::run(result),
+        &junit::run(result),
+    )
 }
 
 /// Writes a sweep's files into `directory`, which is created.
@@ -21,7 +26,12 @@ pub fn write_run(directory: &Path, result: &RunResult) -> io::Result<()> {
 /// # Errors
 /// The file system's.
 pub fn write_sweep(directory: &Path, summary: &Sweep) -> io::Result<()> {
-    write(directory, &summary.json(), &markdown::sweep(summary), &junit::sweep(summary))
+    write(
+        directory,
+        &summary.json(),
+        &markdown::sweep(summary),
+        &junit::sweep(summary),
+    )
 }
 
 fn write(directory: &Path, json: &str, summary: &str, junit: &str) -> io::Result<()> {

@@ -133,14 +133,19 @@ impl RunResult {
         for violation in &self.violations {
             found.entry(rank(&violation.invariant)).or_default().1 += 1;
         }
-        found.into_iter().map(|((_, id), (times, violations))| (id, times, violations)).collect()
+        found
+            .into_iter()
+            .map(|((_, id), (times, violations))| (id, times, violations))
+            .collect()
     }
 
     /// What broke, in one line; empty if nothing did.
     pub fn reason(&self) -> String {
         match (&self.crash, self.violations.first()) {
             (Some(crash), _) => crash.lines().next().unwrap_or_default().to_owned(),
-            (None, Some(first)) => format!("{} {}: {}", first.invariant, first.anomaly, first.detail),
+            (None, Some(first)) => {
+                format!("{} {}: {}", first.invariant, first.anomaly, first.detail)
+            }
             (None, None) => String::new(),
         }
     }
@@ -151,5 +156,11 @@ const FAMILIES: [&str; 8] = ["LOG", "REP", "RAFT", "META", "TXN", "GRP", "CLI", 
 
 pub(crate) fn rank(invariant: &str) -> (usize, &str) {
     let family = invariant.split('-').next().unwrap_or_default();
-    (FAMILIES.iter().position(|known| *known == family).unwrap_or(FAMILIES.len()), invariant)
+    (
+        FAMILIES
+            .iter()
+            .position(|known| *known == family)
+            .unwrap_or(FAMILIES.len()),
+        invariant,
+    )
 }

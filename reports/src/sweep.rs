@@ -41,7 +41,11 @@ pub struct Sweep {
 
 impl Sweep {
     pub fn new(engine: &str, known_probes: impl IntoIterator<Item = String>) -> Sweep {
-        Sweep { engine: engine.to_owned(), known_probes: known_probes.into_iter().collect(), ..Sweep::default() }
+        Sweep {
+            engine: engine.to_owned(),
+            known_probes: known_probes.into_iter().collect(),
+            ..Sweep::default()
+        }
     }
 
     pub fn add(&mut self, run: &RunResult) {
@@ -71,7 +75,11 @@ impl Sweep {
 
     /// The worst of all runs.
     pub fn verdict(&self) -> Verdict {
-        self.rows.iter().map(|row| row.verdict).max().unwrap_or(Verdict::Held)
+        self.rows
+            .iter()
+            .map(|row| row.verdict)
+            .max()
+            .unwrap_or(Verdict::Held)
     }
 
     pub fn failures(&self) -> impl Iterator<Item = &SweepRow> {
@@ -79,7 +87,11 @@ impl Sweep {
     }
 
     pub fn probes_missed(&self) -> Vec<String> {
-        self.known_probes.iter().filter(|probe| !self.probes.contains_key(*probe)).cloned().collect()
+        self.known_probes
+            .iter()
+            .filter(|probe| !self.probes.contains_key(*probe))
+            .cloned()
+            .collect()
     }
 
     pub fn json(&self) -> String {
@@ -88,11 +100,18 @@ impl Sweep {
 
     pub(crate) fn headline(&self) -> String {
         let failed = self.failures().count();
-        format!("{} runs   {failed} failed   {}", self.rows.len(), self.engine)
+        format!(
+            "{} runs   {failed} failed   {}",
+            self.rows.len(),
+            self.engine
+        )
     }
 
     pub(crate) fn figures(&self) -> String {
-        let (events, sim_ms) = self.rows.iter().fold((0, 0), |sum, row| (sum.0 + row.events, sum.1 + row.sim_ms));
+        let (events, sim_ms) = self
+            .rows
+            .iter()
+            .fold((0, 0), |sum, row| (sum.0 + row.events, sum.1 + row.sim_ms));
         let faults: u64 = self.faults.values().sum();
         format!(
             "{} events   {} simulated in {} ({})   {} faults   {} acked, {} consumed",
@@ -126,7 +145,9 @@ impl Sweep {
     }
 
     pub(crate) fn invariant_rows(&self) -> Vec<Vec<String>> {
-        let cells = |(id, (times, broken)): (&String, &(u64, u64))| vec![id.clone(), grouped(*times), grouped(*broken)];
+        let cells = |(id, (times, broken)): (&String, &(u64, u64))| {
+            vec![id.clone(), grouped(*times), grouped(*broken)]
+        };
         let mut ordered: Vec<(&String, &(u64, u64))> = self.invariants.iter().collect();
         ordered.sort_by_key(|(id, _)| rank(id));
         ordered.into_iter().map(cells).collect()

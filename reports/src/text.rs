@@ -40,12 +40,18 @@ pub enum Align {
 pub fn table(header: &[(&str, Align)], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
-        cells.chain([header[column].0.chars().count()]).max().unwrap_or(0)
+        cells
+            .chain([header[column].0.chars().count()])
+            .max()
+            .unwrap_or(0)
     };
     let widths: Vec<usize> = (0..header.len()).map(width).collect();
     let head: Vec<String> = header.iter().map(|(name, _)| (*name).to_owned()).collect();
     let mut text = String::new();
-    for row in std::iter::once(&head).filter(|head| head.iter().any(|name| !name.is_empty())).chain(rows) {
+    for row in std::iter::once(&head)
+        .filter(|head| head.iter().any(|name| !name.is_empty()))
+        .chain(rows)
+    {
         let mut line = String::new();
         for ((cell, (_, align)), width) in row.iter().zip(header).zip(&widths) {
             match align {
@@ -64,10 +70,14 @@ pub fn table(header: &[(&str, Align)], rows: &[Vec<String>]) -> String {
 pub fn markdown_table(header: &[(&str, Align)], rows: &[Vec<String>]) -> String {
     let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
     let mut text = line(header.iter().map(|(name, _)| (*name).to_owned()).collect());
-    let rules = header.iter().map(|(_, align)| if *align == Align::Left { "---" } else { "---:" });
+    let rules = header
+        .iter()
+        .map(|(_, align)| if *align == Align::Left { "---" } else { "---:" });
     text.push_str(&line(rules.map(str::to_owned).collect()));
     for row in rows {
-        text.push_str(&line(row.iter().map(|cell| escape_markdown(cell)).collect()));
+        text.push_str(&line(
+            row.iter().map(|cell| escape_markdown(cell)).collect(),
+        ));
     }
     text
 }

@@ -3,12 +3,16 @@
 use std::fs;
 use std::path::Path;
 
-use reports::{ClientRow, ClientTotals, LatencyRow, RunResult, Sweep, TimelineEntry, console, junit, markdown};
+use reports::{
+    ClientRow, ClientTotals, LatencyRow, RunResult, Sweep, TimelineEntry, console, junit, markdown,
+};
 use sim_checkers::anomaly::{Verdict, Violation};
 
 #[track_caller]
 fn golden(name: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(name);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(&path, text).expect("the golden file can be written");
     }
@@ -25,14 +29,23 @@ fn held() -> RunResult {
     );
     result.trace_hash = "9f3a5c0011223344".into();
     (result.events, result.sim_ms, result.wall_ms) = (482_133, 60_000, 1_204);
-    result.clients = ClientTotals { acked: 12_345, failed: 2, unknown: 31, consumed: 24_690, ..Default::default() };
+    result.clients = ClientTotals {
+        acked: 12_345,
+        failed: 2,
+        unknown: 31,
+        consumed: 24_690,
+        ..Default::default()
+    };
     result.faults = [("process-kill".into(), 1), ("network-partition".into(), 2)].into();
     result.timeline = vec![
         entry(1_250, 10_234, "node2: kill"),
         entry(3_000, 25_000, "network: node1 | node2, node3"),
         entry(15_750, 130_777, "heal all"),
     ];
-    result.client_table = vec![client("producer1", "producer", 12_345, 0), client("consumer1", "consumer", 0, 24_690)];
+    result.client_table = vec![
+        client("producer1", "producer", 12_345, 0),
+        client("consumer1", "consumer", 0, 24_690),
+    ];
     result.latency = vec![LatencyRow {
         operation: "produce".into(),
         count: 12_345,
@@ -41,19 +54,38 @@ fn held() -> RunResult {
         max_us: 5_001_999,
     }];
     let invariants = [
-        ("LOG-1", 24_690), ("REP-1", 12_345), ("REP-5", 98_765), ("RAFT-1", 42), ("META-2", 1_000_000), ("CLI-2", 300),
+        ("LOG-1", 24_690),
+        ("REP-1", 12_345),
+        ("REP-5", 98_765),
+        ("RAFT-1", 42),
+        ("META-2", 1_000_000),
+        ("CLI-2", 300),
     ];
     result.invariants = invariants.map(|(id, times)| (id.to_owned(), times)).into();
-    result.probes = vec!["replica: ISR shrinks".into(), "raft: log is ahead of quorum-state at start".into()];
+    result.probes = vec![
+        "replica: ISR shrinks".into(),
+        "raft: log is ahead of quorum-state at start".into(),
+    ];
     result
 }
 
 fn entry(sim_ms: u64, event: u64, what: &str) -> TimelineEntry {
-    TimelineEntry { sim_ms, event, what: what.into() }
+    TimelineEntry {
+        sim_ms,
+        event,
+        what: what.into(),
+    }
 }
 
 fn client(name: &str, kind: &str, acked: u64, consumed: u64) -> ClientRow {
-    ClientRow { name: name.into(), kind: kind.into(), acked, consumed, unknown: 31, failed: 2 }
+    ClientRow {
+        name: name.into(),
+        kind: kind.into(),
+        acked,
+        consumed,
+        unknown: 31,
+        failed: 2,
+    }
 }
 
 fn violated() -> RunResult {
@@ -82,16 +114,28 @@ fn violated() -> RunResult {
 }
 
 fn crashed() -> RunResult {
-    let mut result = RunResult::new("smoke/acks-all", 9, "native", "trial replay smoke/acks-all --seed 9");
+    let mut result = RunResult::new(
+        "smoke/acks-all",
+        9,
+        "native",
+        "trial replay smoke/acks-all --seed 9",
+    );
     result.verdict = Verdict::Crashed;
-    result.crash = Some("node1 panicked: high watermark 5 outside of 0 to 3\n  at replica.rs:151 \u{1b}[0m".into());
+    result.crash = Some(
+        "node1 panicked: high watermark 5 outside of 0 to 3\n  at replica.rs:151 \u{1b}[0m".into(),
+    );
     result
 }
 
 fn sweep() -> Sweep {
-    let known = ["replica: ISR shrinks".to_owned(), "storage: torn tail cut".to_owned()];
+    let known = [
+        "replica: ISR shrinks".to_owned(),
+        "storage: torn tail cut".to_owned(),
+    ];
     let mut sweep = Sweep::new("native", known);
-    [held(), violated(), crashed()].iter().for_each(|run| sweep.add(run));
+    [held(), violated(), crashed()]
+        .iter()
+        .for_each(|run| sweep.add(run));
     sweep.wall_ms = 2_000;
     sweep
 }
@@ -101,22 +145,49 @@ fn the_json_object_keeps_its_fields() {
     let json = violated().json();
     let value: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
     let fields = [
-        "scenario", "seed", "engine", "verdict", "violations", "trace_hash", "events", "sim_ms", "wall_ms", "faults",
-        "clients", "probes", "replay",
+        "scenario",
+        "seed",
+        "engine",
+        "verdict",
+        "violations",
+        "trace_hash",
+        "events",
+        "sim_ms",
+        "wall_ms",
+        "faults",
+        "clients",
+        "probes",
+        "replay",
     ];
     for field in fields {
         assert!(value.get(field).is_some(), "{field} is missing");
     }
     for field in ["invariant", "event", "sim_ms", "node", "detail"] {
-        assert!(value["violations"][0].get(field).is_some(), "violations: {field} is missing");
+        assert!(
+            value["violations"][0].get(field).is_some(),
+            "violations: {field} is missing"
+        );
     }
-    for field in ["acked", "failed", "unknown", "consumed", "txns_committed", "txns_aborted"] {
-        assert!(value["clients"][field].is_u64(), "clients: {field} is missing");
+    for field in [
+        "acked",
+        "failed",
+        "unknown",
+        "consumed",
+        "txns_committed",
+        "txns_aborted",
+    ] {
+        assert!(
+            value["clients"][field].is_u64(),
+            "clients: {field} is missing"
+        );
     }
     assert_eq!(value["verdict"], "violated");
     assert_eq!(value["faults"]["network-partition"], 2);
     assert!(!json.contains('\n'));
-    assert_eq!(RunResult::from_json(&json).expect("it is a result"), violated());
+    assert_eq!(
+        RunResult::from_json(&json).expect("it is a result"),
+        violated()
+    );
 }
 
 #[test]
@@ -132,17 +203,25 @@ fn the_terminal_shows_a_run_and_its_replay_command_last() {
     golden("violated-color.txt", &console::run(&violated(), true));
     golden("crashed.txt", &console::run(&crashed(), false));
     for run in [held(), violated(), crashed()] {
-        assert_eq!(console::run(&run, true).lines().last(), Some(run.replay.as_str()));
+        assert_eq!(
+            console::run(&run, true).lines().last(),
+            Some(run.replay.as_str())
+        );
     }
 }
 
 #[test]
 fn long_lists_are_cut_and_counted() {
     let mut run = violated();
-    run.timeline = (0..100).map(|event| entry(event, event, "node1: kill")).collect();
+    run.timeline = (0..100)
+        .map(|event| entry(event, event, "node1: kill"))
+        .collect();
     run.violations = vec![run.violations[0].clone(); 50];
     let text = console::run(&run, false);
-    assert!(text.contains("… 60 more") && text.contains("… 40 more"), "{text}");
+    assert!(
+        text.contains("… 60 more") && text.contains("… 40 more"),
+        "{text}"
+    );
     assert!(text.lines().count() < 100);
 }
 
@@ -157,7 +236,11 @@ fn a_summary_begins_with_the_verdict_and_what_broke() {
 
 #[test]
 fn junit_has_a_case_per_invariant_and_is_well_formed() {
-    for (name, run) in [("held.xml", held()), ("violated.xml", violated()), ("crashed.xml", crashed())] {
+    for (name, run) in [
+        ("held.xml", held()),
+        ("violated.xml", violated()),
+        ("crashed.xml", crashed()),
+    ] {
         let xml = junit::run(&run);
         well_formed(&xml);
         golden(name, &xml);
@@ -185,7 +268,10 @@ fn files_of_a_run_and_of_a_sweep() {
     reports::write_sweep(&directory.join("sweep"), &sweep()).expect("it can be written");
     for folder in ["run", "sweep"] {
         for file in ["result.json", "summary.md", "junit.xml"] {
-            assert!(directory.join(folder).join(file).is_file(), "{folder}/{file}");
+            assert!(
+                directory.join(folder).join(file).is_file(),
+                "{folder}/{file}"
+            );
         }
     }
     fs::remove_dir_all(&directory).expect("it can be removed");
@@ -194,13 +280,19 @@ fn files_of_a_run_and_of_a_sweep() {
 /// Tags nest, attributes are quoted, text holds no markup and no forbidden characters.
 #[track_caller]
 fn well_formed(xml: &str) {
-    let body = xml.strip_prefix("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n").expect("it begins with the declaration");
+    let body = xml
+        .strip_prefix("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n")
+        .expect("it begins with the declaration");
     let forbidden = |character: char| character < ' ' && character != '\n';
     assert!(!body.contains(forbidden), "control characters in {body}");
     let mut open: Vec<&str> = Vec::new();
     let mut rest = body;
     while let Some(start) = rest.find('<') {
-        assert!(!rest[..start].contains('>'), "a bare > before {}", &rest[start..]);
+        assert!(
+            !rest[..start].contains('>'),
+            "a bare > before {}",
+            &rest[start..]
+        );
         let end = start + rest[start..].find('>').expect("every tag ends");
         let tag = &rest[start + 1..end];
         assert_eq!(tag.matches('"').count() % 2, 0, "quotes of {tag}");

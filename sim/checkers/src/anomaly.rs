@@ -63,9 +63,17 @@ impl Verdict {
     /// Of a run that did not crash: the worst of its violations.
     pub fn of(violations: &[Violation]) -> Verdict {
         let verdict = |violation: &Violation| {
-            if violation.invariant.starts_with("LIVE-") { Verdict::Stuck } else { Verdict::Violated }
+            if violation.invariant.starts_with("LIVE-") {
+                Verdict::Stuck
+            } else {
+                Verdict::Violated
+            }
         };
-        violations.iter().map(verdict).max().unwrap_or(Verdict::Held)
+        violations
+            .iter()
+            .map(verdict)
+            .max()
+            .unwrap_or(Verdict::Held)
     }
 
     /// The process exit code of `trial`.

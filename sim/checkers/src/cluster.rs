@@ -6,7 +6,8 @@
 //!
 //! - [`event`]: what happens. `judge`: counting and writing down.
 //! - `shadow`: a log as it must be; loading it back (LOG-3). `truth`: what was really written and committed.
-//! - `partition`: LOG-1 … LOG-3, REP-2, REP-3. `replication`: REP-1, REP-4, REP-5, CLI-4.
+//! - `partition`: LOG-1, REP-2, REP-3. `recovery`: LOG-2, LOG-3. `replication`: REP-1, REP-4.
+//!   `high_watermark`: REP-5, CLI-4.
 //! - `quorum`: RAFT-1 … RAFT-4. `metadata`: META-1 … META-4. `finish`: LIVE-1, LIVE-2, LIVE-5.
 //!
 //! What is lawful and looks wrong: a log that lost what was not flushed after a power loss; a truncation that
@@ -15,25 +16,28 @@
 
 pub mod event;
 pub mod finish;
+mod high_watermark;
 mod judge;
 mod metadata;
 mod partition;
 mod quorum;
+mod recovery;
 mod replication;
 mod shadow;
-mod truth;
 #[cfg(test)]
 mod tests;
+mod truth;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::anomaly::{Report, Violation};
 use event::{Event, PartitionId};
+use high_watermark::Raised;
 use judge::{Judge, Stamp};
 use metadata::Metadata;
-use partition::{LoadedLog, Partition};
+use partition::Partition;
 use quorum::Quorum;
-use replication::Raised;
+use recovery::LoadedLog;
 use shadow::Stop;
 
 /// What the scenario may lose.
@@ -74,7 +78,10 @@ pub struct Cluster {
 
 impl Cluster {
     pub fn new(budget: Budget) -> Cluster {
-        Cluster { budget, ..Cluster::default() }
+        Cluster {
+            budget,
+            ..Cluster::default()
+        }
     }
 
     /// From now on.
@@ -89,10 +96,17 @@ impl Cluster {
 
     /// Takes the next event, which happened at `node`. `number` is the simulation's event number.
     pub fn observe(&mut self, number: u64, sim_ms: u64, node: i32, event: &Event) {
-        self.metadata.close(node, publishes(event), &mut self.judge);
-        self.judge.at = Stamp { event: number, sim_ms, node };
-        let taken = self.process(node, event) || self.metadata_event(node, event) || self.quorum_event(node, event);
-        if !taken && let Some(id) = partition_of(event) {
+        self.metadata
+            .close(node, event.publishes(), &mut self.judge);
+        self.judge.at = Stamp {
+            event: number,
+            sim_ms,
+            node,
+        };
+        let taken = self.process(node, event)
+            || self.metadata_event(node, event)
+            || self.quorum_event(node, event);
+        if !taken && let Some(id) = event.partition() {
             self.partition_event(node, id, event);
         }
     }
@@ -145,7 +159,9 @@ impl Cluster {
     }
 
     fn stopped(&mut self, node: i32, stop: Stop) {
-        self.partitions.values_mut().for_each(|partition| partition.stopped(node, stop));
+        self.partitions
+            .values_mut()
+            .for_each(|partition| partition.stopped(node, stop));
         self.quorum.stopped(node, stop);
         self.metadata.stopped(node);
     }
@@ -157,7 +173,12 @@ impl Cluster {
                 replica.log.stopped(stop);
             }
         }
-        self.quorum.members.entry(node).or_default().log.stopped(stop);
+        self.quorum
+            .members
+            .entry(node)
+            .or_default()
+            .log
+            .stopped(stop);
     }
 
     fn lost(&mut self, node: i32, damaged: bool) {
@@ -171,23 +192,40 @@ impl Cluster {
     fn quorum_event(&mut self, node: i32, event: &Event) -> bool {
         let (quorum, judge) = (&mut self.quorum, &mut self.judge);
         match event {
-            Event::QuorumStateSaved { epoch, voted, .. } => quorum.state_saved(node, *epoch, *voted, judge),
-            Event::VoteGranted { epoch, candidate } => quorum.vote_granted(node, *epoch, *candidate, judge),
-            Event::QuorumRole { epoch, role, voters, .. } => {
+            Event::QuorumStateSaved { epoch, voted, .. } => {
+                quorum.state_saved(node, *epoch, *voted, judge)
+            }
+            Event::VoteGranted { epoch, candidate } => {
+                quorum.vote_granted(node, *epoch, *candidate, judge)
+            }
+            Event::QuorumRole {
+                epoch,
+                role,
+                voters,
+                ..
+            } => {
                 let end = quorum.committed.end;
                 quorum.role(node, *epoch, *role, voters, &self.budget, judge);
                 if quorum.committed.end < end {
                     self.metadata.forget_from(quorum.committed.end + 1);
                 }
             }
-            Event::MetadataLogLoaded { log_start, log_end, batches } => {
+            Event::MetadataLogLoaded {
+                log_start,
+                log_end,
+                batches,
+            } => {
                 quorum.loaded(node, *log_start, *log_end, batches, judge);
             }
             Event::MetadataAppended { batch } => quorum.appended(node, *batch, judge),
             Event::MetadataTruncated { log_end } => quorum.truncated(node, *log_end, judge),
             Event::MetadataFlushed { end } => quorum.flushed(node, *end),
             Event::MetadataCounted { voter, end, .. } => quorum.counted(*voter, *end, judge),
-            Event::MetadataHighWatermark { high_watermark, epoch, leader } => {
+            Event::MetadataHighWatermark {
+                high_watermark,
+                epoch,
+                leader,
+            } => {
                 quorum.high_watermark(node, *high_watermark, *epoch, *leader, judge);
             }
             _ => return false,
@@ -206,18 +244,38 @@ impl Cluster {
             }
             Event::ControllerInactive { .. } => {}
             Event::PartitionRegistered { partition, state } => {
-                let truth = self.partitions.entry(*partition).or_insert_with(|| Partition::new(*partition));
-                metadata.partition_registered(node, *partition, state, &mut truth.registered, judge);
+                let truth = self
+                    .partitions
+                    .entry(*partition)
+                    .or_insert_with(|| Partition::new(*partition));
+                metadata.partition_registered(
+                    node,
+                    *partition,
+                    state,
+                    &mut truth.registered,
+                    judge,
+                );
                 truth.replicas.entry(node).or_default().replicas = state.replicas.len();
             }
             Event::PartitionRemoved { partition } => {
                 metadata.partition_removed(node, *partition);
-                let topic = PartitionId { index: i32::MIN, ..*partition }..=PartitionId { index: i32::MAX, ..*partition };
+                let topic = PartitionId {
+                    index: i32::MIN,
+                    ..*partition
+                }..=PartitionId {
+                    index: i32::MAX,
+                    ..*partition
+                };
                 for (id, truth) in self.partitions.range_mut(topic) {
                     truth.removed |= partition.index < 0 || partition.index == id.index;
                 }
             }
-            Event::BrokerRegistered { broker, epoch, fenced, shutting_down } => {
+            Event::BrokerRegistered {
+                broker,
+                epoch,
+                fenced,
+                shutting_down,
+            } => {
                 metadata.broker_registered(node, *broker, (*epoch, *fenced, *shutting_down), judge);
             }
             _ => return false,
@@ -227,72 +285,110 @@ impl Cluster {
 
     fn partition_event(&mut self, node: i32, id: PartitionId, event: &Event) {
         let (budget, judge) = (&self.budget, &mut self.judge);
-        let partition = self.partitions.entry(id).or_insert_with(|| Partition::new(id));
+        let partition = self
+            .partitions
+            .entry(id)
+            .or_insert_with(|| Partition::new(id));
         match event {
-            Event::LogLoaded { log_start, log_end, epochs, high_watermark, batches, .. } => {
+            Event::LogLoaded {
+                log_start,
+                log_end,
+                epochs,
+                high_watermark,
+                batches,
+                ..
+            } => {
                 let (log_start, log_end, high_watermark) = (*log_start, *log_end, *high_watermark);
-                partition.loaded(node, &LoadedLog { log_start, log_end, epochs, high_watermark, batches }, judge);
+                partition.loaded(
+                    node,
+                    &LoadedLog {
+                        log_start,
+                        log_end,
+                        epochs,
+                        high_watermark,
+                        batches,
+                    },
+                    judge,
+                );
             }
             Event::LogDeleted { .. } => partition.deleted(node),
-            Event::Appended { batch, role, epoch, .. } => partition.appended(node, *batch, *role, *epoch, judge),
+            Event::Appended {
+                batch, role, epoch, ..
+            } => partition.appended(node, *batch, *role, *epoch, judge),
             Event::Truncated { log_end, .. } => partition.truncated(node, *log_end, judge),
             Event::Flushed { end, .. } => partition.flushed(node, *end, judge),
-            Event::LogStartAdvanced { log_start, .. } => partition.log_start_advanced(node, *log_start, judge),
-            Event::EpochEndOffsetAnswered { asked, answer_epoch, end_offset, .. } => {
+            Event::LogStartAdvanced { log_start, .. } => {
+                partition.log_start_advanced(node, *log_start, judge)
+            }
+            Event::EpochEndOffsetAnswered {
+                asked,
+                answer_epoch,
+                end_offset,
+                ..
+            } => {
                 partition.epoch_end_answered(node, *asked, (*answer_epoch, *end_offset), judge);
             }
-            Event::BecameLeader { epoch, epoch_start, .. } => {
+            Event::BecameLeader {
+                epoch, epoch_start, ..
+            } => {
                 partition.became_leader(node, *epoch, *epoch_start, budget, judge);
             }
             Event::BecameFollower { epoch, .. } => partition.became_follower(node, *epoch, judge),
-            Event::HighWatermark { high_watermark, epoch, leader: false, .. } => {
+            Event::HighWatermark {
+                high_watermark,
+                epoch,
+                leader: false,
+                ..
+            } => {
                 partition.follower_high_watermark(node, *high_watermark, *epoch, judge);
             }
-            Event::HighWatermark { high_watermark, epoch, maximal_isr, min_insync_replicas, .. } => {
-                let (high_watermark, epoch, min_insync_replicas) = (*high_watermark, *epoch, *min_insync_replicas);
-                let raised = Raised { high_watermark, epoch, maximal_isr, min_insync_replicas };
+            Event::HighWatermark {
+                high_watermark,
+                epoch,
+                maximal_isr,
+                min_insync_replicas,
+                ..
+            } => {
+                let (high_watermark, epoch, min_insync_replicas) =
+                    (*high_watermark, *epoch, *min_insync_replicas);
+                let raised = Raised {
+                    high_watermark,
+                    epoch,
+                    maximal_isr,
+                    min_insync_replicas,
+                };
                 partition.leader_high_watermark(node, &raised, budget, judge);
             }
-            Event::FollowerCounted { follower, log_end, epoch, .. } => {
+            Event::FollowerCounted {
+                follower,
+                log_end,
+                epoch,
+                ..
+            } => {
                 partition.follower_counted(node, *follower, *log_end, *epoch, judge);
             }
-            Event::IsrChanged { committed, epoch, partition_epoch, .. } => {
+            Event::IsrChanged {
+                committed,
+                epoch,
+                partition_epoch,
+                ..
+            } => {
                 partition.isr_changed(node, committed, *epoch, *partition_epoch);
             }
-            Event::ProduceAcknowledged { base_offset, last_offset, acks, .. } => {
+            Event::ProduceAcknowledged {
+                base_offset,
+                last_offset,
+                acks,
+                ..
+            } => {
                 partition.acknowledged(node, *base_offset, *last_offset, *acks, judge);
             }
-            Event::ConsumerRead { from, end, limit, .. } => {
+            Event::ConsumerRead {
+                from, end, limit, ..
+            } => {
                 partition.consumer_read(node, (*from, *end, *limit), judge);
             }
             _ => {}
         }
-    }
-}
-
-fn publishes(event: &Event) -> bool {
-    matches!(
-        event,
-        Event::PartitionRegistered { .. } | Event::PartitionRemoved { .. } | Event::BrokerRegistered { .. }
-    )
-}
-
-fn partition_of(event: &Event) -> Option<PartitionId> {
-    match event {
-        Event::LogLoaded { partition, .. }
-        | Event::LogDeleted { partition }
-        | Event::Appended { partition, .. }
-        | Event::Truncated { partition, .. }
-        | Event::Flushed { partition, .. }
-        | Event::LogStartAdvanced { partition, .. }
-        | Event::BecameLeader { partition, .. }
-        | Event::BecameFollower { partition, .. }
-        | Event::HighWatermark { partition, .. }
-        | Event::FollowerCounted { partition, .. }
-        | Event::IsrChanged { partition, .. }
-        | Event::ProduceAcknowledged { partition, .. }
-        | Event::ConsumerRead { partition, .. }
-        | Event::EpochEndOffsetAnswered { partition, .. } => Some(*partition),
-        _ => None,
     }
 }

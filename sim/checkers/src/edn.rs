@@ -19,13 +19,23 @@ pub fn export(history: &History) -> String {
     let mut lines: Vec<(u64, String)> = Vec::new();
     let mut processes = Processes::new(history);
     for group in groups(history) {
-        let Some((f, invoked)) = invoke(&group[0].action) else { continue };
+        let Some((f, invoked)) = invoke(&group[0].action) else {
+            continue;
+        };
         let operation = group[0];
         let process = processes.take(operation);
-        lines.push((operation.invoked_ns, line(process, ":invoke", f, operation.invoked_ns, &invoked, None)));
+        lines.push((
+            operation.invoked_ns,
+            line(process, ":invoke", f, operation.invoked_ns, &invoked, None),
+        ));
         let (kind, error) = completion(&operation.outcome);
-        let value = complete(&group).filter(|_| operation.is_ok()).unwrap_or(invoked);
-        lines.push((operation.completed_ns, line(process, kind, f, operation.completed_ns, &value, error)));
+        let value = complete(&group)
+            .filter(|_| operation.is_ok())
+            .unwrap_or(invoked);
+        lines.push((
+            operation.completed_ns,
+            line(process, kind, f, operation.completed_ns, &value, error),
+        ));
     }
     // Stable: what happened at the same time stays in order of completion.
     lines.sort_by_key(|(time, _)| *time);
@@ -63,20 +73,30 @@ struct Processes {
 
 impl Processes {
     fn new(history: &History) -> Processes {
-        let clients = history.operations.iter().map(|operation| operation.process).max();
-        Processes { busy: BTreeMap::new(), clients: clients.map_or(1, |last| u64::from(last) + 1) }
+        let clients = history
+            .operations
+            .iter()
+            .map(|operation| operation.process)
+            .max();
+        Processes {
+            busy: BTreeMap::new(),
+            clients: clients.map_or(1, |last| u64::from(last) + 1),
+        }
     }
 
     fn take(&mut self, operation: &Operation) -> u64 {
         let client = operation.process;
-        let is_free = |until: &Option<u64>| until.is_some_and(|until| until <= operation.invoked_ns);
+        let is_free =
+            |until: &Option<u64>| until.is_some_and(|until| until <= operation.invoked_ns);
         let mut lanes = self.busy.range((client, 0)..=(client, u64::MAX));
         let lane = match lanes.find(|(_, until)| is_free(until)) {
             Some(((_, lane), _)) => *lane,
-            None => u64::try_from(self.busy.range((client, 0)..=(client, u64::MAX)).count()).expect("64 bits"),
+            None => u64::try_from(self.busy.range((client, 0)..=(client, u64::MAX)).count())
+                .expect("64 bits"),
         };
         let unknown = matches!(operation.outcome, Outcome::Info(_));
-        self.busy.insert((client, lane), (!unknown).then_some(operation.completed_ns));
+        self.busy
+            .insert((client, lane), (!unknown).then_some(operation.completed_ns));
         u64::from(client) + lane * self.clients
     }
 }
@@ -92,7 +112,9 @@ fn completion(outcome: &Outcome) -> (&'static str, Option<&str>) {
 /// Function and value of an invocation: nothing is known of offsets and records yet.
 fn invoke(action: &Action) -> Option<(&'static str, String)> {
     match action {
-        Action::Send { partition, value, .. } => Some((":send", format!("[[:send {} {value}]]", key(partition)))),
+        Action::Send {
+            partition, value, ..
+        } => Some((":send", format!("[[:send {} {value}]]", key(partition)))),
         Action::Poll { .. } => Some((":poll", "[[:poll]]".to_owned())),
         Action::Assign { partition, .. } => Some((":assign", format!("[{}]", key(partition)))),
         Action::ListOffsets { .. } => None,
@@ -101,22 +123,35 @@ fn invoke(action: &Action) -> Option<(&'static str, String)> {
 
 /// The value of a success, where it tells more than the invocation.
 fn complete(group: &[&Operation]) -> Option<String> {
-    let polled: Vec<String> = group.iter().filter_map(|operation| polled(&operation.action)).collect();
+    let polled: Vec<String> = group
+        .iter()
+        .filter_map(|operation| polled(&operation.action))
+        .collect();
     if !polled.is_empty() {
         return Some(format!("[[:poll {{{}}}]]", polled.join(", ")));
     }
     match &group[0].action {
-        Action::Send { partition, value, offset: Some(offset), .. } => {
-            Some(format!("[[:send {} [{offset} {value}]]]", key(partition)))
-        }
+        Action::Send {
+            partition,
+            value,
+            offset: Some(offset),
+            ..
+        } => Some(format!("[[:send {} [{offset} {value}]]]", key(partition))),
         _ => None,
     }
 }
 
 fn polled(action: &Action) -> Option<String> {
-    let Action::Poll { partition, records, .. } = action else { return None };
+    let Action::Poll {
+        partition, records, ..
+    } = action
+    else {
+        return None;
+    };
     let records = records.iter().map(|record| {
-        let value = record.value.map_or("nil".to_owned(), |value| value.to_string());
+        let value = record
+            .value
+            .map_or("nil".to_owned(), |value| value.to_string());
         format!("[{} {value}]", record.offset)
     });
     let records: Vec<String> = records.collect();
@@ -124,7 +159,8 @@ fn polled(action: &Action) -> Option<String> {
 }
 
 fn line(process: u64, kind: &str, f: &str, time: u64, value: &str, error: Option<&str>) -> String {
-    let mut line = format!("{{:process {process}, :type {kind}, :f {f}, :value {value}, :time {time}");
+    let mut line =
+        format!("{{:process {process}, :type {kind}, :f {f}, :value {value}, :time {time}");
     if let Some(error) = error {
         write!(line, ", :error {}", string(error)).expect("writing to a string");
     }
@@ -160,7 +196,10 @@ mod tests {
     use crate::history::Record;
 
     fn partition() -> Partition {
-        Partition { topic: "orders".into(), index: 1 }
+        Partition {
+            topic: "orders".into(),
+            index: 1,
+        }
     }
 
     fn operation(at: u64, action: Action, outcome: Outcome) -> Operation {
@@ -176,22 +215,53 @@ mod tests {
     }
 
     fn send(value: u64, offset: Option<i64>) -> Action {
-        Action::Send { partition: partition(), value, content: 0, acks: -1, offset, sequence: 0 }
+        Action::Send {
+            partition: partition(),
+            value,
+            content: 0,
+            acks: -1,
+            offset,
+            sequence: 0,
+        }
     }
 
     #[test]
     fn a_history_reads_as_jepsens_kafka_workload_writes_it() {
         let records = vec![
-            Record { offset: 0, value: Some(7), content: 0 },
-            Record { offset: 2, value: None, content: 0 },
+            Record {
+                offset: 0,
+                value: Some(7),
+                content: 0,
+            },
+            Record {
+                offset: 2,
+                value: None,
+                content: 0,
+            },
         ];
-        let poll = Action::Poll { partition: partition(), from: 0, records, next: 3 };
-        let list = Action::ListOffsets { partition: partition(), earliest: 0, latest: 3 };
+        let poll = Action::Poll {
+            partition: partition(),
+            from: 0,
+            records,
+            next: 3,
+        };
+        let list = Action::ListOffsets {
+            partition: partition(),
+            earliest: 0,
+            latest: 3,
+        };
         let history = History {
             operations: vec![
                 operation(10, send(7, Some(0)), Outcome::Ok),
                 operation(12, send(8, None), Outcome::Info("timed \"out\"".into())),
-                operation(20, Action::Assign { partition: partition(), position: 0 }, Outcome::Ok),
+                operation(
+                    20,
+                    Action::Assign {
+                        partition: partition(),
+                        position: 0,
+                    },
+                    Outcome::Ok,
+                ),
                 operation(30, poll, Outcome::Ok),
                 operation(40, list, Outcome::Ok),
                 operation(50, send(9, None), Outcome::Fail("MESSAGE_TOO_LARGE".into())),
@@ -214,13 +284,23 @@ mod tests {
     #[test]
     fn one_poll_of_two_partitions_is_one_operation() {
         let poll = |index: i32| Action::Poll {
-            partition: Partition { topic: "orders".into(), index },
+            partition: Partition {
+                topic: "orders".into(),
+                index,
+            },
             from: 0,
-            records: vec![Record { offset: 4, value: Some(1), content: 0 }],
+            records: vec![Record {
+                offset: 4,
+                value: Some(1),
+                content: 0,
+            }],
             next: 5,
         };
         let history = History {
-            operations: vec![operation(10, poll(0), Outcome::Ok), operation(10, poll(1), Outcome::Ok)],
+            operations: vec![
+                operation(10, poll(0), Outcome::Ok),
+                operation(10, poll(1), Outcome::Ok),
+            ],
         };
         let expected = r#"{:process 3, :type :invoke, :f :poll, :value [[:poll]], :time 10}
 {:process 3, :type :ok, :f :poll, :value [[:poll {"orders-0" [[4 1]], "orders-1" [[4 1]]}]], :time 15}

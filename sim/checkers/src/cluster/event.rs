@@ -59,7 +59,9 @@ pub enum Event {
     /// The process died; what it wrote is in the page cache.
     NodeKilled,
     /// The machine lost power. `lost`: the budget counts this replica as one that lost data.
-    PowerLost { lost: bool },
+    PowerLost {
+        lost: bool,
+    },
     /// The runner started a process; the same as `Started`.
     NodeStarted,
     /// The disk is empty and the node will be a new replica (another directory id).
@@ -72,7 +74,9 @@ pub enum Event {
     // From the broker.
     Started,
     StoppedCleanly,
-    LogDirectoryFailed { path: String },
+    LogDirectoryFailed {
+        path: String,
+    },
 
     LogLoaded {
         partition: PartitionId,
@@ -84,13 +88,40 @@ pub enum Event {
         clean: bool,
         batches: Vec<BatchSummary>,
     },
-    LogDeleted { partition: PartitionId },
-    Appended { partition: PartitionId, batch: BatchSummary, role: AppendRole, epoch: i32 },
-    Truncated { partition: PartitionId, log_end: i64 },
-    Flushed { partition: PartitionId, end: i64 },
-    LogStartAdvanced { partition: PartitionId, log_start: i64 },
-    BecameLeader { partition: PartitionId, epoch: i32, epoch_start: i64, isr: Vec<i32>, partition_epoch: i32 },
-    BecameFollower { partition: PartitionId, epoch: i32, leader: i32, partition_epoch: i32 },
+    LogDeleted {
+        partition: PartitionId,
+    },
+    Appended {
+        partition: PartitionId,
+        batch: BatchSummary,
+        role: AppendRole,
+        epoch: i32,
+    },
+    Truncated {
+        partition: PartitionId,
+        log_end: i64,
+    },
+    Flushed {
+        partition: PartitionId,
+        end: i64,
+    },
+    LogStartAdvanced {
+        partition: PartitionId,
+        log_start: i64,
+    },
+    BecameLeader {
+        partition: PartitionId,
+        epoch: i32,
+        epoch_start: i64,
+        isr: Vec<i32>,
+        partition_epoch: i32,
+    },
+    BecameFollower {
+        partition: PartitionId,
+        epoch: i32,
+        leader: i32,
+        partition_epoch: i32,
+    },
     HighWatermark {
         partition: PartitionId,
         high_watermark: i64,
@@ -99,29 +130,137 @@ pub enum Event {
         maximal_isr: Vec<i32>,
         min_insync_replicas: i32,
     },
-    FollowerCounted { partition: PartitionId, follower: i32, log_end: i64, epoch: i32 },
-    IsrChanged { partition: PartitionId, committed: Vec<i32>, maximal: Vec<i32>, epoch: i32, partition_epoch: i32 },
-    ProduceAcknowledged { partition: PartitionId, base_offset: i64, last_offset: i64, acks: i16 },
-    ConsumerRead { partition: PartitionId, from: i64, end: i64, limit: i64 },
-    EpochEndOffsetAnswered { partition: PartitionId, asked: i32, answer_epoch: i32, end_offset: i64 },
+    FollowerCounted {
+        partition: PartitionId,
+        follower: i32,
+        log_end: i64,
+        epoch: i32,
+    },
+    IsrChanged {
+        partition: PartitionId,
+        committed: Vec<i32>,
+        maximal: Vec<i32>,
+        epoch: i32,
+        partition_epoch: i32,
+    },
+    ProduceAcknowledged {
+        partition: PartitionId,
+        base_offset: i64,
+        last_offset: i64,
+        acks: i16,
+    },
+    ConsumerRead {
+        partition: PartitionId,
+        from: i64,
+        end: i64,
+        limit: i64,
+    },
+    EpochEndOffsetAnswered {
+        partition: PartitionId,
+        asked: i32,
+        answer_epoch: i32,
+        end_offset: i64,
+    },
 
-    QuorumStateSaved { epoch: i32, leader: Option<i32>, voted: Option<i32> },
-    VoteGranted { epoch: i32, candidate: i32 },
-    QuorumRole { epoch: i32, role: QuorumRole, leader: Option<i32>, voters: Vec<i32> },
-    MetadataLogLoaded { log_start: i64, log_end: i64, batches: Vec<BatchSummary> },
-    MetadataAppended { batch: BatchSummary },
-    MetadataTruncated { log_end: i64 },
-    MetadataFlushed { end: i64 },
-    MetadataCounted { voter: i32, end: i64, epoch: i32 },
-    MetadataHighWatermark { high_watermark: i64, epoch: i32, leader: bool },
-    MetadataApplied { end: i64, epoch: i32, hash: u64 },
-    ControllerActive { epoch: i32, applied_end: i64 },
-    ControllerInactive { epoch: i32 },
+    QuorumStateSaved {
+        epoch: i32,
+        leader: Option<i32>,
+        voted: Option<i32>,
+    },
+    VoteGranted {
+        epoch: i32,
+        candidate: i32,
+    },
+    QuorumRole {
+        epoch: i32,
+        role: QuorumRole,
+        leader: Option<i32>,
+        voters: Vec<i32>,
+    },
+    MetadataLogLoaded {
+        log_start: i64,
+        log_end: i64,
+        batches: Vec<BatchSummary>,
+    },
+    MetadataAppended {
+        batch: BatchSummary,
+    },
+    MetadataTruncated {
+        log_end: i64,
+    },
+    MetadataFlushed {
+        end: i64,
+    },
+    MetadataCounted {
+        voter: i32,
+        end: i64,
+        epoch: i32,
+    },
+    MetadataHighWatermark {
+        high_watermark: i64,
+        epoch: i32,
+        leader: bool,
+    },
+    MetadataApplied {
+        end: i64,
+        epoch: i32,
+        hash: u64,
+    },
+    ControllerActive {
+        epoch: i32,
+        applied_end: i64,
+    },
+    ControllerInactive {
+        epoch: i32,
+    },
     /// As the node publishes it, after `MetadataApplied` of the same image.
-    PartitionRegistered { partition: PartitionId, state: PartitionState },
+    PartitionRegistered {
+        partition: PartitionId,
+        state: PartitionState,
+    },
     /// `index` -1: all of the topic.
-    PartitionRemoved { partition: PartitionId },
-    BrokerRegistered { broker: i32, epoch: i64, fenced: bool, shutting_down: bool },
+    PartitionRemoved {
+        partition: PartitionId,
+    },
+    BrokerRegistered {
+        broker: i32,
+        epoch: i64,
+        fenced: bool,
+        shutting_down: bool,
+    },
+}
+
+impl Event {
+    /// A part of publishing a metadata image.
+    pub(super) fn publishes(&self) -> bool {
+        matches!(
+            self,
+            Event::PartitionRegistered { .. }
+                | Event::PartitionRemoved { .. }
+                | Event::BrokerRegistered { .. }
+        )
+    }
+
+    /// The partition whose replica it is about.
+    pub(super) fn partition(&self) -> Option<PartitionId> {
+        match self {
+            Event::LogLoaded { partition, .. }
+            | Event::LogDeleted { partition }
+            | Event::Appended { partition, .. }
+            | Event::Truncated { partition, .. }
+            | Event::Flushed { partition, .. }
+            | Event::LogStartAdvanced { partition, .. }
+            | Event::BecameLeader { partition, .. }
+            | Event::BecameFollower { partition, .. }
+            | Event::HighWatermark { partition, .. }
+            | Event::FollowerCounted { partition, .. }
+            | Event::IsrChanged { partition, .. }
+            | Event::ProduceAcknowledged { partition, .. }
+            | Event::ConsumerRead { partition, .. }
+            | Event::EpochEndOffsetAnswered { partition, .. } => Some(*partition),
+            _ => None,
+        }
+    }
 }
 
 impl BatchSummary {
@@ -133,7 +272,15 @@ impl BatchSummary {
 
 impl fmt::Display for BatchSummary {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let BatchSummary { base_offset, last_offset, leader_epoch, crc } = self;
-        write!(formatter, "{base_offset}..={last_offset} (epoch {leader_epoch}, crc {crc:08x})")
+        let BatchSummary {
+            base_offset,
+            last_offset,
+            leader_epoch,
+            crc,
+        } = self;
+        write!(
+            formatter,
+            "{base_offset}..={last_offset} (epoch {leader_epoch}, crc {crc:08x})"
+        )
     }
 }

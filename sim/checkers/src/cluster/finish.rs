@@ -67,7 +67,11 @@ impl Cluster {
     pub fn finish(&mut self, state: &FinalState) {
         let mut judge = std::mem::take(&mut self.judge);
         self.metadata.close(i32::MIN, false, &mut judge);
-        judge.at = Stamp { event: state.event, sim_ms: state.sim_ms, node: 0 };
+        judge.at = Stamp {
+            event: state.event,
+            sim_ms: state.sim_ms,
+            node: 0,
+        };
         self.judge_final(state, &mut judge);
         self.judge = judge;
     }
@@ -76,7 +80,11 @@ impl Cluster {
     /// always under way, so one late look proves less than the first that is satisfied.
     pub fn unsettled(&self, state: &FinalState) -> Vec<Violation> {
         let mut judge = Judge::default();
-        judge.at = Stamp { event: state.event, sim_ms: state.sim_ms, node: 0 };
+        judge.at = Stamp {
+            event: state.event,
+            sim_ms: state.sim_ms,
+            node: 0,
+        };
         self.judge_final(state, &mut judge);
         judge.violations().to_vec()
     }
@@ -84,9 +92,17 @@ impl Cluster {
     fn judge_final(&self, state: &FinalState, judge: &mut Judge) {
         control_plane(state, judge);
         same_image(state, self.quorum.committed.end, judge);
-        let live: BTreeMap<i32, &FinalNode> =
-            state.nodes.iter().filter(|node| node.live && node.broker).map(|node| (node.node, node)).collect();
-        for partition in self.partitions.values().filter(|partition| !partition.removed) {
+        let live: BTreeMap<i32, &FinalNode> = state
+            .nodes
+            .iter()
+            .filter(|node| node.live && node.broker)
+            .map(|node| (node.node, node))
+            .collect();
+        for partition in self
+            .partitions
+            .values()
+            .filter(|partition| !partition.removed)
+        {
             if let Some(registered) = partition.newest_registered() {
                 data_path(partition, registered, &live, judge);
             }
@@ -102,17 +118,35 @@ fn control_plane(state: &FinalState, judge: &mut Judge) {
     if live.iter().filter(|node| node.voter).count() <= voters / 2 {
         return;
     }
-    let leaders: Vec<&&FinalNode> =
-        live.iter().filter(|node| node.quorum_role == Some(QuorumRole::Leader)).collect();
-    let newest = leaders.iter().max_by_key(|node| node.quorum_epoch).copied().copied();
-    judge.demand(leaders.len() == 1, Invariant::Live2, "no-quorum-leader", |_| {
-        let roles: Vec<_> = live.iter().map(|node| (node.node, node.quorum_role, node.quorum_epoch)).collect();
-        format!("the metadata quorum has {} leaders: {roles:?}", leaders.len())
-    });
+    let leaders: Vec<&&FinalNode> = live
+        .iter()
+        .filter(|node| node.quorum_role == Some(QuorumRole::Leader))
+        .collect();
+    let newest = leaders
+        .iter()
+        .max_by_key(|node| node.quorum_epoch)
+        .copied()
+        .copied();
+    judge.demand(
+        leaders.len() == 1,
+        Invariant::Live2,
+        "no-quorum-leader",
+        |_| {
+            let roles: Vec<_> = live
+                .iter()
+                .map(|node| (node.node, node.quorum_role, node.quorum_epoch))
+                .collect();
+            format!(
+                "the metadata quorum has {} leaders: {roles:?}",
+                leaders.len()
+            )
+        },
+    );
     let Some(leader) = newest else { return };
     for node in &live {
         judge.at.node = node.node;
-        let follows = node.quorum_leader == Some(leader.node) && node.quorum_epoch == leader.quorum_epoch;
+        let follows =
+            node.quorum_leader == Some(leader.node) && node.quorum_epoch == leader.quorum_epoch;
         judge.demand(follows, Invariant::Live2, "quorum-disagrees", |_| {
             format!(
                 "knows quorum leader {:?} of epoch {}, it is {} of epoch {}",
@@ -124,20 +158,32 @@ fn control_plane(state: &FinalState, judge: &mut Judge) {
         judge.at.node = node.node;
         let fenced = leader.fenced.contains(&node.node);
         judge.demand(fenced != node.live, Invariant::Live2, "fencing", |_| {
-            format!("broker {} is live: {}, fenced: {fenced}", node.node, node.live)
+            format!(
+                "broker {} is live: {}, fenced: {fenced}",
+                node.node, node.live
+            )
         });
     }
 }
 
 /// META-4: after quiet time every live node has the committed image.
 fn same_image(state: &FinalState, committed: i64, judge: &mut Judge) {
-    let newest = state.nodes.iter().filter(|node| node.live).map(|node| node.applied_end).max().unwrap_or(0);
+    let newest = state
+        .nodes
+        .iter()
+        .filter(|node| node.live)
+        .map(|node| node.applied_end)
+        .max()
+        .unwrap_or(0);
     for node in state.nodes.iter().filter(|node| node.live) {
         judge.at.node = node.node;
         let (applied, reached) = (node.applied_end, newest.max(committed));
-        judge.demand(applied == reached, Invariant::Live2, "metadata-behind", |_| {
-            format!("has applied metadata up to {applied}, committed is up to {reached}")
-        });
+        judge.demand(
+            applied == reached,
+            Invariant::Live2,
+            "metadata-behind",
+            |_| format!("has applied metadata up to {applied}, committed is up to {reached}"),
+        );
     }
 }
 
@@ -149,40 +195,91 @@ fn data_path(
     judge: &mut Judge,
 ) {
     let id = partition.id;
-    let members: Vec<i32> = registered.replicas.iter().filter(|node| live.contains_key(node)).copied().collect();
-    let may_lead = |node: &&i32| registered.isr.contains(node) || registered.eligible.contains(node);
+    let members: Vec<i32> = registered
+        .replicas
+        .iter()
+        .filter(|node| live.contains_key(node))
+        .copied()
+        .collect();
+    let may_lead =
+        |node: &&i32| registered.isr.contains(node) || registered.eligible.contains(node);
     if !members.iter().any(|node| may_lead(&node)) {
         return;
     }
-    let hosted = |node: i32| live.get(&node)?.partitions.iter().find(|replica| replica.partition == id);
-    let leaders: Vec<i32> =
-        members.iter().copied().filter(|node| hosted(*node).is_some_and(|replica| replica.leader)).collect();
+    let hosted = |node: i32| {
+        live.get(&node)?
+            .partitions
+            .iter()
+            .find(|replica| replica.partition == id)
+    };
+    let leaders: Vec<i32> = members
+        .iter()
+        .copied()
+        .filter(|node| hosted(*node).is_some_and(|replica| replica.leader))
+        .collect();
     judge.at.node = registered.leader.unwrap_or(0);
     let led = leaders.len() == 1 && registered.leader == leaders.first().copied();
     if !judge.demand(led, Invariant::Live1, "leaderless", |judge| {
-        format!("{}: registered leader {:?}, leading are {leaders:?} of {members:?}", judge.name(id), registered.leader)
+        format!(
+            "{}: registered leader {:?}, leading are {leaders:?} of {members:?}",
+            judge.name(id),
+            registered.leader
+        )
     }) {
         return;
     }
-    let Some((leader, own)) = leaders.first().and_then(|node| Some((*node, hosted(*node)?))) else { return };
+    let Some((leader, own)) = leaders
+        .first()
+        .and_then(|node| Some((*node, hosted(*node)?)))
+    else {
+        return;
+    };
     judge.at.node = leader;
-    judge.demand(own.high_watermark == own.log_end, Invariant::Live1, "high-watermark-stuck", |judge| {
-        format!("{}: high watermark {}, log end {}", judge.name(id), own.high_watermark, own.log_end)
-    });
-    let missing: Vec<i32> = members.iter().copied().filter(|node| !own.isr.contains(node)).collect();
-    judge.demand(missing.is_empty(), Invariant::Live1, "isr-not-full", |judge| {
-        format!("{}: ISR {:?} lacks the live replicas {missing:?}", judge.name(id), own.isr)
-    });
+    judge.demand(
+        own.high_watermark == own.log_end,
+        Invariant::Live1,
+        "high-watermark-stuck",
+        |judge| {
+            format!(
+                "{}: high watermark {}, log end {}",
+                judge.name(id),
+                own.high_watermark,
+                own.log_end
+            )
+        },
+    );
+    let missing: Vec<i32> = members
+        .iter()
+        .copied()
+        .filter(|node| !own.isr.contains(node))
+        .collect();
+    judge.demand(
+        missing.is_empty(),
+        Invariant::Live1,
+        "isr-not-full",
+        |judge| {
+            format!(
+                "{}: ISR {:?} lacks the live replicas {missing:?}",
+                judge.name(id),
+                own.isr
+            )
+        },
+    );
     for node in members.into_iter().filter(|node| *node != leader) {
         judge.at.node = node;
         let its = hosted(node).map(|replica| (replica.epoch, replica.log_end));
-        judge.demand(its == Some((own.epoch, own.log_end)), Invariant::Live1, "not-converged", |judge| {
-            format!(
-                "{}: (epoch, log end) is {its:?}, the leader {leader} is at {:?}",
-                judge.name(id),
-                (own.epoch, own.log_end)
-            )
-        });
+        judge.demand(
+            its == Some((own.epoch, own.log_end)),
+            Invariant::Live1,
+            "not-converged",
+            |judge| {
+                format!(
+                    "{}: (epoch, log end) is {its:?}, the leader {leader} is at {:?}",
+                    judge.name(id),
+                    (own.epoch, own.log_end)
+                )
+            },
+        );
     }
 }
 
@@ -190,17 +287,36 @@ fn data_path(
 fn clients(state: &FinalState, judge: &mut Judge) {
     judge.at.node = 0;
     for client in &state.clients {
-        judge.demand(client.unanswered == 0, Invariant::Live5, "unanswered", |_| {
-            format!("{}: {} requests without an answer", client.name, client.unanswered)
-        });
-        judge.demand(client.behind <= 0, Invariant::Live5, "consumer-behind", |_| {
-            format!("{}: {} offsets behind the ends of its partitions", client.name, client.behind)
-        });
+        judge.demand(
+            client.unanswered == 0,
+            Invariant::Live5,
+            "unanswered",
+            |_| {
+                format!(
+                    "{}: {} requests without an answer",
+                    client.name, client.unanswered
+                )
+            },
+        );
+        judge.demand(
+            client.behind <= 0,
+            Invariant::Live5,
+            "consumer-behind",
+            |_| {
+                format!(
+                    "{}: {} offsets behind the ends of its partitions",
+                    client.name, client.behind
+                )
+            },
+        );
     }
     for node in state.nodes.iter().filter(|node| node.live) {
         judge.at.node = node.node;
-        judge.demand(!node.offline_directory, Invariant::Live1, "directory-offline", |_| {
-            "its log directory is offline, its disk is healthy".to_owned()
-        });
+        judge.demand(
+            !node.offline_directory,
+            Invariant::Live1,
+            "directory-offline",
+            |_| "its log directory is offline, its disk is healthy".to_owned(),
+        );
     }
 }

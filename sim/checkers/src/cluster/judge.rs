@@ -101,7 +101,10 @@ impl Judge {
     }
 
     pub fn report(&self) -> Report {
-        let mut report = Report { violations: self.violations.clone(), ..Report::default() };
+        let mut report = Report {
+            violations: self.violations.clone(),
+            ..Report::default()
+        };
         for (invariant, times) in Invariant::ALL.iter().zip(self.counts) {
             if times > 0 {
                 report.count(invariant.id(), times);

@@ -68,10 +68,16 @@ impl Metadata {
         judge.demand(before < end, Invariant::Meta4, "went-back", |_| {
             format!("applied metadata up to {end} after {before}")
         });
-        let own = quorum.members.get(&node).and_then(|member| member.high_watermark);
-        judge.demand(own.is_some_and(|own| end <= own), Invariant::Meta2, "uncommitted-applied", |_| {
-            format!("applied metadata up to {end}, its high watermark is {own:?}")
-        });
+        let own = quorum
+            .members
+            .get(&node)
+            .and_then(|member| member.high_watermark);
+        judge.demand(
+            own.is_some_and(|own| end <= own),
+            Invariant::Meta2,
+            "uncommitted-applied",
+            |_| format!("applied metadata up to {end}, its high watermark is {own:?}"),
+        );
         let first = *self.images.entry(end).or_insert((hash, epoch, node));
         judge.demand((first.0, first.1) == (hash, epoch), Invariant::Meta2, "image-differs", |_| {
             format!(
@@ -82,13 +88,30 @@ impl Metadata {
     }
 
     /// META-1 and META-2: only the leader's controller acts, and only after the epochs before.
-    pub fn controller_active(&mut self, node: i32, epoch: i32, applied_end: i64, quorum: &Quorum, judge: &mut Judge) {
+    pub fn controller_active(
+        &mut self,
+        node: i32,
+        epoch: i32,
+        applied_end: i64,
+        quorum: &Quorum,
+        judge: &mut Judge,
+    ) {
         let leader = quorum.leaders.get(&epoch).copied();
-        judge.demand(leader == Some(node), Invariant::Meta1, "controller-not-leader", |_| {
-            format!("controller active in epoch {epoch}, whose leader is {leader:?}")
-        });
-        let Some(member) = quorum.members.get(&node) else { return };
-        let start = member.log.epochs.iter().find(|entry| entry.0 >= epoch).map(|entry| entry.1);
+        judge.demand(
+            leader == Some(node),
+            Invariant::Meta1,
+            "controller-not-leader",
+            |_| format!("controller active in epoch {epoch}, whose leader is {leader:?}"),
+        );
+        let Some(member) = quorum.members.get(&node) else {
+            return;
+        };
+        let start = member
+            .log
+            .epochs
+            .iter()
+            .find(|entry| entry.0 >= epoch)
+            .map(|entry| entry.1);
         let covered = start.is_none_or(|start| applied_end >= start);
         judge.demand(covered, Invariant::Meta2, "controller-behind", |_| {
             format!("controller active in epoch {epoch}, which starts at {start:?}, having applied up to {applied_end}")
@@ -104,11 +127,18 @@ impl Metadata {
     ) {
         self.publishing = Some(node);
         let published = self.nodes.entry(node).or_default();
-        let now = Broker { epoch, fenced, shutting_down };
+        let now = Broker {
+            epoch,
+            fenced,
+            shutting_down,
+        };
         let before = published.brokers.insert(broker, now);
-        judge.demand(before.is_none_or(|before| before.epoch <= epoch), Invariant::Meta1, "broker-epoch-fell", |_| {
-            format!("broker {broker} has epoch {epoch}, before it had {before:?}")
-        });
+        judge.demand(
+            before.is_none_or(|before| before.epoch <= epoch),
+            Invariant::Meta1,
+            "broker-epoch-fell",
+            |_| format!("broker {broker} has epoch {epoch}, before it had {before:?}"),
+        );
         if before != Some(now) && !now.is_active() {
             published.inactive.insert(broker);
         }
@@ -138,14 +168,17 @@ impl Metadata {
         published.changed.insert(id);
         let before = published.partitions.insert(id, state.clone());
         let forward = before.as_ref().is_none_or(|before| {
-            before.leader_epoch <= state.leader_epoch && before.partition_epoch <= state.partition_epoch
+            before.leader_epoch <= state.leader_epoch
+                && before.partition_epoch <= state.partition_epoch
         });
         judge.demand(forward, Invariant::Meta4, "went-back", |judge| {
             format!("{}: published {state:?} after {before:?}", judge.name(id))
         });
         epochs_grow(id, state, known, judge);
         valid(id, state, judge);
-        known.entry(state.partition_epoch).or_insert_with(|| state.clone());
+        known
+            .entry(state.partition_epoch)
+            .or_insert_with(|| state.clone());
     }
 
     /// Publishing an image is over when its node, or another, does something else. Only then are brokers and
@@ -160,12 +193,18 @@ impl Metadata {
     }
 
     fn check_published(&mut self, node: i32, judge: &mut Judge) {
-        let Some(published) = self.nodes.get_mut(&node) else { return };
+        let Some(published) = self.nodes.get_mut(&node) else {
+            return;
+        };
         let mut suspects = std::mem::take(&mut published.changed);
         let inactive = std::mem::take(&mut published.inactive);
         if !inactive.is_empty() {
-            let concerned = |state: &PartitionState| state.isr.iter().any(|id| inactive.contains(id));
-            let found = published.partitions.iter().filter(|(_, state)| concerned(state));
+            let concerned =
+                |state: &PartitionState| state.isr.iter().any(|id| inactive.contains(id));
+            let found = published
+                .partitions
+                .iter()
+                .filter(|(_, state)| concerned(state));
             suspects.extend(found.map(|(id, _)| *id));
         }
         let at = judge.at;
@@ -180,14 +219,30 @@ impl Metadata {
 }
 
 /// META-1: a change has a new partition epoch, a new leader a new leader epoch; all nodes see the same.
-fn epochs_grow(id: PartitionId, state: &PartitionState, known: &BTreeMap<i32, PartitionState>, judge: &mut Judge) {
+fn epochs_grow(
+    id: PartitionId,
+    state: &PartitionState,
+    known: &BTreeMap<i32, PartitionState>,
+    judge: &mut Judge,
+) {
     let epoch = state.partition_epoch;
     if let Some(same) = known.get(&epoch) {
         // min.insync.replicas is a topic configuration, which has no part in the partition's epoch.
-        let comparable = PartitionState { min_insync_replicas: state.min_insync_replicas, ..same.clone() };
-        judge.demand(comparable == *state, Invariant::Meta2, "image-differs", |judge| {
-            format!("{}: partition epoch {epoch} is {state:?}, another node published {same:?}", judge.name(id))
-        });
+        let comparable = PartitionState {
+            min_insync_replicas: state.min_insync_replicas,
+            ..same.clone()
+        };
+        judge.demand(
+            comparable == *state,
+            Invariant::Meta2,
+            "image-differs",
+            |judge| {
+                format!(
+                    "{}: partition epoch {epoch} is {state:?}, another node published {same:?}",
+                    judge.name(id)
+                )
+            },
+        );
         return;
     }
     let before = known.range(..epoch).next_back().map(|(_, state)| state);
@@ -196,15 +251,26 @@ fn epochs_grow(id: PartitionId, state: &PartitionState, known: &BTreeMap<i32, Pa
         one.leader_epoch < next.leader_epoch
             || (one.leader_epoch == next.leader_epoch && one.leader == next.leader)
     };
-    let lawful = before.is_none_or(|before| grows(before, state)) && after.is_none_or(|after| grows(state, after));
+    let lawful = before.is_none_or(|before| grows(before, state))
+        && after.is_none_or(|after| grows(state, after));
     judge.demand(lawful, Invariant::Meta1, "epoch-reused", |judge| {
-        format!("{}: {state:?} between {before:?} and {after:?}", judge.name(id))
+        format!(
+            "{}: {state:?} between {before:?} and {after:?}",
+            judge.name(id)
+        )
     });
 }
 
 /// META-3 as far as the partition itself tells.
 fn valid(id: PartitionId, state: &PartitionState, judge: &mut Judge) {
-    let PartitionState { replicas, isr, eligible, leader, min_insync_replicas, .. } = state;
+    let PartitionState {
+        replicas,
+        isr,
+        eligible,
+        leader,
+        min_insync_replicas,
+        ..
+    } = state;
     let subset = |members: &[i32]| {
         let distinct = (1..members.len()).all(|at| !members[..at].contains(&members[at]));
         distinct && members.iter().all(|member| replicas.contains(member))
@@ -212,18 +278,41 @@ fn valid(id: PartitionId, state: &PartitionState, judge: &mut Judge) {
     let led = leader.map_or(isr.len() <= 1, |leader| isr.contains(&leader));
     let apart = !eligible.iter().any(|member| isr.contains(member));
     let enough = isr.len() >= usize::try_from(*min_insync_replicas).unwrap_or(1);
-    let lawful = subset(isr) && subset(eligible) && apart && led && (!enough || eligible.is_empty());
+    let lawful =
+        subset(isr) && subset(eligible) && apart && led && (!enough || eligible.is_empty());
     judge.demand(lawful, Invariant::Meta3, "invalid-partition", |judge| {
         format!("{}: {state:?}", judge.name(id))
     });
 }
 
 /// META-3: nobody in the ISR of a led partition is fenced or shutting down.
-fn members_active(id: PartitionId, state: &PartitionState, brokers: &BTreeMap<i32, Broker>, judge: &mut Judge) {
-    let inactive = |member: &&i32| brokers.get(member).is_some_and(|broker| !broker.is_active());
-    let found = state.isr.iter().find(inactive).copied().filter(|_| state.leader.is_some());
-    judge.demand(found.is_none(), Invariant::Meta3, "inactive-in-isr", |judge| {
-        let broker = found.and_then(|member| brokers.get(&member));
-        format!("{}: broker {found:?} is {broker:?} in {state:?}", judge.name(id))
-    });
+fn members_active(
+    id: PartitionId,
+    state: &PartitionState,
+    brokers: &BTreeMap<i32, Broker>,
+    judge: &mut Judge,
+) {
+    let inactive = |member: &&i32| {
+        brokers
+            .get(member)
+            .is_some_and(|broker| !broker.is_active())
+    };
+    let found = state
+        .isr
+        .iter()
+        .find(inactive)
+        .copied()
+        .filter(|_| state.leader.is_some());
+    judge.demand(
+        found.is_none(),
+        Invariant::Meta3,
+        "inactive-in-isr",
+        |judge| {
+            let broker = found.and_then(|member| brokers.get(&member));
+            format!(
+                "{}: broker {found:?} is {broker:?} in {state:?}",
+                judge.name(id)
+            )
+        },
+    );
 }

@@ -1,10 +1,10 @@
-//! One partition on all nodes: state, and the bookkeeping of logs (LOG-1 … LOG-3, REP-2, REP-3).
+//! One partition on all nodes: state, and the bookkeeping of logs (LOG-1, REP-2, REP-3).
 
 use std::collections::BTreeMap;
 
 use super::event::{AppendRole, BatchSummary, PartitionId, PartitionState};
 use super::judge::{Invariant, Judge};
-use super::shadow::{LoadFindings, Loss, ShadowLog, Stop, derived_epochs};
+use super::shadow::{Loss, ShadowLog, Stop};
 use super::truth::{Committed, Match, Written, place};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,15 +62,6 @@ pub struct Partition {
     pub removed: bool,
 }
 
-/// A partition log as it was opened.
-pub struct LoadedLog<'a> {
-    pub log_start: i64,
-    pub log_end: i64,
-    pub epochs: &'a [(i32, i64)],
-    pub high_watermark: i64,
-    pub batches: &'a [BatchSummary],
-}
-
 impl Partition {
     pub fn new(id: PartitionId) -> Partition {
         Partition {
@@ -88,51 +79,12 @@ impl Partition {
     /// The newest leader epoch anybody told of.
     pub fn newest_epoch(&self) -> i32 {
         let led = self.leaders.keys().next_back().copied().unwrap_or(-1);
-        self.newest_registered().map_or(led, |state| state.leader_epoch.max(led))
+        self.newest_registered()
+            .map_or(led, |state| state.leader_epoch.max(led))
     }
 
     pub fn newest_registered(&self) -> Option<&PartitionState> {
         self.registered.values().next_back()
-    }
-
-    pub fn loaded(&mut self, node: i32, loaded: &LoadedLog<'_>, judge: &mut Judge) {
-        let (name, epoch) = (judge.name(self.id), self.newest_epoch());
-        let replica = self.replicas.entry(node).or_default();
-        let stop = if replica.log.loss.damaged { Stop::Damaged } else { replica.log.stop };
-        let was = (replica.log.start, replica.log.end, replica.log.flushed);
-        let findings = replica.log.load(loaded.log_start, loaded.log_end, loaded.batches);
-        contiguous(&name, (loaded.log_start, loaded.log_end), loaded.batches, stop, judge);
-        loaded_epochs(&name, loaded, judge);
-        if replica.exists {
-            judge_load(&name, stop, was, loaded.log_start, loaded.log_end, &findings, judge);
-            if findings.lost || findings.foreign.is_some() {
-                replica.log.loss.since = Some(judge.at.event);
-                replica.log.loss.in_epoch = Some(epoch);
-            }
-        }
-        replica.log.epochs = loaded.epochs.to_vec();
-        replica.log.loss.suspect = false;
-        let (log, loaded_at) = (std::mem::take(&mut replica.log), judge.at.event);
-        let replicas = replica.replicas;
-        let high_watermark = loaded.high_watermark.clamp(log.start, log.end);
-        *replica = Replica {
-            log,
-            exists: true,
-            loaded_at,
-            high_watermark,
-            epoch: -1,
-            matched: (-1, 0),
-            partition_epoch: -1,
-            replicas,
-            ..Replica::default()
-        };
-        // A failed append may have left batches that nobody was told of.
-        for (index, batch) in loaded.batches.iter().enumerate() {
-            if stop != Stop::Intact && self.written.find(batch) == Match::Unknown {
-                let before = index.checked_sub(1).map(|before| place(&loaded.batches[before]));
-                self.written.push(*batch, before);
-            }
-        }
     }
 
     /// The process ended; the log waits for the next load.
@@ -146,7 +98,11 @@ impl Partition {
 
     /// Until the log is loaded nobody knows what is left.
     pub fn lost_power(&mut self, node: i32) {
-        if let Some(replica) = self.replicas.get_mut(&node).filter(|replica| replica.exists) {
+        if let Some(replica) = self
+            .replicas
+            .get_mut(&node)
+            .filter(|replica| replica.exists)
+        {
             replica.log.loss.suspect = true;
         }
     }
@@ -154,7 +110,10 @@ impl Partition {
     /// With its topic, or because the node is no replica any more.
     pub fn deleted(&mut self, node: i32) {
         if let Some(replica) = self.replicas.get_mut(&node) {
-            *replica = Replica { replicas: replica.replicas, ..Replica::default() };
+            *replica = Replica {
+                replicas: replica.replicas,
+                ..Replica::default()
+            };
         }
     }
 
@@ -177,7 +136,9 @@ impl Partition {
         epoch: i32,
         judge: &mut Judge,
     ) {
-        let Some(replica) = self.replicas.get_mut(&node) else { return };
+        let Some(replica) = self.replicas.get_mut(&node) else {
+            return;
+        };
         let (id, end) = (self.id, replica.log.end);
         let before = replica.log.last().copied();
         let follows = match role {
@@ -186,14 +147,26 @@ impl Partition {
         };
         let grows = batch.last_offset >= batch.base_offset;
         judge.demand(follows && grows, Invariant::Log1, "offset-order", |judge| {
-            format!("{}: appended {batch} to a log that ends at {end}", judge.name(id))
+            format!(
+                "{}: appended {batch} to a log that ends at {end}",
+                judge.name(id)
+            )
         });
         let ascending = before.is_none_or(|before| before.leader_epoch <= batch.leader_epoch);
-        let of_epoch = batch.leader_epoch <= epoch && (role == AppendRole::Follower || batch.leader_epoch == epoch);
-        judge.demand(ascending && of_epoch, Invariant::Rep3, "epoch-order", |judge| {
-            let before = before.map_or("nothing".to_owned(), |before| before.to_string());
-            format!("{}: appended {batch} behind {before} in leader epoch {epoch}", judge.name(id))
-        });
+        let of_epoch = batch.leader_epoch <= epoch
+            && (role == AppendRole::Follower || batch.leader_epoch == epoch);
+        judge.demand(
+            ascending && of_epoch,
+            Invariant::Rep3,
+            "epoch-order",
+            |judge| {
+                let before = before.map_or("nothing".to_owned(), |before| before.to_string());
+                format!(
+                    "{}: appended {batch} behind {before} in leader epoch {epoch}",
+                    judge.name(id)
+                )
+            },
+        );
         match role {
             AppendRole::Leader => {
                 let ends = self.written.end(batch.leader_epoch);
@@ -218,21 +191,33 @@ impl Partition {
 
     /// Log start of the leader of the epoch.
     fn leader_start(&self, epoch: i32) -> i64 {
-        let leader = self.leaders.get(&epoch).and_then(|leader| self.replicas.get(leader));
+        let leader = self
+            .leaders
+            .get(&epoch)
+            .and_then(|leader| self.replicas.get(leader));
         leader.map_or(0, |leader| leader.log.start)
     }
 
     pub fn truncated(&mut self, node: i32, log_end: i64, judge: &mut Judge) {
-        let Some(replica) = self.replicas.get_mut(&node) else { return };
+        let Some(replica) = self.replicas.get_mut(&node) else {
+            return;
+        };
         replica.anew = replica.log.truncate(log_end);
-        replica.high_watermark = replica.high_watermark.clamp(replica.log.start, log_end.max(replica.log.start));
+        replica.high_watermark = replica
+            .high_watermark
+            .clamp(replica.log.start, log_end.max(replica.log.start));
         replica.agreed = replica.agreed.min(log_end);
         replica.matched.1 = replica.matched.1.min(log_end);
         let (epoch, loaded_at, loss) = (replica.epoch, replica.loaded_at, replica.log.loss);
         let leader = self.leaders.get(&epoch).copied().unwrap_or(node);
-        let counted = self.replicas.get(&leader).filter(|leader| leader.role == Role::Leader && leader.epoch == epoch);
+        let counted = self
+            .replicas
+            .get(&leader)
+            .filter(|leader| leader.role == Role::Leader && leader.epoch == epoch);
         let counted = counted.and_then(|leader| leader.counted.get(&node).copied());
-        let Some(counted) = counted.filter(|counted| counted.event >= loaded_at && !loss.in_or_after(epoch)) else {
+        let Some(counted) =
+            counted.filter(|counted| counted.event >= loaded_at && !loss.in_or_after(epoch))
+        else {
             return;
         };
         let id = self.id;
@@ -246,31 +231,67 @@ impl Partition {
     }
 
     pub fn flushed(&mut self, node: i32, end: i64, judge: &mut Judge) {
-        let Some(replica) = self.replicas.get_mut(&node) else { return };
+        let Some(replica) = self.replicas.get_mut(&node) else {
+            return;
+        };
         let (id, log_end) = (self.id, replica.log.end);
-        judge.demand(end <= log_end, Invariant::Log3, "flushed-beyond-end", |judge| {
-            format!("{}: flushed up to {end}, the log ends at {log_end}", judge.name(id))
-        });
+        judge.demand(
+            end <= log_end,
+            Invariant::Log3,
+            "flushed-beyond-end",
+            |judge| {
+                format!(
+                    "{}: flushed up to {end}, the log ends at {log_end}",
+                    judge.name(id)
+                )
+            },
+        );
         replica.log.flush(end);
     }
 
     pub fn log_start_advanced(&mut self, node: i32, log_start: i64, judge: &mut Judge) {
-        let Some(replica) = self.replicas.get_mut(&node) else { return };
+        let Some(replica) = self.replicas.get_mut(&node) else {
+            return;
+        };
         let (id, start, hw) = (self.id, replica.log.start, replica.high_watermark);
         let anew = std::mem::take(&mut replica.anew);
-        judge.demand(start <= log_start && (log_start <= hw || anew), Invariant::Rep5, "log-start", |judge| {
-            format!("{}: log start from {start} to {log_start}, high watermark {hw}", judge.name(id))
-        });
+        judge.demand(
+            start <= log_start && (log_start <= hw || anew),
+            Invariant::Rep5,
+            "log-start",
+            |judge| {
+                format!(
+                    "{}: log start from {start} to {log_start}, high watermark {hw}",
+                    judge.name(id)
+                )
+            },
+        );
         replica.log.advance_start(log_start);
         replica.high_watermark = hw.max(log_start);
     }
 
-    pub fn epoch_end_answered(&mut self, node: i32, asked: i32, answer: (i32, i64), judge: &mut Judge) {
-        let Some(replica) = self.replicas.get(&node) else { return };
+    pub fn epoch_end_answered(
+        &mut self,
+        node: i32,
+        asked: i32,
+        answer: (i32, i64),
+        judge: &mut Judge,
+    ) {
+        let Some(replica) = self.replicas.get(&node) else {
+            return;
+        };
         let (id, expected) = (self.id, epoch_end(&replica.log, asked));
-        judge.demand(expected == Some(answer), Invariant::Rep3, "epoch-end", |judge| {
-            format!("{}: end of epoch {asked} answered as {answer:?}, the log implies {expected:?}", judge.name(id))
-        });
+        judge.demand(
+            expected == Some(answer),
+            Invariant::Rep3,
+            "epoch-end",
+            |judge| {
+                format!(
+                    "{}: end of epoch {asked} answered as {answer:?}, the log implies {expected:?}",
+                    judge.name(id)
+                )
+            },
+        );
     }
 }
 
@@ -284,7 +305,12 @@ fn epoch_end(log: &ShadowLog, asked: i32) -> Option<(i32, i64)> {
     }
     let above = log.epochs.partition_point(|entry| entry.0 <= asked);
     let end = log.epochs.get(above)?.1;
-    Some((above.checked_sub(1).map_or(asked, |floor| log.epochs[floor].0), end))
+    Some((
+        above
+            .checked_sub(1)
+            .map_or(asked, |floor| log.epochs[floor].0),
+        end,
+    ))
 }
 
 /// REP-2, at the only moment at which it can break.
@@ -297,14 +323,30 @@ fn log_matching(
     judge: &mut Judge,
 ) {
     let found = written.find(&batch);
-    judge.demand(matches!(found, Match::Same { .. }), Invariant::Rep2, "log-matching", |judge| {
-        let wrote = match found {
-            Match::Other(other) => other.to_string(),
-            _ => "nothing there".to_owned(),
-        };
-        format!("{}: a follower appended {batch}, the leader of that epoch wrote {wrote}", judge.name(id))
-    });
-    let (Match::Same { before: Some(expected) }, Some(before)) = (found, before) else { return };
+    judge.demand(
+        matches!(found, Match::Same { .. }),
+        Invariant::Rep2,
+        "log-matching",
+        |judge| {
+            let wrote = match found {
+                Match::Other(other) => other.to_string(),
+                _ => "nothing there".to_owned(),
+            };
+            format!(
+                "{}: a follower appended {batch}, the leader of that epoch wrote {wrote}",
+                judge.name(id)
+            )
+        },
+    );
+    let (
+        Match::Same {
+            before: Some(expected),
+        },
+        Some(before),
+    ) = (found, before)
+    else {
+        return;
+    };
     // Whoever diverges only where the leader has deleted may go on above.
     let deleted = leader_start >= batch.base_offset;
     judge.demand(place(&before) == expected || deleted, Invariant::Rep2, "log-matching", |judge| {
@@ -314,63 +356,5 @@ fn log_matching(
             expected.0,
             expected.1
         )
-    });
-}
-
-/// LOG-2: what is loaded is whole.
-fn contiguous(name: &str, (log_start, log_end): (i64, i64), batches: &[BatchSummary], stop: Stop, judge: &mut Judge) {
-    let unordered = batches.windows(2).find(|pair| pair[0].last_offset >= pair[1].base_offset);
-    judge.demand(unordered.is_none(), Invariant::Log2, "offset-order", |_| {
-        format!("{name}: loaded batches overlap: {unordered:?}")
-    });
-    let end = batches.last().map(BatchSummary::end);
-    let reaches = end.unwrap_or(log_start) == log_end;
-    judge.demand(reaches || stop == Stop::Damaged, Invariant::Log2, "unreadable", |_| {
-        format!("{name}: the log is said to end at {log_end}, readable batches end at {end:?}")
-    });
-}
-
-/// REP-3: epochs ascend along the log and the loaded list is what the batches say.
-fn loaded_epochs(name: &str, loaded: &LoadedLog<'_>, judge: &mut Judge) {
-    let descending = loaded.batches.windows(2).find(|pair| pair[0].leader_epoch > pair[1].leader_epoch);
-    judge.demand(descending.is_none(), Invariant::Rep3, "epoch-order", |_| {
-        format!("{name}: epochs go back in the loaded log: {descending:?}")
-    });
-    let derived = derived_epochs(loaded.log_start, loaded.batches);
-    let below = loaded.epochs.partition_point(|entry| entry.1 <= loaded.log_start).saturating_sub(1);
-    let told = loaded.epochs[below..].iter().filter(|entry| entry.1 < loaded.log_end);
-    let told: Vec<_> = told.map(|entry| (entry.0, entry.1.max(loaded.log_start))).collect();
-    judge.demand(told == derived || loaded.batches.is_empty(), Invariant::Rep3, "epoch-history", |_| {
-        format!("{name}: loaded epochs {told:?}, the batches say {derived:?}")
-    });
-}
-
-/// LOG-3: what was there is there, as far as it had to survive.
-pub fn judge_load(
-    name: &str,
-    stop: Stop,
-    (start, end, flushed): (i64, i64, i64),
-    log_start: i64,
-    log_end: i64,
-    findings: &LoadFindings,
-    judge: &mut Judge,
-) {
-    let required = findings.required_end;
-    judge.demand(required.is_none_or(|required| log_end >= required), Invariant::Log3, "recovery-lost", |_| {
-        format!(
-            "{name}: log was {start}..{end}, flushed up to {flushed}; after {stop:?} it ends at {log_end}"
-        )
-    });
-    judge.demand(findings.foreign.is_none(), Invariant::Log3, "recovery-invented", |_| {
-        let (batch, expected) = findings.foreign.expect("it is the violation");
-        let expected = expected.map_or("nothing".to_owned(), |expected| expected.to_string());
-        format!("{name}: loaded {batch} where {expected} was (after {stop:?})")
-    });
-    let hole = findings.hole.filter(|_| stop < Stop::Damaged);
-    judge.demand(hole.is_none(), Invariant::Log2, "lost-middle", |_| {
-        format!("{name}: {} is missing in the middle", hole.expect("it is the violation"))
-    });
-    judge.demand(!findings.front_lost, Invariant::Log3, "recovery-lost-front", |_| {
-        format!("{name}: log began at {start}, after {stop:?} it begins at {log_start}")
     });
 }

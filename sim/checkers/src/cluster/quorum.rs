@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Budget;
 use super::event::{BatchSummary, QuorumRole};
 use super::judge::{Invariant, Judge};
-use super::partition::judge_load;
+use super::recovery::judge_load;
 use super::shadow::{ShadowLog, Stop};
 use super::truth::{Committed, Lack, Match, Written, place};
 
@@ -70,16 +70,22 @@ impl Quorum {
     pub fn state_saved(&mut self, node: i32, epoch: i32, voted: Option<i32>, judge: &mut Judge) {
         let member = self.member(node);
         let (before, uncertain) = (member.saved_epoch, member.log.loss.damaged);
-        judge.demand(before <= epoch || uncertain, Invariant::Raft1, "epoch-fell", |_| {
-            format!("saved epoch {epoch} after epoch {before}")
-        });
+        judge.demand(
+            before <= epoch || uncertain,
+            Invariant::Raft1,
+            "epoch-fell",
+            |_| format!("saved epoch {epoch} after epoch {before}"),
+        );
         member.saved_epoch = epoch;
         member.saved_uncertain = false;
         if let Some(voted) = voted {
             let first = *member.votes.entry(epoch).or_insert(voted);
-            judge.demand(first == voted || uncertain, Invariant::Raft1, "two-votes", |_| {
-                format!("voted for {first} and for {voted} in epoch {epoch}")
-            });
+            judge.demand(
+                first == voted || uncertain,
+                Invariant::Raft1,
+                "two-votes",
+                |_| format!("voted for {first} and for {voted} in epoch {epoch}"),
+            );
         }
     }
 
@@ -87,11 +93,17 @@ impl Quorum {
         let member = self.member(node);
         let first = *member.granted.entry(epoch).or_insert(candidate);
         let uncertain = member.log.loss.damaged;
-        judge.demand(first == candidate || uncertain, Invariant::Raft1, "two-votes", |_| {
-            format!("granted its vote to {first} and to {candidate} in epoch {epoch}")
-        });
+        judge.demand(
+            first == candidate || uncertain,
+            Invariant::Raft1,
+            "two-votes",
+            |_| format!("granted its vote to {first} and to {candidate} in epoch {epoch}"),
+        );
         let saved = member.votes.get(&epoch).copied();
-        let (saved_epoch, unknown) = (member.saved_epoch, saved.is_none() && member.saved_uncertain);
+        let (saved_epoch, unknown) = (
+            member.saved_epoch,
+            saved.is_none() && member.saved_uncertain,
+        );
         let durable = saved == Some(candidate) || unknown;
         judge.demand(durable || uncertain, Invariant::Raft4, "unsaved-vote", |_| {
             format!(
@@ -120,20 +132,37 @@ impl Quorum {
         judge.demand(first == node, Invariant::Raft1, "two-leaders", |_| {
             format!("epoch {epoch} has the leaders {first} and {node}")
         });
-        self.leader_completeness(node, epoch, voters.len(), budget, judge);
+        self.leader_completeness(node, epoch, voters, budget, judge);
     }
 
     /// RAFT-3: a leader has everything committed in earlier epochs.
-    fn leader_completeness(&mut self, node: i32, epoch: i32, voters: usize, budget: &Budget, judge: &mut Judge) {
-        let Some(member) = self.members.get(&node) else { return };
+    fn leader_completeness(
+        &mut self,
+        node: i32,
+        epoch: i32,
+        voters: &[i32],
+        budget: &Budget,
+        judge: &mut Judge,
+    ) {
+        let Some(member) = self.members.get(&node) else {
+            return;
+        };
         let lack =
-            self.committed.lacking(&member.log, member.agreed, self.committed.end, |entry| entry.epoch < epoch);
+            self.committed
+                .lacking(&member.log, member.agreed, self.committed.end, |entry| {
+                    entry.epoch < epoch
+                });
         let Some(Lack { entry, instead }) = lack else {
             judge.demand(true, Invariant::Raft3, "lost-metadata", |_| String::new());
             return;
         };
-        let lossy = self.members.values().filter(|member| member.log.loss.after(entry.event)).count();
-        let excused = !budget.metadata_durable || lossy > voters.saturating_sub(1) / 2;
+        let lost = |voter: &&i32| {
+            self.members
+                .get(voter)
+                .is_some_and(|member| member.log.loss.after(entry.event))
+        };
+        let lossy = voters.iter().filter(lost).count();
+        let excused = !budget.metadata_durable || lossy > voters.len().saturating_sub(1) / 2;
         let end = member.log.end;
         judge.demand(excused, Invariant::Raft3, "lost-metadata", |_| {
             let instead = instead.map_or("nothing".to_owned(), |batch| batch.to_string());
@@ -148,15 +177,34 @@ impl Quorum {
         }
     }
 
-    pub fn loaded(&mut self, node: i32, log_start: i64, log_end: i64, batches: &[BatchSummary], judge: &mut Judge) {
+    pub fn loaded(
+        &mut self,
+        node: i32,
+        log_start: i64,
+        log_end: i64,
+        batches: &[BatchSummary],
+        judge: &mut Judge,
+    ) {
         let event = judge.at.event;
         let epoch = self.leaders.keys().next_back().copied();
         let member = self.member(node);
-        let stop = if member.log.loss.damaged { Stop::Damaged } else { member.log.stop };
+        let stop = if member.log.loss.damaged {
+            Stop::Damaged
+        } else {
+            member.log.stop
+        };
         let was = (member.log.start, member.log.end, member.log.flushed);
         let findings = member.log.load(log_start, log_end, batches);
         if std::mem::replace(&mut member.known, true) {
-            judge_load("metadata log", stop, was, log_start, log_end, &findings, judge);
+            judge_load(
+                "metadata log",
+                stop,
+                was,
+                log_start,
+                log_end,
+                &findings,
+                judge,
+            );
             if findings.lost || findings.foreign.is_some() {
                 member.log.loss.since = Some(event);
                 member.log.loss.in_epoch = epoch;
@@ -167,7 +215,10 @@ impl Quorum {
         member.agreed = 0;
         for (index, batch) in batches.iter().enumerate() {
             if stop != Stop::Intact && self.written.find(batch) == Match::Unknown {
-                self.written.push(*batch, index.checked_sub(1).map(|before| place(&batches[before])));
+                self.written.push(
+                    *batch,
+                    index.checked_sub(1).map(|before| place(&batches[before])),
+                );
             }
         }
     }
@@ -177,12 +228,18 @@ impl Quorum {
         let member = self.members.entry(node).or_default();
         let (end, before) = (member.log.end, member.log.last().copied());
         member.log.append(batch);
-        judge.demand(batch.base_offset == end, Invariant::Log1, "offset-order", |_| {
-            format!("metadata log: appended {batch} to a log that ends at {end}")
-        });
+        judge.demand(
+            batch.base_offset == end,
+            Invariant::Log1,
+            "offset-order",
+            |_| format!("metadata log: appended {batch} to a log that ends at {end}"),
+        );
         let ascending = before.is_none_or(|before| before.leader_epoch <= batch.leader_epoch);
         judge.demand(ascending, Invariant::Raft2, "epoch-order", |_| {
-            format!("metadata log: appended {batch} behind {}", before.expect("it is the violation"))
+            format!(
+                "metadata log: appended {batch} behind {}",
+                before.expect("it is the violation")
+            )
         });
         let before = before.as_ref().map(place);
         match self.written.find(&batch) {
@@ -200,9 +257,12 @@ impl Quorum {
     pub fn truncated(&mut self, node: i32, log_end: i64, judge: &mut Judge) {
         let member = self.member(node);
         let own = member.high_watermark;
-        judge.demand(own.is_none_or(|own| own <= log_end), Invariant::Raft3, "truncated-committed", |_| {
-            format!("metadata log: cut to {log_end} below its own high watermark {own:?}")
-        });
+        judge.demand(
+            own.is_none_or(|own| own <= log_end),
+            Invariant::Raft3,
+            "truncated-committed",
+            |_| format!("metadata log: cut to {log_end} below its own high watermark {own:?}"),
+        );
         let cut = log_end < member.log.end;
         member.log.truncate(log_end);
         // A cut is told when it is durable, and with it the rest of the log.
@@ -225,26 +285,48 @@ impl Quorum {
         });
     }
 
-    pub fn high_watermark(&mut self, node: i32, high_watermark: i64, epoch: i32, leader: bool, judge: &mut Judge) {
+    pub fn high_watermark(
+        &mut self,
+        node: i32,
+        high_watermark: i64,
+        epoch: i32,
+        leader: bool,
+        judge: &mut Judge,
+    ) {
         let member = self.member(node);
-        let (before, end) = (member.high_watermark.replace(high_watermark), member.log.end);
-        judge.demand(before.is_none_or(|before| before <= high_watermark), Invariant::Raft3, "high-watermark-fell", |_| {
-            format!("metadata high watermark from {before:?} to {high_watermark}")
-        });
+        let (before, end) = (
+            member.high_watermark.replace(high_watermark),
+            member.log.end,
+        );
+        judge.demand(
+            before.is_none_or(|before| before <= high_watermark),
+            Invariant::Raft3,
+            "high-watermark-fell",
+            |_| format!("metadata high watermark from {before:?} to {high_watermark}"),
+        );
         judge.demand(high_watermark <= end, Invariant::Raft3, "bounds", |_| {
             format!("metadata high watermark {high_watermark}, the log ends at {end}")
         });
-        if self.committed.shortened_in.is_some_and(|shortened| epoch < shortened) {
+        if self
+            .committed
+            .shortened_in
+            .is_some_and(|shortened| epoch < shortened)
+        {
             return;
         }
         if leader && high_watermark > self.committed.end {
             self.on_majority(node, high_watermark, judge);
             self.of_own_epoch(node, high_watermark, epoch, judge);
-            let Some(member) = self.members.get(&node) else { return };
+            let Some(member) = self.members.get(&node) else {
+                return;
+            };
             let log = &member.log;
             self.agrees(node, self.committed.end, judge, log.end);
-            let Some(member) = self.members.get(&node) else { return };
-            self.committed.extend(&member.log, high_watermark, epoch, judge.at.event);
+            let Some(member) = self.members.get(&node) else {
+                return;
+            };
+            self.committed
+                .extend(&member.log, high_watermark, epoch, judge.at.event);
             return;
         }
         let committed = self.committed.end;
@@ -256,12 +338,17 @@ impl Quorum {
 
     /// RAFT-4: committed means flushed on a majority of the voters.
     fn on_majority(&mut self, node: i32, high_watermark: i64, judge: &mut Judge) {
-        let Some(leader) = self.members.get(&node) else { return };
-        let Some(last) = leader.log.at(high_watermark - 1).copied() else { return };
+        let Some(leader) = self.members.get(&node) else {
+            return;
+        };
+        let Some(last) = leader.log.at(high_watermark - 1).copied() else {
+            return;
+        };
         let voters: BTreeSet<i32> = leader.voters.iter().copied().collect();
         let holds = |voter: &&i32| {
             self.members.get(voter).is_some_and(|member| {
-                let has = member.log.flushed >= high_watermark && member.log.at(high_watermark - 1) == Some(&last);
+                let has = member.log.flushed >= high_watermark
+                    && member.log.at(high_watermark - 1) == Some(&last);
                 has || member.log.loss.suspect || member.log.loss.damaged
             })
         };
@@ -274,7 +361,9 @@ impl Quorum {
 
     /// RAFT-3: records of former epochs are committed only with one of this epoch (figure 8).
     fn of_own_epoch(&mut self, node: i32, high_watermark: i64, epoch: i32, judge: &mut Judge) {
-        let Some(member) = self.members.get(&node) else { return };
+        let Some(member) = self.members.get(&node) else {
+            return;
+        };
         let last = member.log.at(high_watermark - 1).copied();
         let own = last.is_some_and(|last| last.leader_epoch == epoch);
         judge.demand(own, Invariant::Raft3, "old-epoch-commit", |_| {
@@ -284,8 +373,12 @@ impl Quorum {
 
     /// RAFT-3: what two nodes call committed is the same.
     fn agrees(&mut self, node: i32, below: i64, judge: &mut Judge, log_end: i64) {
-        let Some(member) = self.members.get_mut(&node) else { return };
-        let lack = self.committed.lacking(&member.log, member.agreed, below, |_| true);
+        let Some(member) = self.members.get_mut(&node) else {
+            return;
+        };
+        let lack = self
+            .committed
+            .lacking(&member.log, member.agreed, below, |_| true);
         judge.demand(lack.is_none(), Invariant::Raft3, "committed-content", |_| {
             let Lack { entry, instead } = lack.expect("it is the violation");
             format!(

@@ -79,17 +79,22 @@ impl ShadowLog {
     }
 
     fn index_of(&self, offset: i64) -> usize {
-        self.batches.partition_point(|batch| batch.last_offset < offset)
+        self.batches
+            .partition_point(|batch| batch.last_offset < offset)
     }
 
     /// The batch that holds `offset`.
     pub fn at(&self, offset: i64) -> Option<&BatchSummary> {
-        self.batches.get(self.index_of(offset)).filter(|batch| batch.base_offset <= offset)
+        self.batches
+            .get(self.index_of(offset))
+            .filter(|batch| batch.base_offset <= offset)
     }
 
     /// Batches that end above `from` and begin below `to`.
     pub fn range(&self, from: i64, to: i64) -> impl Iterator<Item = &BatchSummary> {
-        self.batches.range(self.index_of(from)..).take_while(move |batch| batch.base_offset < to)
+        self.batches
+            .range(self.index_of(from)..)
+            .take_while(move |batch| batch.base_offset < to)
     }
 
     pub fn append(&mut self, batch: BatchSummary) {
@@ -100,10 +105,18 @@ impl ShadowLog {
 
     /// Later entries that conflict can only be epochs without records.
     pub fn assign_epoch(&mut self, epoch: i32, start: i64) {
-        if self.epochs.last().is_some_and(|last| last.0 == epoch && last.1 <= start) {
+        if self
+            .epochs
+            .last()
+            .is_some_and(|last| last.0 == epoch && last.1 <= start)
+        {
             return;
         }
-        while self.epochs.last().is_some_and(|last| last.0 >= epoch || last.1 >= start) {
+        while self
+            .epochs
+            .last()
+            .is_some_and(|last| last.0 >= epoch || last.1 >= start)
+        {
             self.epochs.pop();
         }
         self.epochs.push((epoch, start));
@@ -119,7 +132,11 @@ impl ShadowLog {
     /// Cuts to `log_end`; outside of the log it means: emptied, begins anew there. True then.
     pub fn truncate(&mut self, log_end: i64) -> bool {
         let anew = log_end < self.start || log_end > self.end;
-        while self.batches.back().is_some_and(|batch| anew || batch.last_offset >= log_end) {
+        while self
+            .batches
+            .back()
+            .is_some_and(|batch| anew || batch.last_offset >= log_end)
+        {
             self.undone.extend(self.batches.pop_back());
         }
         self.end = log_end;
@@ -142,7 +159,11 @@ impl ShadowLog {
         self.start = start;
         self.end = self.end.max(start);
         self.flushed = self.flushed.max(start);
-        while self.batches.front().is_some_and(|batch| batch.last_offset < start) {
+        while self
+            .batches
+            .front()
+            .is_some_and(|batch| batch.last_offset < start)
+        {
             self.batches.pop_front();
         }
         let below = self.epochs.partition_point(|entry| entry.1 <= start);
@@ -165,7 +186,8 @@ impl ShadowLog {
             self.stop = Stop::Damaged;
         }
         let mut findings = self.compare(log_end, batches);
-        findings.front_lost = log_start > self.start.max(0) && self.stop < Stop::Damaged && self.undone.is_empty();
+        findings.front_lost =
+            log_start > self.start.max(0) && self.stop < Stop::Damaged && self.undone.is_empty();
         findings.required_end = match self.stop {
             Stop::Intact => Some(self.end),
             Stop::Failing | Stop::PowerLost => Some(self.flushed.min(self.end)),
@@ -184,12 +206,21 @@ impl ShadowLog {
 
     fn compare(&self, log_end: i64, batches: &[BatchSummary]) -> LoadFindings {
         let mut findings = LoadFindings::default();
-        let mut own = self.batches.iter().filter(|batch| batch.last_offset < log_end).peekable();
-        for batch in batches.iter().filter(|batch| batch.last_offset >= self.start) {
+        let mut own = self
+            .batches
+            .iter()
+            .filter(|batch| batch.last_offset < log_end)
+            .peekable();
+        for batch in batches
+            .iter()
+            .filter(|batch| batch.last_offset >= self.start)
+        {
             while let Some(before) = own.next_if(|own| own.base_offset < batch.base_offset) {
                 findings.hole = findings.hole.or(Some(*before));
             }
-            let expected = own.next_if(|own| own.base_offset == batch.base_offset).copied();
+            let expected = own
+                .next_if(|own| own.base_offset == batch.base_offset)
+                .copied();
             if expected != Some(*batch) && !self.may_reappear(batch) {
                 findings.foreign = findings.foreign.or(Some((*batch, expected)));
             }
@@ -212,8 +243,14 @@ impl ShadowLog {
 /// First offsets of epochs as batches tell them, from `log_start` on.
 pub fn derived_epochs(log_start: i64, batches: &[BatchSummary]) -> Vec<(i32, i64)> {
     let mut epochs: Vec<(i32, i64)> = Vec::new();
-    for batch in batches.iter().filter(|batch| batch.last_offset >= log_start) {
-        if epochs.last().is_none_or(|last| last.0 != batch.leader_epoch) {
+    for batch in batches
+        .iter()
+        .filter(|batch| batch.last_offset >= log_start)
+    {
+        if epochs
+            .last()
+            .is_none_or(|last| last.0 != batch.leader_epoch)
+        {
             epochs.push((batch.leader_epoch, batch.base_offset.max(log_start)));
         }
     }

@@ -20,7 +20,9 @@ pub struct Written {
 /// How an appended batch stands to what leaders wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Match {
-    Same { before: Option<Place> },
+    Same {
+        before: Option<Place>,
+    },
     Other(BatchSummary),
     /// No leader wrote anything there in this epoch.
     Unknown,
@@ -33,7 +35,10 @@ pub fn place(batch: &BatchSummary) -> Place {
 impl Written {
     /// The end of what was written in the epoch, if anything was.
     pub fn end(&self, epoch: i32) -> Option<i64> {
-        self.epochs.get(&epoch).and_then(|batches| batches.last()).map(|(batch, _)| batch.end())
+        self.epochs
+            .get(&epoch)
+            .and_then(|batches| batches.last())
+            .map(|(batch, _)| batch.end())
     }
 
     pub fn push(&mut self, batch: BatchSummary, before: Option<Place>) {
@@ -43,7 +48,9 @@ impl Written {
     }
 
     pub fn find(&self, batch: &BatchSummary) -> Match {
-        let Some(batches) = self.epochs.get(&batch.leader_epoch) else { return Match::Unknown };
+        let Some(batches) = self.epochs.get(&batch.leader_epoch) else {
+            return Match::Unknown;
+        };
         let at = batches.partition_point(|(other, _)| other.last_offset < batch.base_offset);
         match batches.get(at) {
             Some((other, before)) if other == batch => Match::Same { before: *before },
@@ -83,13 +90,22 @@ pub struct Committed {
 
 impl Committed {
     fn index_of(&self, offset: i64) -> usize {
-        self.entries.partition_point(|entry| entry.batch.last_offset < offset)
+        self.entries
+            .partition_point(|entry| entry.batch.last_offset < offset)
     }
 
     /// Commits what `log` has from the committed end up to `end`.
     pub fn extend(&mut self, log: &ShadowLog, end: i64, epoch: i32, event: u64) {
-        for batch in log.range(self.end, end).filter(|batch| batch.base_offset >= self.end) {
-            self.entries.push(Entry { batch: *batch, epoch, event, acknowledged: false });
+        for batch in log
+            .range(self.end, end)
+            .filter(|batch| batch.base_offset >= self.end)
+        {
+            self.entries.push(Entry {
+                batch: *batch,
+                epoch,
+                event,
+                acknowledged: false,
+            });
         }
         self.end = self.end.max(end);
     }
@@ -117,11 +133,17 @@ impl Committed {
         let entries = self.entries[self.index_of(from)..].iter();
         let mut own = log.range(from, to).peekable();
         for entry in entries.take_while(|entry| entry.batch.end() <= to) {
-            while own.next_if(|own| own.base_offset < entry.batch.base_offset).is_some() {}
+            while own
+                .next_if(|own| own.base_offset < entry.batch.base_offset)
+                .is_some()
+            {}
             let found = own.next_if(|own| own.base_offset == entry.batch.base_offset);
             if found != Some(&entry.batch) && relevant(entry) {
                 let instead = found.or_else(|| log.at(entry.batch.base_offset)).copied();
-                return Some(Lack { entry: *entry, instead });
+                return Some(Lack {
+                    entry: *entry,
+                    instead,
+                });
             }
         }
         None
@@ -129,12 +151,16 @@ impl Committed {
 
     /// Whether something acknowledged is at or above `offset`.
     pub fn acknowledged_from(&self, offset: i64) -> Option<&Entry> {
-        self.entries[self.index_of(offset)..].iter().find(|entry| entry.acknowledged)
+        self.entries[self.index_of(offset)..]
+            .iter()
+            .find(|entry| entry.acknowledged)
     }
 
     /// Gives up what is at or above `end`.
     pub fn shorten(&mut self, end: i64, epoch: i32) {
-        let keep = self.entries.partition_point(|entry| entry.batch.base_offset < end);
+        let keep = self
+            .entries
+            .partition_point(|entry| entry.batch.base_offset < end);
         self.entries.truncate(keep);
         self.end = self.end.min(end);
         self.shortened_in = self.shortened_in.max(Some(epoch));

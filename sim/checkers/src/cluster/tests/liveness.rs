@@ -19,15 +19,31 @@ fn healthy() -> (Story, FinalState) {
         live: true,
         voter: true,
         broker: true,
-        quorum_role: Some(if node == 1 { QuorumRole::Leader } else { QuorumRole::Follower }),
+        quorum_role: Some(if node == 1 {
+            QuorumRole::Leader
+        } else {
+            QuorumRole::Follower
+        }),
         quorum_leader: Some(1),
         quorum_epoch: 4,
         applied_end: 7,
         partitions: vec![replica(node)],
         ..FinalNode::default()
     };
-    let clients = vec![FinalClient { name: "consumer1".into(), unanswered: 0, behind: 0 }];
-    (committed(), FinalState { event: 1000, sim_ms: 60_000, nodes: vec![node(1), node(2), node(3)], clients })
+    let clients = vec![FinalClient {
+        name: "consumer1".into(),
+        unanswered: 0,
+        behind: 0,
+    }];
+    (
+        committed(),
+        FinalState {
+            event: 1000,
+            sim_ms: 60_000,
+            nodes: vec![node(1), node(2), node(3)],
+            clients,
+        },
+    )
 }
 
 #[track_caller]
@@ -38,11 +54,17 @@ fn stuck(change: impl Fn(&mut FinalState), invariant: &str, anomaly: &str) {
     story.cluster.finish(&state);
     let found = story.cluster.violations();
     assert!(
-        found.iter().any(|found| found.invariant == invariant && found.anomaly == anomaly),
+        found
+            .iter()
+            .any(|found| found.invariant == invariant && found.anomaly == anomaly),
         "{anomaly}: {found:#?}"
     );
     assert_eq!(Verdict::of(found), Verdict::Stuck);
-    assert!(found.iter().all(|found| found.event == 1000 && found.sim_ms == 60_000));
+    assert!(
+        found
+            .iter()
+            .all(|found| found.event == 1000 && found.sim_ms == 60_000)
+    );
 }
 
 #[test]
@@ -75,32 +97,87 @@ fn without_a_majority_the_quorum_owes_no_leader() {
     }
     state.nodes[0].quorum_role = Some(QuorumRole::Candidate);
     let found = story.cluster.unsettled(&state);
-    assert!(found.iter().all(|found| found.invariant != "LIVE-2"), "{found:#?}");
+    assert!(
+        found.iter().all(|found| found.invariant != "LIVE-2"),
+        "{found:#?}"
+    );
 }
 
 #[test]
 fn live_1_the_data_path_comes_back() {
-    stuck(|state| state.nodes[0].partitions[0].leader = false, "LIVE-1", "leaderless");
-    stuck(|state| state.nodes[1].partitions[0].leader = true, "LIVE-1", "leaderless");
-    stuck(|state| state.nodes[0].partitions[0].high_watermark = 4, "LIVE-1", "high-watermark-stuck");
-    stuck(|state| state.nodes[0].partitions[0].isr = vec![1, 2], "LIVE-1", "isr-not-full");
-    stuck(|state| state.nodes[2].partitions[0].log_end = 4, "LIVE-1", "not-converged");
-    stuck(|state| state.nodes[2].partitions.clear(), "LIVE-1", "not-converged");
-    stuck(|state| state.nodes[2].offline_directory = true, "LIVE-1", "directory-offline");
+    stuck(
+        |state| state.nodes[0].partitions[0].leader = false,
+        "LIVE-1",
+        "leaderless",
+    );
+    stuck(
+        |state| state.nodes[1].partitions[0].leader = true,
+        "LIVE-1",
+        "leaderless",
+    );
+    stuck(
+        |state| state.nodes[0].partitions[0].high_watermark = 4,
+        "LIVE-1",
+        "high-watermark-stuck",
+    );
+    stuck(
+        |state| state.nodes[0].partitions[0].isr = vec![1, 2],
+        "LIVE-1",
+        "isr-not-full",
+    );
+    stuck(
+        |state| state.nodes[2].partitions[0].log_end = 4,
+        "LIVE-1",
+        "not-converged",
+    );
+    stuck(
+        |state| state.nodes[2].partitions.clear(),
+        "LIVE-1",
+        "not-converged",
+    );
+    stuck(
+        |state| state.nodes[2].offline_directory = true,
+        "LIVE-1",
+        "directory-offline",
+    );
 }
 
 #[test]
 fn live_2_the_control_plane_comes_back() {
-    stuck(|state| state.nodes[0].quorum_role = Some(QuorumRole::Candidate), "LIVE-2", "no-quorum-leader");
-    stuck(|state| state.nodes[1].quorum_role = Some(QuorumRole::Leader), "LIVE-2", "no-quorum-leader");
-    stuck(|state| state.nodes[1].quorum_epoch = 3, "LIVE-2", "quorum-disagrees");
+    stuck(
+        |state| state.nodes[0].quorum_role = Some(QuorumRole::Candidate),
+        "LIVE-2",
+        "no-quorum-leader",
+    );
+    stuck(
+        |state| state.nodes[1].quorum_role = Some(QuorumRole::Leader),
+        "LIVE-2",
+        "no-quorum-leader",
+    );
+    stuck(
+        |state| state.nodes[1].quorum_epoch = 3,
+        "LIVE-2",
+        "quorum-disagrees",
+    );
     stuck(|state| state.nodes[0].fenced = vec![2], "LIVE-2", "fencing");
     stuck(|state| state.nodes[2].live = false, "LIVE-2", "fencing");
-    stuck(|state| state.nodes[2].applied_end = 6, "LIVE-2", "metadata-behind");
+    stuck(
+        |state| state.nodes[2].applied_end = 6,
+        "LIVE-2",
+        "metadata-behind",
+    );
 }
 
 #[test]
 fn live_5_requests_end_and_consumers_arrive() {
-    stuck(|state| state.clients[0].unanswered = 1, "LIVE-5", "unanswered");
-    stuck(|state| state.clients[0].behind = 3, "LIVE-5", "consumer-behind");
+    stuck(
+        |state| state.clients[0].unanswered = 1,
+        "LIVE-5",
+        "unanswered",
+    );
+    stuck(
+        |state| state.clients[0].behind = 3,
+        "LIVE-5",
+        "consumer-behind",
+    );
 }
