@@ -1,8 +1,9 @@
 //! TCP without Nagle's delay.
 
 use std::io;
+use std::net::SocketAddr;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 
 use crate::{Address, BoxConnection, BoxFuture, Listener, Network, NetworkError};
 
@@ -38,13 +39,35 @@ impl Network for TcpNetwork {
     }
 }
 
+/// Connections that may wait to be accepted; the system's own limit (`net.core.somaxconn`) cuts it. When all
+/// clients come back at once, each one over it waits a second or more to try again.
+const BACKLOG: u32 = 4096;
+
 async fn bind(address: &Address) -> io::Result<Box<dyn Listener>> {
-    let listener = TcpListener::bind((address.host.as_str(), address.port)).await?;
-    let port = listener.local_addr()?.port();
-    Ok(Box::new(BoundListener {
-        listener,
-        address: Address::new(address.host.clone(), port),
-    }))
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for resolved in lookup_host((address.host.as_str(), address.port)).await? {
+        match listen_on(resolved) {
+            Ok(listener) => {
+                let port = listener.local_addr()?.port();
+                let address = Address::new(address.host.clone(), port);
+                return Ok(Box::new(BoundListener { listener, address }));
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    // A restarted broker must not wait for its old connections to be forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 async fn open(address: &Address) -> io::Result<BoxConnection> {
