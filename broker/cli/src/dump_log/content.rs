@@ -73,7 +73,8 @@ fn data(record: &Record) -> String {
 fn metadata(record: &Record) -> Result<String, String> {
     let value = record.value.clone().ok_or("a metadata record without a value")?;
     let decoded = MetadataRecord::decode(value).map_err(|error| error.to_string())?;
-    Ok(format!("payload: {decoded:?}"))
+    let text = format!("{decoded:?}").replace(", unknown_tagged_fields: TaggedFields(None)", "");
+    Ok(format!("payload: {text}"))
 }
 
 fn control(record: &Record) -> Result<String, String> {
