@@ -25,7 +25,7 @@ use std::sync::Arc;
 use broker_env::{BoxFuture, Env};
 use broker_protocol::api as wire;
 use broker_protocol::api_versions::{ListenerKind, is_accepted};
-use broker_protocol::frame::{decode_request, encode_response};
+use broker_protocol::frame::{decode_request, encode_response, encode_response_chunks};
 use broker_protocol::header::{HeaderPeek, peek};
 use broker_protocol::{ApiKey, Request};
 use bytes::Bytes;
@@ -293,6 +293,17 @@ where
 fn encode<R: Request>(response: &R::Response, version: i16, correlation_id: i32) -> Answer {
     match encode_response::<R>(response, version, correlation_id) {
         Ok(frame) => Answer::Frame(frame.freeze()),
+        Err(error) => Answer::Close(format!(
+            "{:?} response of version {version}: {error}",
+            R::API_KEY
+        )),
+    }
+}
+
+/// As [`encode`], without copying long records.
+fn encode_chunks<R: Request>(response: &R::Response, version: i16, correlation_id: i32) -> Answer {
+    match encode_response_chunks::<R>(response, version, correlation_id) {
+        Ok(chunks) => Answer::Chunks(chunks),
         Err(error) => Answer::Close(format!(
             "{:?} response of version {version}: {error}",
             R::API_KEY

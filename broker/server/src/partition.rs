@@ -83,7 +83,8 @@ pub struct Partition {
 struct Inner {
     core: Replica,
     log: SharedLog,
-    config: TopicConfig,
+    /// Shared with the requests that are being validated against it.
+    config: Arc<TopicConfig>,
     log_end_waiters: Waiters,
     high_watermark_waiters: Waiters,
     /// Produce requests that wait for the core's answer.
@@ -129,7 +130,7 @@ impl Partition {
         let inner = Inner {
             core,
             log,
-            config,
+            config: Arc::new(config),
             log_end_waiters: Waiters::default(),
             high_watermark_waiters: Waiters::default(),
             produces: BTreeMap::new(),
@@ -170,7 +171,7 @@ impl Partition {
         let mut inner = self.lock();
         inner.log().set_config(log_config(&config));
         let input = Input::Configure(core_config(&config));
-        inner.config = config;
+        inner.config = Arc::new(config);
         self.step_locked(&mut inner, input, Payload::None);
     }
 

@@ -12,7 +12,7 @@ use broker_protocol::frame::decode_request;
 use broker_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, TopicIdPartition, Uuid};
 use bytes::Bytes;
 
-use super::{Api, RawRequest, encode, leader_hint, raft_wire};
+use super::{Api, RawRequest, encode_chunks, leader_hint, raft_wire};
 use crate::connection::Answer;
 use crate::partition::{FetchRead, Partition, ReadLimits};
 use crate::waiters::Waiter;
@@ -47,7 +47,7 @@ pub async fn answer(api: Arc<Api>, raw: RawRequest) -> Answer {
         Err(error) => return Answer::Close(format!("malformed Fetch request: {error}")),
     };
     let response = handle(&api, request, version).await;
-    encode::<wire::FetchRequest>(&response, version, raw.correlation_id)
+    encode_chunks::<wire::FetchRequest>(&response, version, raw.correlation_id)
 }
 
 async fn handle(api: &Api, request: wire::FetchRequest, version: i16) -> wire::FetchResponse {

@@ -127,6 +127,6 @@ pub async fn open_envelope(api: Arc<Api>, envelope: EnvelopeRequest) -> Envelope
             response_data: Some(frame.slice(4..)),
             ..Default::default()
         },
-        Answer::Silent | Answer::Close(_) => failed(ErrorCode::InvalidRequest),
+        Answer::Chunks(_) | Answer::Silent | Answer::Close(_) => failed(ErrorCode::InvalidRequest),
     }
 }

@@ -8,10 +8,11 @@ use broker_protocol::ErrorCode;
 use broker_protocol::api as wire;
 use broker_protocol::frame::decode_request;
 use broker_protocol::ids::{TopicIdPartition, Uuid};
+use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
 
 use super::{Api, RawRequest, encode, leader_hint};
-use crate::connection::Answer;
+use crate::connection::{Answer, SHARED_BYTES_MAX};
 use crate::partition::{ProduceBatch, ProduceReply};
 
 /// One partition of the request, started.
@@ -34,13 +35,14 @@ struct StartedTopic {
 
 pub async fn answer(api: Arc<Api>, raw: RawRequest) -> Answer {
     let version = raw.version;
+    let frame_bytes = raw.frame.len();
     let request = match decode_request::<wire::ProduceRequest>(raw.frame, version) {
         Ok((_, request)) => request,
         Err(error) => return Answer::Close(format!("malformed Produce request: {error}")),
     };
     let acks = request.acks;
     let limit = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
-    let topics = start(&api, request, version);
+    let topics = start(&api, request, version, frame_bytes);
     if acks == 0 {
         return silent(&topics);
     }
@@ -64,7 +66,12 @@ fn silent(topics: &[StartedTopic]) -> Answer {
 }
 
 /// Appends; runs without waiting, so that requests of a connection append in their order.
-fn start(api: &Api, request: wire::ProduceRequest, version: i16) -> Vec<StartedTopic> {
+fn start(
+    api: &Api,
+    request: wire::ProduceRequest,
+    version: i16,
+    frame_bytes: usize,
+) -> Vec<StartedTopic> {
     let acks = request.acks;
     let transactional = request.transactional_id.is_some();
     let mut topics = Vec::with_capacity(request.topic_data.len());
@@ -91,13 +98,8 @@ fn start(api: &Api, request: wire::ProduceRequest, version: i16) -> Vec<StartedT
                 let message = "transactions are not supported yet".to_string();
                 Pending::Refused(ErrorCode::TransactionalIdAuthorizationFailed, Some(message))
             } else {
-                start_partition(
-                    api,
-                    id,
-                    partition.records.unwrap_or_default(),
-                    acks,
-                    version,
-                )
+                let records = own(partition.records.unwrap_or_default(), frame_bytes);
+                start_partition(api, id, records, acks, version)
             };
             partitions.push(Started {
                 index: partition.index,
@@ -114,10 +116,21 @@ fn start(api: &Api, request: wire::ProduceRequest, version: i16) -> Vec<StartedT
     topics
 }
 
+/// The records in a buffer that the log may keep: the frame's if they are most of it and nobody else reads it,
+/// else a copy, because a few bytes must not keep a large buffer alive.
+fn own(records: Bytes, frame_bytes: usize) -> BytesMut {
+    if frame_bytes < SHARED_BYTES_MAX || records.len() < frame_bytes / 2 {
+        return BytesMut::from(records.as_ref());
+    }
+    records
+        .try_into_mut()
+        .unwrap_or_else(|shared| BytesMut::from(shared.as_ref()))
+}
+
 fn start_partition(
     api: &Api,
     id: TopicIdPartition,
-    records: bytes::Bytes,
+    records: BytesMut,
     acks: i16,
     version: i16,
 ) -> Pending {
@@ -129,7 +142,7 @@ fn start_partition(
         return Pending::Refused(not_hosted(api, id, version), None);
     };
     let config = partition.topic_config();
-    match ProduceBatch::validate(&records, &config, api.env.clock.wall()) {
+    match ProduceBatch::validate(records, &config, api.env.clock.wall()) {
         Ok(batch) => Pending::Waiting(partition.produce(batch, acks)),
         Err((code, message)) => Pending::Refused(code, Some(message)),
     }

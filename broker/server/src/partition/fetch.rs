@@ -79,13 +79,12 @@ impl Partition {
         self.observe_divergence(fetch.last_fetched_epoch, &answer);
         let read = self.read(&mut inner, fetch.fetch_offset, answer, limits)?;
         if !read.records.is_empty() {
-            let end = infos(&read.records)
-                .last()
-                .map_or(fetch.fetch_offset, BatchInfo::next_offset);
             self.observe(|| Observation::ConsumerRead {
                 partition: self.id,
                 from: fetch.fetch_offset,
-                end,
+                end: infos(&read.records)
+                    .last()
+                    .map_or(fetch.fetch_offset, BatchInfo::next_offset),
                 limit: read.answer.limit,
             });
         }

@@ -6,7 +6,7 @@ use broker_core::replica::{Acks, Input, Produced};
 use broker_env::WallTime;
 use broker_protocol::ErrorCode;
 use broker_protocol::ids::{LeaderEpoch, Offset};
-use broker_protocol::record::{Batch, BatchError, RecordBatches};
+use broker_protocol::record::{Batch, BatchError, Batches};
 use broker_storage::BatchInfo;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
@@ -29,37 +29,18 @@ pub struct ProduceBatch {
 
 impl ProduceBatch {
     /// Checks what a producer sent: exactly one batch of format v2, whole, with the right checksum, a
-    /// record count that fits its offsets (L-13), and not over `max.message.bytes`.
+    /// record count that fits its offsets (L-13), and not over `max.message.bytes`. `records` become the
+    /// log's, without a copy.
     ///
     /// # Errors
     /// Kafka's code for what is wrong, and a message for the client.
     pub fn validate(
-        records: &Bytes,
+        records: BytesMut,
         config: &TopicConfig,
         now: WallTime,
     ) -> Result<ProduceBatch, (ErrorCode, String)> {
-        let mut batches = RecordBatches::new(records.clone());
-        let first = match batches.next() {
-            Some(batch) => batch.map_err(|error| refused(&error))?,
-            None => return Err((ErrorCode::InvalidRecord, "no record batch".into())),
-        };
-        if first.size() != records.len() {
-            let message = "a produce request has exactly one record batch per partition";
-            return Err((ErrorCode::InvalidRecord, message.into()));
-        }
-        if i64::try_from(first.size()).is_ok_and(|size| size > config.max_message_bytes) {
-            let message = format!(
-                "batch of {} bytes, max.message.bytes is {}",
-                first.size(),
-                config.max_message_bytes
-            );
-            return Err((ErrorCode::MessageTooLarge, message));
-        }
-        first
-            .validate_produced_records(DECOMPRESSED_BYTES_MAX)
-            .map_err(|error| refused(&error))?;
-        let mut batch =
-            Batch::new(BytesMut::from(records.as_ref())).map_err(|error| refused(&error))?;
+        check(&records, config)?;
+        let mut batch = Batch::new(records).map_err(|error| refused(&error))?;
         if config.message_timestamp_type == "LogAppendTime" {
             batch.set_log_append_time(now.0);
         }
@@ -79,6 +60,29 @@ impl ProduceBatch {
         let info = BatchInfo::of(&self.batch);
         (self.batch.into_bytes().freeze(), info)
     }
+}
+
+/// A whole request's worth of one partition.
+fn check(records: &[u8], config: &TopicConfig) -> Result<(), (ErrorCode, String)> {
+    let first = match Batches::new(records).next() {
+        Some(batch) => batch.map_err(|error| refused(&error))?,
+        None => return Err((ErrorCode::InvalidRecord, "no record batch".into())),
+    };
+    if first.size() != records.len() {
+        let message = "a produce request has exactly one record batch per partition";
+        return Err((ErrorCode::InvalidRecord, message.into()));
+    }
+    if i64::try_from(first.size()).is_ok_and(|size| size > config.max_message_bytes) {
+        let message = format!(
+            "batch of {} bytes, max.message.bytes is {}",
+            first.size(),
+            config.max_message_bytes
+        );
+        return Err((ErrorCode::MessageTooLarge, message));
+    }
+    first
+        .validate_produced_records(DECOMPRESSED_BYTES_MAX)
+        .map_err(|error| refused(&error))
 }
 
 fn refused(error: &BatchError) -> (ErrorCode, String) {
@@ -127,7 +131,7 @@ impl Partition {
     }
 
     /// The configuration a produced batch is validated against.
-    pub fn topic_config(&self) -> TopicConfig {
+    pub fn topic_config(&self) -> Arc<TopicConfig> {
         self.lock().config.clone()
     }
 }
