@@ -1,6 +1,6 @@
 //! The metadata quorum: RAFT-1 … RAFT-4, and LOG-1 … LOG-3 of its log.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::Budget;
 use super::event::{BatchSummary, QuorumRole};
@@ -37,9 +37,36 @@ pub struct Quorum {
     writers: BTreeMap<i32, i32>,
     written: Written,
     pub committed: Committed,
+    /// When what was committed, ascending; older points than needed are dropped.
+    commits: VecDeque<(u64, i64)>,
 }
 
+/// Committed records reach every member within this, in simulated ms: fetches wait half a second.
+pub const METADATA_LAG_MAX_MS: u64 = 2_000;
+
 impl Quorum {
+    /// What every member must have applied by now: committed long enough ago.
+    pub fn settled_end(&self, now_ms: u64) -> i64 {
+        let settled = |(at, _): &&(u64, i64)| at + METADATA_LAG_MAX_MS <= now_ms;
+        self.commits
+            .iter()
+            .rev()
+            .find(settled)
+            .map_or(0, |(_, end)| *end)
+            .min(self.committed.end)
+    }
+
+    fn remember_commit(&mut self, now_ms: u64) {
+        self.commits.push_back((now_ms, self.committed.end));
+        while self
+            .commits
+            .get(1)
+            .is_some_and(|(at, _)| at + METADATA_LAG_MAX_MS <= now_ms)
+        {
+            self.commits.pop_front();
+        }
+    }
+
     fn member(&mut self, node: i32) -> &mut Member {
         self.members.entry(node).or_default()
     }
@@ -327,6 +354,7 @@ impl Quorum {
             };
             self.committed
                 .extend(&member.log, high_watermark, epoch, judge.at.event);
+            self.remember_commit(judge.at.sim_ms);
             return;
         }
         let committed = self.committed.end;

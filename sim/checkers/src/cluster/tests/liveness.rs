@@ -30,13 +30,19 @@ fn healthy() -> (Story, FinalState) {
         partitions: vec![replica(node)],
         ..FinalNode::default()
     };
+    let mut story = committed();
+    story.quorum_role(1, 4, QuorumRole::Leader);
+    story
+        .metadata(1, batch(0, 6, 4))
+        .metadata(2, batch(0, 6, 4))
+        .metadata_commits(1, 4, 7, true);
     let clients = vec![FinalClient {
         name: "consumer1".into(),
         unanswered: 0,
         behind: 0,
     }];
     (
-        committed(),
+        story,
         FinalState {
             event: 1000,
             sim_ms: 60_000,
@@ -166,6 +172,19 @@ fn live_2_the_control_plane_comes_back() {
         "LIVE-2",
         "metadata-behind",
     );
+}
+
+#[test]
+fn live_2_metadata_records_may_be_on_the_way() {
+    let (mut story, mut state) = healthy();
+    (story.event, state.sim_ms) = (59_000, 60_000);
+    story
+        .metadata(1, batch(7, 7, 4))
+        .metadata(2, batch(7, 7, 4))
+        .metadata_commits(1, 4, 8, true);
+    assert_eq!(story.cluster.unsettled(&state), []);
+    state.sim_ms = 62_000;
+    assert_eq!(story.cluster.unsettled(&state).len(), 3);
 }
 
 #[test]
