@@ -20,13 +20,13 @@ pub struct Member {
     /// Of this run.
     pub high_watermark: Option<i64>,
     pub agreed: i64,
-    saved_epoch: i32,
+    pub saved_epoch: i32,
     /// A save may have been under way when the process died.
-    saved_uncertain: bool,
+    pub saved_uncertain: bool,
     /// By epoch, as made durable.
-    votes: BTreeMap<i32, i32>,
+    pub votes: BTreeMap<i32, i32>,
     /// By epoch, as told to a candidate.
-    granted: BTreeMap<i32, i32>,
+    pub granted: BTreeMap<i32, i32>,
 }
 
 #[derive(Debug, Default)]
@@ -67,7 +67,7 @@ impl Quorum {
         }
     }
 
-    fn member(&mut self, node: i32) -> &mut Member {
+    pub fn member(&mut self, node: i32) -> &mut Member {
         self.members.entry(node).or_default()
     }
 
@@ -92,51 +92,6 @@ impl Quorum {
         loss.since = Some(event);
         loss.in_epoch = epoch;
         loss.damaged |= damaged;
-    }
-
-    pub fn state_saved(&mut self, node: i32, epoch: i32, voted: Option<i32>, judge: &mut Judge) {
-        let member = self.member(node);
-        let (before, uncertain) = (member.saved_epoch, member.log.loss.damaged);
-        judge.demand(
-            before <= epoch || uncertain,
-            Invariant::Raft1,
-            "epoch-fell",
-            |_| format!("saved epoch {epoch} after epoch {before}"),
-        );
-        member.saved_epoch = epoch;
-        member.saved_uncertain = false;
-        if let Some(voted) = voted {
-            let first = *member.votes.entry(epoch).or_insert(voted);
-            judge.demand(
-                first == voted || uncertain,
-                Invariant::Raft1,
-                "two-votes",
-                |_| format!("voted for {first} and for {voted} in epoch {epoch}"),
-            );
-        }
-    }
-
-    pub fn vote_granted(&mut self, node: i32, epoch: i32, candidate: i32, judge: &mut Judge) {
-        let member = self.member(node);
-        let first = *member.granted.entry(epoch).or_insert(candidate);
-        let uncertain = member.log.loss.damaged;
-        judge.demand(
-            first == candidate || uncertain,
-            Invariant::Raft1,
-            "two-votes",
-            |_| format!("granted its vote to {first} and to {candidate} in epoch {epoch}"),
-        );
-        let saved = member.votes.get(&epoch).copied();
-        let (saved_epoch, unknown) = (
-            member.saved_epoch,
-            saved.is_none() && member.saved_uncertain,
-        );
-        let durable = saved == Some(candidate) || unknown;
-        judge.demand(durable || uncertain, Invariant::Raft4, "unsaved-vote", |_| {
-            format!(
-                "granted its vote to {candidate} in epoch {epoch}, saved is a vote for {saved:?} (epoch {saved_epoch})"
-            )
-        });
     }
 
     pub fn role(
