@@ -78,6 +78,8 @@ impl Nodes {
     }
 
     async fn process(&self, spec: NodeSpec, start: Start, options: NodeOptions) {
+        // What is left of the former process says nothing about this one.
+        drop(self.views().remove(&spec.name));
         let ended = match Node::start(start.env, options).await {
             Ok(node) => {
                 self.views().insert(spec.name.clone(), node.view());
