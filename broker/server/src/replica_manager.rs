@@ -162,7 +162,6 @@ impl ReplicaManager {
             None => self.create_log(id, &name, &config).await?,
         };
         log.lock().set_config(log_config(&config));
-        self.observe_loaded(id, &name, &log);
         let high_watermark = self.directory.high_watermark(&name);
         let partition = Arc::new(Partition::new(
             id,
@@ -187,9 +186,21 @@ impl ReplicaManager {
         config: &crate::config::TopicConfig,
     ) -> Result<SharedLog, DirectoryError> {
         let now = self.env.clock.wall().0;
-        self.directory
-            .create_log(name, Some(id.topic_id), log_config(config), 0, now)
-            .await
+        let config = log_config(config);
+        let log = self.directory.create_log(name, Some(id.topic_id), config, 0, now).await?;
+        self.observe_loaded(id, name, &log);
+        Ok(log)
+    }
+
+    /// Tells the observer what the directory held when it was opened, hosted yet or not.
+    pub fn observe_opened(&self) {
+        for log in self.directory.logs() {
+            let name = log.partition().clone();
+            if let Some(topic_id) = log.topic_id() {
+                let id = TopicIdPartition { topic_id, partition: name.partition };
+                self.observe_loaded(id, &name, &log);
+            }
+        }
     }
 
     async fn remove_topic(&self, topic: Uuid) -> Result<(), DirectoryError> {

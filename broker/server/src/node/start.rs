@@ -349,6 +349,7 @@ fn start_replicas(
         metadata.clone(),
         context,
     ));
+    replicas.observe_opened();
     let fetchers = Arc::new(ReplicaFetchers::new(
         env.clone(),
         config.clone(),
