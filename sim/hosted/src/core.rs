@@ -126,10 +126,7 @@ impl Core {
             let mut state = self.shared.lock();
             let crash = Crash {
                 node: String::new(),
-                task: state
-                    .ended
-                    .as_ref()
-                    .map_or_else(String::new, |_| "after the end".into()),
+                task: "beside Env".to_owned(),
                 message: panic.message,
                 location: panic.location,
                 at: state.now,

@@ -200,6 +200,7 @@ impl Handle {
         }
         if stops_clock {
             node.clock.pause(now);
+            state.tasks.wake_all();
         }
         state.control(host.0, "paused");
     }
@@ -216,7 +217,7 @@ impl Handle {
             node.clock.resume(now);
         }
         state.control(host.0, "resumed");
-        state.tasks.wake_node(host.0);
+        state.tasks.wake_all();
     }
 
     /// Asks the process to end, as SIGTERM does; it is killed after `grace`. One that does not listen

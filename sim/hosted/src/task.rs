@@ -61,7 +61,13 @@ impl Tasks {
             .collect()
     }
 
-    /// Lets all tasks of a node look again at what they wait for.
+    /// Lets all tasks look again at the clocks they wait for; some wait for another node's.
+    pub(crate) fn wake_all(&self) {
+        let wakers = self.live.values().filter_map(|task| task.waker.as_ref());
+        wakers.for_each(Waker::wake_by_ref);
+    }
+
+    /// Lets all tasks of a node run again.
     pub(crate) fn wake_node(&self, node: u32) {
         self.live
             .values()

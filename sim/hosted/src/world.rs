@@ -133,7 +133,7 @@ impl Handle {
         let mut state = self.shared.lock();
         let now = state.now;
         state.nodes[crate::index(host.0)].clock.inject(now, fault);
-        state.tasks.wake_node(host.0);
+        state.tasks.wake_all();
     }
 
     fn inject_process(&self, host: HostId, fault: ProcessFault) {
@@ -180,7 +180,7 @@ impl Handle {
         let mut state = self.shared.lock();
         let now = state.now;
         change(&mut state.nodes[crate::index(host.0)].clock, now);
-        state.tasks.wake_node(host.0);
+        state.tasks.wake_all();
     }
 
     fn heal_all(&self) {

@@ -1,6 +1,7 @@
 //! What madsim does of its own, and what the world on it makes of that: when madsim changes, this tells.
 
-use std::collections::HashMap;
+#![cfg(madsim)]
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -123,7 +124,8 @@ fn process<F: Future<Output = String> + Send + 'static>(seed: u64, task: fn() ->
 )]
 fn hash_maps_and_clocks_beside_env_follow_the_seed() {
     let order = || async {
-        let numbers: HashMap<u32, ()> = (0..50).map(|number| (number, ())).collect();
+        let numbers: std::collections::HashMap<u32, ()> =
+            (0..50).map(|number| (number, ())).collect();
         format!("{:?}", numbers.keys().collect::<Vec<_>>())
     };
     assert_eq!(process(1, order), process(1, order));

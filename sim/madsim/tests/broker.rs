@@ -1,6 +1,8 @@
 //! Real brokers under madsim's eyes: what asks libc for time, randomness or threads is made
 //! deterministic or refused.
 
+#![cfg(madsim)]
+
 use sim_madsim::{Engine, Options, fresh_thread};
 
 #[path = "../../hosted/tests/shared/broker.rs"]

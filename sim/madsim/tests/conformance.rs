@@ -1,5 +1,7 @@
 //! The world on madsim keeps every promise of the suite.
 
+#![cfg(madsim)]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -1,5 +1,7 @@
 //! The same seed is the same run, whatever else the thread or the process does.
 
+#![cfg(madsim)]
+
 use sim_madsim::{Engine, Options, fresh_thread};
 
 #[path = "../../hosted/tests/shared/toy.rs"]
@@ -21,6 +23,10 @@ fn the_same_seed_gives_the_same_hash_also_after_other_runs() {
 }
 
 #[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "two worlds at once are the point"
+)]
 fn worlds_on_two_threads_do_not_disturb_each_other() {
     let alone = [hash(1), hash(2)];
     let together = [1, 2].map(|seed| std::thread::spawn(move || hash(seed)));

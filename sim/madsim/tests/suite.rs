@@ -1,5 +1,7 @@
 //! The suite for every engine, on madsim.
 
+#![cfg(madsim)]
+
 use sim_madsim::{Engine, Options};
 
 #[path = "../../hosted/tests/shared/suite.rs"]

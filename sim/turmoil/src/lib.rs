@@ -13,6 +13,8 @@ mod engine;
 pub use engine::Engine;
 pub use sim_engine::Options;
 pub use sim_hosted::{Control, Handle, Simulation, Unavailable};
+/// Code points at which a test suspends, breaks or watches what runs; turmoil's own.
+pub use turmoil::barriers;
 
 /// Why this build cannot run worlds on turmoil, if so: without tokio's unstable seed for its random
 /// choices, runs would not repeat.

@@ -1,5 +1,7 @@
 //! What turmoil does of its own, and how the world on it differs: when turmoil changes, this tells.
 
+#![cfg(tokio_unstable)]
+
 use std::net::Ipv4Addr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};

@@ -1,5 +1,7 @@
 //! Real brokers in virtual time on tokio's own scheduler.
 
+#![cfg(tokio_unstable)]
+
 use sim_turmoil::{Engine, Options};
 
 #[path = "../../hosted/tests/shared/broker.rs"]

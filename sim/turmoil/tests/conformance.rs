@@ -1,5 +1,7 @@
 //! The world on turmoil keeps every promise of the suite.
 
+#![cfg(tokio_unstable)]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 

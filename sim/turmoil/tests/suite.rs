@@ -1,5 +1,7 @@
 //! The suite for every engine, on turmoil.
 
+#![cfg(tokio_unstable)]
+
 use sim_turmoil::{Engine, Options};
 
 #[path = "../../hosted/tests/shared/suite.rs"]

@@ -40,6 +40,9 @@ async fn incoming(shared: Arc<Shared>, host: u32, mut stream: BoxConnection) {
     let back = carry(shared.clone(), host, number, 1, Some(writer));
     {
         let mut state = shared.lock();
+        if !state.powered_or_again(number, host) {
+            return;
+        }
         state.arrive(number, 0, Payload::Syn);
         state.machines[crate::index(host)].push(Box::pin(back));
     }
@@ -178,7 +181,7 @@ async fn receive(
     mut reader: ReadHalf<BoxConnection>,
 ) {
     let mut buffer = BytesMut::new();
-    let mut room = vec![0; 64 * 1024];
+    let mut room = vec![0; 16 * 1024];
     loop {
         let read = poll_fn(|context| {
             poll_receive(&shared, number, direction, &mut reader, &mut room, context)

@@ -123,6 +123,16 @@ impl State {
         }
     }
 
+    /// A request to connect came to a machine; if that is off, the connecting one asks again later.
+    pub(super) fn powered_or_again(&mut self, number: u64, host: u32) -> bool {
+        let powered = self.nodes[crate::index(host)].powered;
+        if !powered && let Some(connection) = self.network.get(number) {
+            connection.pipes[0].launch(Payload::Syn, 0);
+            self.block(number, 0);
+        }
+        powered
+    }
+
     /// The network itself refuses: no carrier is involved, so the connector's courier tells it.
     fn refuse(&mut self, number: u64, at: u64) {
         let connection = self.network.get(number).expect("the caller found it");
