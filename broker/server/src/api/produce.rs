@@ -15,6 +15,9 @@ use super::{Api, RawRequest, encode, leader_hint};
 use crate::connection::{Answer, SHARED_BYTES_MAX};
 use crate::partition::{ProduceBatch, ProduceReply};
 
+/// The first version whose clients know zstd (KIP-110).
+const ZSTD_VERSION: i16 = 7;
+
 /// One partition of the request, started.
 struct Started {
     index: i32,
@@ -143,6 +146,10 @@ fn start_partition(
     };
     let config = partition.topic_config();
     match ProduceBatch::validate(records, &config, api.env.clock.wall()) {
+        Ok(batch) if version < ZSTD_VERSION && batch.is_zstd() => {
+            let message = format!("zstd needs Produce version {ZSTD_VERSION}");
+            Pending::Refused(ErrorCode::UnsupportedCompressionType, Some(message))
+        }
         Ok(batch) => Pending::Waiting(partition.produce(batch, acks)),
         Err((code, message)) => Pending::Refused(code, Some(message)),
     }

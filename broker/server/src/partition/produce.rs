@@ -6,7 +6,7 @@ use broker_core::replica::{Acks, Input, Produced};
 use broker_env::WallTime;
 use broker_protocol::ErrorCode;
 use broker_protocol::ids::{LeaderEpoch, Offset};
-use broker_protocol::record::{Batch, BatchError, Batches};
+use broker_protocol::record::{Batch, BatchError, Batches, Compression};
 use broker_storage::BatchInfo;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
@@ -51,6 +51,10 @@ impl ProduceBatch {
             )
         })?;
         Ok(ProduceBatch { batch, records })
+    }
+
+    pub fn is_zstd(&self) -> bool {
+        self.batch.compression() == Ok(Compression::Zstd)
     }
 
     /// Gives the batch its place in the log.
