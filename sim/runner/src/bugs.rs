@@ -36,12 +36,7 @@ impl Bug {
     }
 }
 
-const fn bug(
-    mutant: &'static str,
-    title: &'static str,
-    name: &'static str,
-    seeds: u64,
-) -> Bug {
+const fn bug(mutant: &'static str, title: &'static str, name: &'static str, seeds: u64) -> Bug {
     Bug {
         mutant,
         title,
@@ -51,14 +46,54 @@ const fn bug(
 
 /// All bugs with a finder.
 pub const BANK: &[Bug] = &[
-    bug("R_01", "a new follower truncates to its high watermark (KIP-101)", "hunt-replication", 50),
-    bug("R_05", "a follower joins the ISR before it reached the epoch's start (KAFKA-7128)", "hunt-replication", 50),
-    bug("R_10", "the high watermark rises before the truncation (KAFKA-14704)", "hunt-replication", 50),
-    bug("K_01", "fetched metadata count before they are flushed (KAFKA-10533)", "hunt-quorum", 50),
-    bug("K_02", "a voter resumes leadership of its epoch after a restart (KAFKA-10527)", "hunt-quorum", 50),
-    bug("K_04", "a commit without a record of the leader's own epoch (KAFKA-12619)", "hunt-quorum", 50),
-    bug("L_01", "a crash while logs load counts as a clean stop (KAFKA-10471)", "hunt-storage", 50),
-    bug("L_02", "the clean-shutdown marker is written although loading never finished (KAFKA-15375)", "hunt-storage", 50),
+    bug(
+        "R_01",
+        "a new follower truncates to its high watermark (KIP-101)",
+        "hunt-replication",
+        50,
+    ),
+    bug(
+        "R_05",
+        "a follower joins the ISR before it reached the epoch's start (KAFKA-7128)",
+        "hunt-isr",
+        100,
+    ),
+    bug(
+        "R_10",
+        "the high watermark rises before the truncation (KAFKA-14704)",
+        "hunt-replication",
+        50,
+    ),
+    bug(
+        "K_01",
+        "fetched metadata count before they are flushed (KAFKA-10533)",
+        "hunt-quorum",
+        50,
+    ),
+    bug(
+        "K_02",
+        "a voter resumes leadership of its epoch after a restart (KAFKA-10527)",
+        "hunt-quorum",
+        50,
+    ),
+    bug(
+        "K_04",
+        "a commit without a record of the leader's own epoch (KAFKA-12619)",
+        "hunt-quorum",
+        50,
+    ),
+    bug(
+        "L_01",
+        "a crash while logs load counts as a clean stop (KAFKA-10471)",
+        "hunt-storage",
+        50,
+    ),
+    bug(
+        "L_02",
+        "the clean-shutdown marker is written although loading never finished (KAFKA-15375)",
+        "hunt-storage",
+        50,
+    ),
 ];
 
 /// Every mark `mutant!` in the code, so that a wrong id is an error and not a bug that is never found.

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use broker_protocol::ApiKey;
 use broker_protocol::api::{
     AlterPartitionRequest, BeginQuorumEpochRequest, EndQuorumEpochRequest, FetchRequest,
     ProduceRequest, Request, VoteRequest,
 };
 use broker_protocol::frame::decode_request;
-use broker_protocol::ApiKey;
 use bytes::Bytes;
 use sim_faults::{Direction, FrameClassifier, FrameInfo};
 

@@ -124,7 +124,10 @@ pub enum End {
     Finished,
     Crashed(Crash),
     /// Tasks kept each other running without time passing.
-    Livelock { node: String, task: String },
+    Livelock {
+        node: String,
+        task: String,
+    },
     /// The event at which the run was to end was reached.
     Until,
     /// The control task neither returned nor had anything to wait for within the limit.

@@ -2,31 +2,100 @@
 
 /// (id, sentence).
 pub const ALL: &[(&str, &str)] = &[
-    ("LOG-1", "offsets of a log strictly increase and no leader gives one twice in its epoch"),
-    ("LOG-2", "every batch is intact, nothing is missing in the middle of a log"),
-    ("LOG-3", "after a restart a log is a prefix of itself that holds all that was flushed"),
-    ("REP-1", "every record acknowledged with acks=all is in the log of every later leader"),
-    ("REP-2", "logs that agree on an offset's epoch agree on all before it"),
-    ("REP-3", "leader epochs never decrease along a log and end offsets are what the log implies"),
-    ("REP-4", "a leader counts only followers of its epoch, and its ISR covers the controller's"),
-    ("REP-5", "the high watermark stays within the committed prefix and never falls in an epoch"),
-    ("RAFT-1", "one leader per epoch, one vote per voter and epoch, also across restarts"),
-    ("RAFT-2", "metadata logs that agree on an offset's epoch agree on all before it"),
-    ("RAFT-3", "what was ever committed is in the log of every later leader"),
+    (
+        "LOG-1",
+        "offsets of a log strictly increase and no leader gives one twice in its epoch",
+    ),
+    (
+        "LOG-2",
+        "every batch is intact, nothing is missing in the middle of a log",
+    ),
+    (
+        "LOG-3",
+        "after a restart a log is a prefix of itself that holds all that was flushed",
+    ),
+    (
+        "REP-1",
+        "every record acknowledged with acks=all is in the log of every later leader",
+    ),
+    (
+        "REP-2",
+        "logs that agree on an offset's epoch agree on all before it",
+    ),
+    (
+        "REP-3",
+        "leader epochs never decrease along a log and end offsets are what the log implies",
+    ),
+    (
+        "REP-4",
+        "a leader counts only followers of its epoch, and its ISR covers the controller's",
+    ),
+    (
+        "REP-5",
+        "the high watermark stays within the committed prefix and never falls in an epoch",
+    ),
+    (
+        "RAFT-1",
+        "one leader per epoch, one vote per voter and epoch, also across restarts",
+    ),
+    (
+        "RAFT-2",
+        "metadata logs that agree on an offset's epoch agree on all before it",
+    ),
+    (
+        "RAFT-3",
+        "what was ever committed is in the log of every later leader",
+    ),
     ("RAFT-4", "what a voter counts or answers is flushed before"),
-    ("META-1", "epochs of leaders, partitions and brokers only grow and fence what is older"),
-    ("META-2", "the metadata image is a function of the committed prefix alone"),
-    ("META-3", "ISR and ELR are disjoint parts of the replicas, and leaders are in the ISR"),
-    ("META-4", "published metadata never go back, and each broker hosts what is assigned to it"),
-    ("CLI-1", "no acknowledged record is lost to a consumer that reads past it"),
-    ("CLI-2", "a consumer sees every record once, in order, without gaps"),
+    (
+        "META-1",
+        "epochs of leaders, partitions and brokers only grow and fence what is older",
+    ),
+    (
+        "META-2",
+        "the metadata image is a function of the committed prefix alone",
+    ),
+    (
+        "META-3",
+        "ISR and ELR are disjoint parts of the replicas, and leaders are in the ISR",
+    ),
+    (
+        "META-4",
+        "published metadata never go back, and each broker hosts what is assigned to it",
+    ),
+    (
+        "CLI-1",
+        "no acknowledged record is lost to a consumer that reads past it",
+    ),
+    (
+        "CLI-2",
+        "a consumer sees every record once, in order, without gaps",
+    ),
     ("CLI-3", "an offset has one content for all who look"),
-    ("CLI-4", "nothing uncommitted or already deleted is returned"),
-    ("CLI-5", "a definite failure is never seen, a success never disappears"),
-    ("CLI-6", "records of one producer to one partition keep their order"),
-    ("LIVE-1", "after the faults every partition has a leader, full ISR and equal logs"),
-    ("LIVE-2", "after the faults one quorum leader stays and live brokers are unfenced"),
-    ("LIVE-5", "after the faults every request is answered and consumers reach the end"),
+    (
+        "CLI-4",
+        "nothing uncommitted or already deleted is returned",
+    ),
+    (
+        "CLI-5",
+        "a definite failure is never seen, a success never disappears",
+    ),
+    (
+        "CLI-6",
+        "records of one producer to one partition keep their order",
+    ),
+    (
+        "LIVE-1",
+        "after the faults every partition has a leader, full ISR and equal logs",
+    ),
+    (
+        "LIVE-2",
+        "after the faults one quorum leader stays and live brokers are unfenced",
+    ),
+    (
+        "LIVE-5",
+        "after the faults every request is answered and consumers reach the end",
+    ),
 ];
 
 /// The ids of [`ALL`].

@@ -61,7 +61,11 @@ mod tests {
     #[test]
     fn a_stop_ends_it_soon() {
         let mut count = 0;
-        run(2, u64::MAX, Some, |_, _| {
+        let work = |index| {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            Some(index)
+        };
+        run(2, 1_000, work, |_, _| {
             count += 1;
             false
         });

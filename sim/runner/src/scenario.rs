@@ -164,9 +164,7 @@ impl Cluster {
         let reserved = self.reserved(node);
         let own = self.config.iter();
         let own = own.map(|(name, value)| (name.as_str(), value.as_str()));
-        let reserved = reserved
-            .iter()
-            .map(|(name, value)| (*name, value.as_str()));
+        let reserved = reserved.iter().map(|(name, value)| (*name, value.as_str()));
         BrokerConfig::from_pairs(own.chain(reserved))
     }
 

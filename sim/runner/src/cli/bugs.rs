@@ -16,11 +16,20 @@ use super::common::{Exit, Named, needs_mutants, scenario};
 /// How a bug fared.
 enum Fate {
     /// At this seed, after so much simulated time over all seeds up to it.
-    Found { seed: u64, sim_ms: u64, by: String },
-    FoundByModel { property: String },
+    Found {
+        seed: u64,
+        sim_ms: u64,
+        by: String,
+    },
+    FoundByModel {
+        property: String,
+    },
     NotFound,
     /// The clean code does not hold on the same seeds.
-    Unclean { what: String, replay: String },
+    Unclean {
+        what: String,
+        replay: String,
+    },
 }
 
 pub fn bugs(arguments: &Bugs) -> Result<Exit, String> {
@@ -30,11 +39,17 @@ pub fn bugs(arguments: &Bugs) -> Result<Exit, String> {
     let bugs = chosen(&arguments.ids)?;
     let jobs = arguments.jobs.unwrap_or_else(pool::default_jobs);
     let mut found = 0;
-    println!("{:<7} {:<24} {:<10} {:>5}  {:>12}  by", "bug", "finder", "fate", "seed", "simulated");
+    println!(
+        "{:<7} {:<24} {:<10} {:>5}  {:>12}  by",
+        "bug", "finder", "fate", "seed", "simulated"
+    );
     for bug in &bugs {
         let began = Instant::now();
         let fate = try_bug(bug, jobs)?;
-        found += usize::from(matches!(fate, Fate::Found { .. } | Fate::FoundByModel { .. }));
+        found += usize::from(matches!(
+            fate,
+            Fate::Found { .. } | Fate::FoundByModel { .. }
+        ));
         print(bug, &fate, began);
     }
     println!("{found} of {} found", bugs.len());
@@ -61,7 +76,10 @@ fn one(id: &str) -> Result<Bug, String> {
         let ids: Vec<String> = BANK.iter().map(Bug::id).collect();
         let near = nearest(&wanted, ids.iter().map(String::as_str));
         let hint = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
-        format!("no finder for a bug {id}{hint}; there are {}", ids.join(", "))
+        format!(
+            "no finder for a bug {id}{hint}; there are {}",
+            ids.join(", ")
+        )
     })
 }
 
@@ -116,7 +134,14 @@ fn hunt(
     pool::run(
         jobs,
         seeds,
-        |index| Some(driver::run(&named.scenario, &named.name, index + 1, &options)),
+        |index| {
+            Some(driver::run(
+                &named.scenario,
+                &named.name,
+                index + 1,
+                &options,
+            ))
+        },
         |_, made| match made {
             Ok(outcome) => {
                 let go_on = outcome.result.held();
@@ -172,9 +197,15 @@ fn print(bug: &Bug, fate: &Fate, began: Instant) {
             f64::from(u32::try_from(*sim_ms).unwrap_or(u32::MAX)) / 1_000.0
         ),
         Fate::FoundByModel { property } => {
-            println!("{id:<7} {finder:<24} {:<10} {:>5}  {:>12}  {property}  ({wall:.1} s)", "found", "", "");
+            println!(
+                "{id:<7} {finder:<24} {:<10} {:>5}  {:>12}  {property}  ({wall:.1} s)",
+                "found", "", ""
+            );
         }
-        Fate::NotFound => println!("{id:<7} {finder:<24} {:<10} {:>5}  {:>12}  ({wall:.1} s)", "NOT FOUND", "", ""),
+        Fate::NotFound => println!(
+            "{id:<7} {finder:<24} {:<10} {:>5}  {:>12}  ({wall:.1} s)",
+            "NOT FOUND", "", ""
+        ),
         Fate::Unclean { what, replay } => {
             println!("{id:<7} {finder:<24} the clean code fails too: {what}\n  {replay}");
         }

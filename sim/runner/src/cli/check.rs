@@ -56,7 +56,10 @@ fn print(report: &CheckReport) {
     }
     for violation in &report.violations {
         println!("  VIOLATED {}", violation.property);
-        violation.path.iter().for_each(|step| println!("    {step}"));
+        violation
+            .path
+            .iter()
+            .for_each(|step| println!("    {step}"));
     }
     if report.holds() {
         println!("  holds");

@@ -21,7 +21,12 @@ pub fn list() -> Result<Exit, String> {
     }
     println!("\nknown bugs that `trial bugs` puts back");
     for bug in BANK {
-        println!("  {:<6} {:<24} {}", bug.id(), bug.finder.to_string(), bug.title);
+        println!(
+            "  {:<6} {:<24} {}",
+            bug.id(),
+            bug.finder.to_string(),
+            bug.title
+        );
     }
     Ok(Exit::Held)
 }

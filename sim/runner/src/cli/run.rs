@@ -8,8 +8,8 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sim_runner::driver::{self, RunOptions, RunOutcome};
 
-use super::common::{Exit, Named, Seeds, random_seed, scenarios, worst};
 use super::Run;
+use super::common::{Exit, Named, Seeds, random_seed, scenarios, worst};
 
 pub fn run(arguments: &Run) -> Result<Exit, String> {
     let scenarios = scenarios(&arguments.scenarios)?;
@@ -71,7 +71,11 @@ pub fn show(outcome: &RunOutcome, json: bool) {
 fn write(out: &Path, outcome: &RunOutcome, many: bool) -> Result<(), String> {
     let result = &outcome.result;
     let directory = if many {
-        out.join(format!("{}-{}", result.scenario.replace('/', "-"), result.seed))
+        out.join(format!(
+            "{}-{}",
+            result.scenario.replace('/', "-"),
+            result.seed
+        ))
     } else {
         out.to_owned()
     };
@@ -80,11 +84,7 @@ fn write(out: &Path, outcome: &RunOutcome, many: bool) -> Result<(), String> {
 }
 
 /// Runs with a line on a terminal that shows simulated time.
-pub fn with_progress(
-    named: &Named,
-    seed: u64,
-    options: &RunOptions,
-) -> Result<RunOutcome, String> {
+pub fn with_progress(named: &Named, seed: u64, options: &RunOptions) -> Result<RunOutcome, String> {
     let bar = bar(named, seed);
     let (over, progress) = (AtomicBool::new(false), options.progress.clone());
     progress.store(0, Ordering::Relaxed);

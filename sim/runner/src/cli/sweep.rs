@@ -137,7 +137,10 @@ fn show(bar: &ProgressBar, summary: &Summary, began: Instant, limit: Option<Dura
     let failed = summary.failures().count();
     let seconds = began.elapsed().as_secs_f64().max(0.001);
     let done_f64 = f64::from(u32::try_from(done).unwrap_or(u32::MAX));
-    bar.set_message(format!("{:.1} seeds/s, {failed} failed", done_f64 / seconds));
+    bar.set_message(format!(
+        "{:.1} seeds/s, {failed} failed",
+        done_f64 / seconds
+    ));
     match limit {
         Some(limit) => bar.set_position(began.elapsed().min(limit).as_secs()),
         None => bar.set_position(u64::try_from(done).unwrap_or(u64::MAX)),

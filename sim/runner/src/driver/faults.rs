@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sim_disk::units::nanos;
 use sim_disk::DiskFault;
+use sim_disk::units::nanos;
 use sim_faults::schedule::Event;
 use sim_faults::{Fault, ProcessFault, Quiet, Schedule, World};
 
@@ -45,6 +45,8 @@ pub struct Striker {
     up: BTreeSet<String>,
     /// Processes that ended by themselves and are started again then.
     to_restart: BTreeMap<String, u64>,
+    /// Nodes whose disks may lack what they said was synced: a power loss then damages more.
+    doubtful: BTreeSet<String>,
     /// Nodes that never come back.
     pub away: BTreeSet<String>,
     pub timeline: Vec<Struck>,
@@ -70,6 +72,7 @@ impl Striker {
             restart_delay: nanos(scenario.restart_delay),
             up,
             to_restart: BTreeMap::new(),
+            doubtful: BTreeSet::new(),
             away: BTreeSet::new(),
             timeline: Vec::new(),
             untargeted: 0,
@@ -115,7 +118,12 @@ impl Striker {
     }
 
     /// Ends the fault phase.
-    pub fn quiet(&mut self, world: &mut dyn Control, heal: Heal, replicas: u32) -> Result<(), Unfit> {
+    pub fn quiet(
+        &mut self,
+        world: &mut dyn Control,
+        heal: Heal,
+        replicas: u32,
+    ) -> Result<(), Unfit> {
         self.look(world);
         let quiet = match heal {
             Heal::All => Quiet::HealAll,
@@ -170,17 +178,26 @@ impl Striker {
     }
 
     /// The checker hears of a fault before it strikes.
-    fn tell(&self, world: &dyn Control, fault: &Fault) {
+    fn tell(&mut self, world: &dyn Control, fault: &Fault) {
         let deed = match fault {
             Fault::Process { node, fault } => match fault {
                 ProcessFault::Kill if world.is_up(node) => Some((node, Deed::Killed)),
                 ProcessFault::PowerLoss => {
+                    if self.doubtful.remove(node) {
+                        self.watch
+                            .deed(&self.nodes, node, Deed::DiskDamaged, &*self.recorder);
+                    }
                     let lossy = self.schedule.budget().lossy().contains(node);
                     Some((node, Deed::PowerLost { lossy }))
                 }
                 _ => None,
             },
-            Fault::Disk { node, fault } => disk_deed(fault).map(|deed| (node, deed)),
+            Fault::Disk { node, fault } => {
+                if matches!(fault, DiskFault::SyncError(_) | DiskFault::LyingSync(_)) {
+                    self.doubtful.insert(node.clone());
+                }
+                disk_deed(fault).map(|deed| (node, deed))
+            }
             _ => None,
         };
         if let Some((node, deed)) = deed {
@@ -240,15 +257,14 @@ impl Striker {
 fn disk_deed(fault: &DiskFault) -> Option<Deed> {
     match fault {
         DiskFault::Wiped => Some(Deed::DiskWiped),
-        DiskFault::BitRot { .. }
-        | DiskFault::LostWrite(_)
-        | DiskFault::MisdirectedWrite(_)
-        | DiskFault::LyingSync(_) => Some(Deed::DiskDamaged),
+        DiskFault::BitRot { .. } | DiskFault::LostWrite(_) | DiskFault::MisdirectedWrite(_) => {
+            Some(Deed::DiskDamaged)
+        }
         DiskFault::ReadError(_)
         | DiskFault::WriteError(_)
         | DiskFault::SyncError(_)
         | DiskFault::SyncErrorDropsCache(_)
         | DiskFault::Full { .. } => Some(Deed::DiskFailing),
-        DiskFault::Slow { .. } | DiskFault::Stalled => None,
+        DiskFault::LyingSync(_) | DiskFault::Slow { .. } | DiskFault::Stalled => None,
     }
 }

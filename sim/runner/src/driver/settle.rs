@@ -134,8 +134,8 @@ pub fn caught_up(nodes: &Nodes, world: &dyn World, node: &NodeSpec) -> bool {
     let id = NodeId(node.id);
     controller.metadata.read(|image| {
         let registered = image.broker(id);
-        let is_this_process =
-            registered.is_some_and(|broker| broker.is_active() && broker.epoch == view.standing.epoch());
+        let is_this_process = registered
+            .is_some_and(|broker| broker.is_active() && broker.epoch == view.standing.epoch());
         is_this_process
             && image.partitions_on(id).all(|partition| {
                 let registration = image.partition(partition);

@@ -318,9 +318,7 @@ fn metadata_event(observation: Observation) -> Event {
             epoch: epoch.0,
             applied_end,
         },
-        Observation::ControllerInactive { epoch } => {
-            Event::ControllerInactive { epoch: epoch.0 }
-        }
+        Observation::ControllerInactive { epoch } => Event::ControllerInactive { epoch: epoch.0 },
         Observation::PartitionRegistered {
             partition,
             state: registered,

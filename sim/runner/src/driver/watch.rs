@@ -18,7 +18,9 @@ use crate::scenario::{NodeSpec, Scenario};
 pub enum Deed {
     Killed,
     /// `lossy`: the budget counts its logs as incomplete from now on.
-    PowerLost { lossy: bool },
+    PowerLost {
+        lossy: bool,
+    },
     DiskWiped,
     DiskDamaged,
     DiskFailing,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_env::{BoxFuture, Env};
-use sim_disk::units::nanos;
 use sim_disk::SimDisk;
+use sim_disk::units::nanos;
 use sim_engine::{Options, Outcome, TraceOptions};
 use sim_faults::{Fault, Unsupported, World};
 use sim_hosted::{Control as _, Simulation};
@@ -15,6 +15,9 @@ use super::{Boot, Control, Crash, End, Main, Recorder, Start, WorldReport, World
 
 /// Runs the control task; nothing strikes it and nothing connects to it.
 const CONTROL: &str = "control";
+
+/// Larger than any answer to a fetch with the limits that clients have.
+const FRAME_BYTES_MAX: usize = 128 * 1024 * 1024;
 
 /// Builds the world and runs it to its end.
 pub(super) fn run<S: Simulation>(mut engine: S, spec: WorldSpec, main: Main) -> WorldReport {
@@ -45,7 +48,14 @@ pub(super) fn run<S: Simulation>(mut engine: S, spec: WorldSpec, main: Main) -> 
 
 /// What the engines are made with.
 pub(super) fn options(spec: &WorldSpec) -> Options {
+    let standard = Options::new(spec.seed);
+    // A typed fault is decided when the whole frame is there: no frame may be larger than the buffer.
+    let connection_buffer = match spec.classifier {
+        Some(_) => FRAME_BYTES_MAX,
+        None => standard.connection_buffer,
+    };
     Options {
+        connection_buffer,
         network: spec.network,
         disk: spec.disk,
         classifier: spec.classifier.clone(),
@@ -53,7 +63,7 @@ pub(super) fn options(spec: &WorldSpec) -> Options {
             sample_every: spec.trace.sample_every,
             lines: spec.trace.lines,
         },
-        ..Options::new(spec.seed)
+        ..standard
     }
 }
 
@@ -90,7 +100,11 @@ fn report<S: Simulation>(engine: &S, handle: &S::Handle, outcome: Outcome) -> Wo
         trace_hash: handle.trace_hash(),
         events: handle.events(),
         sim_ns: handle.now(),
-        lines: engine.take_trace().iter().map(ToString::to_string).collect(),
+        lines: engine
+            .take_trace()
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         samples: engine.hash_samples(),
         tasks: tasks
             .into_iter()
@@ -124,7 +138,8 @@ impl<H: sim_hosted::Control> Control for Governed<H> {
     }
 
     fn env(&self, host: &str) -> Env {
-        self.0.env(self.0.host(host).expect("client hosts were added"))
+        self.0
+            .env(self.0.host(host).expect("client hosts were added"))
     }
 
     fn recorder(&self) -> Arc<dyn Recorder> {

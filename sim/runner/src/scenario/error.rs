@@ -50,14 +50,6 @@ impl At {
         }
     }
 
-    pub(crate) fn nowhere(message: impl Into<String>) -> At {
-        At {
-            span: None,
-            message: message.into(),
-            suggestion: None,
-        }
-    }
-
     pub(crate) fn suggesting<'a>(
         mut self,
         wrong: &str,

@@ -318,7 +318,9 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
             ));
         }
     };
-    let number: u64 = digits.parse().map_err(|_| format!("\"{text}\" is no size"))?;
+    let number: u64 = digits
+        .parse()
+        .map_err(|_| format!("\"{text}\" is no size"))?;
     number
         .checked_mul(factor)
         .ok_or_else(|| format!("\"{text}\" is too large"))

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::error::{ScenarioError, nearest};
 use super::Scenario;
+use super::error::{ScenarioError, nearest};
 
 /// The folders are cost tiers.
 pub const TIERS: &[&str] = &["smoke", "nightly", "endurance", "regressions"];
@@ -23,10 +23,7 @@ pub fn folder() -> PathBuf {
         .ancestors()
         .map(|folder| folder.join("scenarios"))
         .find(|folder| folder.join("smoke").is_dir());
-    found.unwrap_or_else(|| {
-        Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../../scenarios")
-    })
+    found.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios"))
 }
 
 /// All scenarios of a folder, tiers first, sorted.
@@ -43,7 +40,10 @@ fn in_folder(folder: &Path, tier: &str) -> Vec<Place> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut places: Vec<Place> = entries
         .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "toml")
+        })
         .map(|path| Place {
             tier: tier.to_owned(),
             name: path
@@ -68,7 +68,10 @@ pub fn resolve(given: &str) -> Result<Vec<PathBuf>, ScenarioError> {
     }
     let folder = folder();
     for candidate in [path.to_owned(), folder.join(given)] {
-        let below: Vec<PathBuf> = all(&candidate).into_iter().map(|place| place.path).collect();
+        let below: Vec<PathBuf> = all(&candidate)
+            .into_iter()
+            .map(|place| place.path)
+            .collect();
         if candidate.is_dir() && !below.is_empty() {
             return Ok(below);
         }

@@ -16,9 +16,7 @@ use super::file::{
     WorkloadTable,
 };
 use super::strict::{find_word, improve};
-use super::{
-    Cluster, Expect, Layout, NodeSpec, RESERVED_PROPERTIES, Scenario, Topic,
-};
+use super::{Cluster, Expect, Layout, NodeSpec, RESERVED_PROPERTIES, Scenario, Topic};
 use sim_disk::DiskOptions;
 
 /// More nodes than this are a mistake, not a test.
@@ -241,14 +239,8 @@ fn topic_config(
     Ok(texts)
 }
 
-fn workloads(
-    tables: &[Spanned<WorkloadTable>],
-    topics: &[Topic],
-) -> Result<Vec<WorkloadSpec>, At> {
-    tables
-        .iter()
-        .map(|table| workload(table, topics))
-        .collect()
+fn workloads(tables: &[Spanned<WorkloadTable>], topics: &[Topic]) -> Result<Vec<WorkloadSpec>, At> {
+    tables.iter().map(|table| workload(table, topics)).collect()
 }
 
 fn workload(table: &Spanned<WorkloadTable>, topics: &[Topic]) -> Result<WorkloadSpec, At> {
@@ -372,8 +364,10 @@ fn check_target(target: &Spanned<Target>, cluster: &Cluster, topics: &[Topic]) -
             let found = topics.iter().find(|known| known.name == *topic);
             let count = found.map_or(0, |topic| topic.partitions);
             if !(0..count).contains(partition) {
-                let message =
-                    format!("topic \"{topic}\" has partitions 0 to {}", count.saturating_sub(1));
+                let message = format!(
+                    "topic \"{topic}\" has partitions 0 to {}",
+                    count.saturating_sub(1)
+                );
                 return Err(At::new(target.span(), message));
             }
             Ok(())

@@ -74,10 +74,7 @@ pub(crate) fn find_word(text: &str, word: &str) -> Option<usize> {
     let is_part = |character: Option<char>| {
         character.is_some_and(|character| character.is_alphanumeric() || "_-".contains(character))
     };
-    text.match_indices(word)
-        .map(|(at, _)| at)
-        .find(|&at| {
-            !is_part(text[..at].chars().next_back())
-                && !is_part(text[at + word.len()..].chars().next())
-        })
+    text.match_indices(word).map(|(at, _)| at).find(|&at| {
+        !is_part(text[..at].chars().next_back()) && !is_part(text[at + word.len()..].chars().next())
+    })
 }

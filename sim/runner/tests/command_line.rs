@@ -1,0 +1,219 @@
+//! The contract of the command line: exit codes, JSON, the last line, refusals.
+
+use std::process::{Command, Output};
+
+fn trial(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_trial"))
+        .args(arguments)
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+        .output()
+        .expect("the program was built")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_run_prints_one_json_object_and_nothing_else() {
+    let output = trial(&["run", "seconds", "--seed", "1", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    let text = stdout(&output);
+    assert_eq!(text.lines().count(), 1);
+    let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    for key in [
+        "scenario",
+        "seed",
+        "engine",
+        "verdict",
+        "violations",
+        "trace_hash",
+        "events",
+        "sim_ms",
+        "wall_ms",
+        "faults",
+        "clients",
+        "probes",
+        "replay",
+    ] {
+        assert!(json.get(key).is_some(), "{key} is missing: {text}");
+    }
+    for key in [
+        "acked",
+        "failed",
+        "unknown",
+        "consumed",
+        "txns_committed",
+        "txns_aborted",
+    ] {
+        assert!(
+            json["clients"].get(key).is_some(),
+            "clients.{key} is missing"
+        );
+    }
+    assert_eq!(json["verdict"], "held");
+    assert_eq!(
+        json["replay"],
+        "cargo run --release -- replay seconds --seed 1"
+    );
+}
+
+#[test]
+fn a_run_ends_with_its_replay_command() {
+    let output = trial(&["run", "seconds", "--seed", "2"]);
+    let text = stdout(&output);
+    assert_eq!(
+        text.lines().last(),
+        Some("cargo run --release -- replay seconds --seed 2")
+    );
+    assert!(text.contains("HELD") && text.contains("REP-1"), "{text}");
+}
+
+#[test]
+fn without_a_seed_one_is_drawn_and_printed_first() {
+    let output = trial(&["run", "seconds"]);
+    let text = stdout(&output);
+    let seed = text
+        .lines()
+        .next()
+        .and_then(|line| line.strip_prefix("seed "));
+    let seed: u64 = seed.expect("the first line").parse().expect("a number");
+    assert!(text.contains(&format!("--seed {seed}")), "{text}");
+}
+
+#[test]
+fn bad_usage_and_bad_scenarios_exit_with_2() {
+    for (arguments, expected) in [
+        (&["run", "quickstrat"][..], "did you mean `quickstart`?"),
+        (
+            &["run", "seconds", "--engine", "turmoill"],
+            "did you mean turmoil?",
+        ),
+        (
+            &["run", "seconds", "--seeds", "5..5"],
+            "the end is not included",
+        ),
+        (&["run"], "required"),
+        (
+            &["shrink", "seconds", "--seed", "1", "-o", "x.toml"],
+            "workbench",
+        ),
+        (&["explain", "seconds", "--seed", "1"], "workbench"),
+        (&["report", "scenarios"], "no result.json"),
+        (&["check", "rafd"], "did you mean raft?"),
+        (
+            &["sweep", "seconds", "--seeds", "1", "--shard", "2/2"],
+            "no shard",
+        ),
+    ] {
+        let output = trial(arguments);
+        assert_eq!(
+            output.status.code(),
+            Some(2),
+            "{arguments:?}: {}",
+            stderr(&output)
+        );
+        assert!(
+            stderr(&output).contains(expected),
+            "{arguments:?}: {}",
+            stderr(&output)
+        );
+    }
+}
+
+#[test]
+fn mutants_need_their_build() {
+    if broker_probe::MUTANTS_BUILT {
+        return;
+    }
+    for arguments in [
+        &["bugs"][..],
+        &["run", "seconds", "--seed", "1", "--mutant", "R-01"],
+    ] {
+        let output = trial(arguments);
+        assert_eq!(output.status.code(), Some(2));
+        let command = format!(
+            "cargo run --release --features mutants -- {}",
+            arguments.join(" ")
+        );
+        assert!(stderr(&output).contains(&command), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn two_processes_make_the_same_run() {
+    let output = trial(&["meta", "seconds", "--seed", "3"]);
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}{}",
+        stdout(&output),
+        stderr(&output)
+    );
+    assert!(stdout(&output).contains("deterministic: two processes"));
+}
+
+#[test]
+fn a_replay_writes_the_trace_up_to_an_event() {
+    let path = std::env::temp_dir().join(format!("trial-{}.trace", std::process::id()));
+    let file = path.display().to_string();
+    let output = trial(&[
+        "replay", "seconds", "--seed", "1", "--trace", &file, "--until", "500",
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let trace = std::fs::read_to_string(&path).expect("written");
+    std::fs::remove_file(&path).expect("ours");
+    let last = trace.lines().last().expect("some lines");
+    let event: u64 = last
+        .split(" · ")
+        .nth(1)
+        .expect("time · event · node · what")
+        .parse()
+        .expect("a number");
+    assert!((400..=500).contains(&event), "{last}");
+}
+
+#[test]
+fn a_sweep_writes_reports_and_they_can_be_written_again() {
+    let folder = std::env::temp_dir().join(format!("trial-sweep-{}", std::process::id()));
+    let out = folder.display().to_string();
+    let output = trial(&[
+        "sweep",
+        "seconds",
+        "--seeds",
+        "2",
+        "--first-seed",
+        "1",
+        "--out",
+        &out,
+    ]);
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}{}",
+        stdout(&output),
+        stderr(&output)
+    );
+    for file in ["result.json", "summary.md", "junit.xml"] {
+        assert!(folder.join(file).is_file(), "{file}");
+    }
+    std::fs::remove_file(folder.join("summary.md")).expect("there");
+    let output = trial(&["report", &out]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(folder.join("summary.md").is_file());
+    assert!(stdout(&output).contains("HTML comes with the workbench"));
+    std::fs::remove_dir_all(&folder).expect("ours");
+}
+
+#[test]
+fn the_list_names_scenarios_models_and_bugs() {
+    let text = stdout(&trial(&["list"]));
+    for expected in ["quickstart", "idle-day", "raft", "R-01"] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    assert!(!text.contains("BROKEN"), "{text}");
+}
