@@ -44,9 +44,14 @@ fn address(text: &str) -> Result<Address, String> {
 }
 
 /// Runs a command on a tokio runtime with the real world.
-pub fn block_on<F: Future<Output = Result<(), Failure>>>(command: impl FnOnce(Env) -> F) -> Result<(), Failure> {
-    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = built.map_err(|error| Failure::failed(format!("cannot start the runtime: {error}")))?;
+pub fn block_on<F: Future<Output = Result<(), Failure>>>(
+    command: impl FnOnce(Env) -> F,
+) -> Result<(), Failure> {
+    let built = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let runtime =
+        built.map_err(|error| Failure::failed(format!("cannot start the runtime: {error}")))?;
     let result = runtime.block_on(async { command(broker_env::production::env()).await });
     // A thread may wait for standard input for ever.
     runtime.shutdown_background();

@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use std::io::{BufWriter, Write};
 use std::time::Duration;
 
-use broker_client::{Client, Consumer, ConsumerConfig, ConsumerRecord, OffsetReset, TopicPartition};
+use broker_client::{
+    Client, Consumer, ConsumerConfig, ConsumerRecord, OffsetReset, TopicPartition,
+};
 use broker_env::{Env, Instant};
 
 use crate::connect::{Connect, block_on};
@@ -48,7 +50,11 @@ impl Consume {
         let printer = Printer::from_properties(&self.property).map_err(Failure::Usage)?;
         block_on(|env| async move {
             let consumer = self.consumer(&env).await?;
-            let mut session = Session { out: BufWriter::new(std::io::stdout()), printer, count: 0 };
+            let mut session = Session {
+                out: BufWriter::new(std::io::stdout()),
+                printer,
+                count: 0,
+            };
             let result = tokio::select! {
                 result = self.print_all(&env, &consumer, &mut session) => result,
                 _ = tokio::signal::ctrl_c() => Ok(()),
@@ -63,12 +69,25 @@ impl Consume {
     async fn consumer(&self, env: &Env) -> Result<Consumer, Failure> {
         let client = self.connect.client(env);
         let partitions = self.partitions(&client).await?;
-        let reset = if self.from_beginning { OffsetReset::Earliest } else { OffsetReset::Latest };
-        let config = ConsumerConfig { auto_offset_reset: Some(reset), ..ConsumerConfig::default() };
+        let reset = if self.from_beginning {
+            OffsetReset::Earliest
+        } else {
+            OffsetReset::Latest
+        };
+        let config = ConsumerConfig {
+            auto_offset_reset: Some(reset),
+            ..ConsumerConfig::default()
+        };
         let consumer = Consumer::new(client, config);
-        consumer.assign(&partitions).await.map_err(Failure::failed)?;
+        consumer
+            .assign(&partitions)
+            .await
+            .map_err(Failure::failed)?;
         if let Some(offset) = self.offset {
-            partitions.iter().try_for_each(|partition| consumer.seek(partition, offset)).map_err(Failure::failed)?;
+            partitions
+                .iter()
+                .try_for_each(|partition| consumer.seek(partition, offset))
+                .map_err(Failure::failed)?;
         }
         Ok(consumer)
     }
@@ -83,15 +102,26 @@ impl Consume {
             Some(index) if known.contains(&index) => Ok(vec![partition(index)]),
             Some(index) => {
                 let count = known.len();
-                Err(Failure::failed(format!("topic {} has no partition {index}, only {count}", self.topic)))
+                Err(Failure::failed(format!(
+                    "topic {} has no partition {index}, only {count}",
+                    self.topic
+                )))
             }
         }
     }
 
-    async fn print_all(&self, env: &Env, consumer: &Consumer, session: &mut Session) -> Result<(), Failure> {
+    async fn print_all(
+        &self,
+        env: &Env,
+        consumer: &Consumer,
+        session: &mut Session,
+    ) -> Result<(), Failure> {
         let mut last = env.now();
         while !self.has_enough(session.count) {
-            let records = consumer.poll(self.left(env, last).min(POLL)).await.map_err(Failure::failed)?;
+            let records = consumer
+                .poll(self.left(env, last).min(POLL))
+                .await
+                .map_err(Failure::failed)?;
             for record in records.iter() {
                 session.print(record)?;
                 if self.has_enough(session.count) {

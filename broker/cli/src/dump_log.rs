@@ -82,7 +82,10 @@ impl DumpLog {
             (false, true) => Content::Data,
             (false, false) => Content::None,
         };
-        View { content, verify: self.verify }
+        View {
+            content,
+            verify: self.verify,
+        }
     }
 
     fn all_files(&self, disk: &dyn Disk) -> Result<Vec<PathBuf>, Failure> {
@@ -94,9 +97,17 @@ impl DumpLog {
             }
             let names = disk.list(path).map_err(Failure::failed)?;
             let before = files.len();
-            files.extend(names.iter().map(|name| path.join(name)).filter(|path| Kind::of(path).is_some()));
+            files.extend(
+                names
+                    .iter()
+                    .map(|name| path.join(name))
+                    .filter(|path| Kind::of(path).is_some()),
+            );
             if files.len() == before {
-                return Err(Failure::file(path, "no segment, snapshot or index in this directory"));
+                return Err(Failure::file(
+                    path,
+                    "no segment, snapshot or index in this directory",
+                ));
             }
         }
         Ok(files)
@@ -121,9 +132,17 @@ impl Kind {
     }
 }
 
-fn dump_file(disk: &dyn Disk, path: &Path, view: View, out: &mut impl Write) -> Result<Damages, Failure> {
+fn dump_file(
+    disk: &dyn Disk,
+    path: &Path,
+    view: View,
+    out: &mut impl Write,
+) -> Result<Damages, Failure> {
     let Some(kind) = Kind::of(path) else {
-        return Err(Failure::file(path, "not a .log, .checkpoint, .index or .timeindex file"));
+        return Err(Failure::file(
+            path,
+            "not a .log, .checkpoint, .index or .timeindex file",
+        ));
     };
     writeln!(out, "Dumping {}", path.display())?;
     match kind {
@@ -136,5 +155,9 @@ fn dump_file(disk: &dyn Disk, path: &Path, view: View, out: &mut impl Write) -> 
 /// The offset in the name of a segment, index or snapshot.
 fn base_offset(path: &Path) -> Option<i64> {
     let stem = path.file_name()?.to_str()?.split(['.', '-']).next()?;
-    if stem.len() == 20 { stem.parse().ok() } else { None }
+    if stem.len() == 20 {
+        stem.parse().ok()
+    } else {
+        None
+    }
 }

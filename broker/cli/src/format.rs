@@ -29,18 +29,33 @@ impl Format {
     }
 }
 
-async fn format(env: &Env, path: &Path, node_id: NodeId, cluster_id: String) -> Result<(), Failure> {
+async fn format(
+    env: &Env,
+    path: &Path,
+    node_id: NodeId,
+    cluster_id: String,
+) -> Result<(), Failure> {
     let directory_id = Uuid(random::uuid(env.random.as_ref()));
-    let properties = MetaProperties { cluster_id, node_id, directory_id };
-    LogDirectory::format(env.disk.as_ref(), path, &properties).await.map_err(Failure::failed)?;
+    let properties = MetaProperties {
+        cluster_id,
+        node_id,
+        directory_id,
+    };
+    LogDirectory::format(env.disk.as_ref(), path, &properties)
+        .await
+        .map_err(Failure::failed)?;
     let MetaProperties { cluster_id, .. } = properties;
-    println!("formatted {} for node {node_id} of cluster {cluster_id}, directory {directory_id}", path.display());
+    println!(
+        "formatted {} for node {node_id} of cluster {cluster_id}, directory {directory_id}",
+        path.display()
+    );
     Ok(())
 }
 
 /// Kafka takes any string, but one that does not fit a line of meta.properties could not be read back.
 fn cluster_id(text: &str) -> Result<String, String> {
-    let plain = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.');
+    let plain =
+        |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.');
     if text.is_empty() || !text.chars().all(plain) {
         return Err("must be letters, digits, '-', '_' and '.'".into());
     }

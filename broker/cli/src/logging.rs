@@ -11,7 +11,8 @@ const VARIABLE: &str = "BROKER_LOG";
 /// To be called once. `default_level` counts if `BROKER_LOG` is not set.
 pub fn to_stderr(default_level: &str) -> Result<(), Failure> {
     let filter = match std::env::var(VARIABLE) {
-        Ok(text) => EnvFilter::try_new(&text).map_err(|error| Failure::usage(format!("{VARIABLE}={text}: {error}")))?,
+        Ok(text) => EnvFilter::try_new(&text)
+            .map_err(|error| Failure::usage(format!("{VARIABLE}={text}: {error}")))?,
         Err(_) => EnvFilter::new(default_level),
     };
     tracing_subscriber::fmt()

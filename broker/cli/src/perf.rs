@@ -73,7 +73,9 @@ impl Perf {
 
 impl Common {
     fn process(&self) -> Option<Process> {
-        let pid = self.pid.or_else(|| process::listening_on(self.connect.bootstrap_server.first()?));
+        let pid = self
+            .pid
+            .or_else(|| process::listening_on(self.connect.bootstrap_server.first()?));
         pid.and_then(Process::of)
     }
 
@@ -85,18 +87,30 @@ impl Common {
             .partitions
             .iter()
             .filter_map(|(index, partition)| {
-                Some(Target { topic_id: topic.id, partition: *index, leader: partition.leader? })
+                Some(Target {
+                    topic_id: topic.id,
+                    partition: *index,
+                    leader: partition.leader?,
+                })
             })
             .collect();
         if partitions.is_empty() {
-            return Err(Failure::failed(format!("no partition of {} has a leader", self.topic)));
+            return Err(Failure::failed(format!(
+                "no partition of {} has a leader",
+                self.topic
+            )));
         }
-        Ok((0..self.concurrency).zip(partitions.into_iter().cycle()).map(|(_, target)| target).collect())
+        Ok((0..self.concurrency)
+            .zip(partitions.into_iter().cycle())
+            .map(|(_, target)| target)
+            .collect())
     }
 
     /// What each client has to do; together exactly all.
     fn shares(&self) -> Vec<u64> {
         let clients = u64::from(self.concurrency);
-        (0..clients).map(|client| self.records / clients + u64::from(client < self.records % clients)).collect()
+        (0..clients)
+            .map(|client| self.records / clients + u64::from(client < self.records % clients))
+            .collect()
     }
 }

@@ -36,8 +36,13 @@ pub struct Produce {
 
 /// `0`, `1`, `all` or `-1`.
 pub fn acks(text: &str) -> Result<Acks, String> {
-    let code = if text == "all" { Some(-1) } else { text.parse().ok() };
-    code.and_then(Acks::from_code).ok_or_else(|| "must be 0, 1 or all".into())
+    let code = if text == "all" {
+        Some(-1)
+    } else {
+        text.parse().ok()
+    };
+    code.and_then(Acks::from_code)
+        .ok_or_else(|| "must be 0, 1 or all".into())
 }
 
 /// A name in `compression.type`.
@@ -60,10 +65,17 @@ impl Produce {
             };
             let producer = Producer::new(self.connect.client(&env), config);
             let (outcomes, outcome) = mpsc::unbounded_channel();
-            let (sent, failed) = tokio::join!(self.send_lines(&producer, outcomes), count_failures(outcome));
+            let (sent, failed) = tokio::join!(
+                self.send_lines(&producer, outcomes),
+                count_failures(outcome)
+            );
             producer.close(self.connect.limit()).await;
             sent?;
-            if failed > 0 { Err(Failure::Reported) } else { Ok(()) }
+            if failed > 0 {
+                Err(Failure::Reported)
+            } else {
+                Ok(())
+            }
         })
     }
 
@@ -78,7 +90,9 @@ impl Produce {
         while let Some(line) = lines.recv().await {
             number += 1;
             let line = line.map_err(|error| Failure::failed(format!("standard input: {error}")))?;
-            let (key, value) = self.split(line).map_err(|reason| Failure::failed(format!("line {number}: {reason}")))?;
+            let (key, value) = self
+                .split(line)
+                .map_err(|reason| Failure::failed(format!("line {number}: {reason}")))?;
             let record = ProducerRecord {
                 topic: self.topic.clone(),
                 partition: self.partition,
@@ -87,7 +101,8 @@ impl Produce {
                 ..ProducerRecord::default()
             };
             let sent = producer.send(record).await;
-            let delivery = sent.map_err(|error| Failure::failed(format!("line {number}: {error}")))?;
+            let delivery =
+                sent.map_err(|error| Failure::failed(format!("line {number}: {error}")))?;
             let _counter_outlives_us = outcomes.send((number, delivery));
         }
         producer.flush().await;
@@ -95,13 +110,20 @@ impl Produce {
     }
 
     fn split(&self, line: Bytes) -> Result<(Option<Bytes>, Bytes), String> {
-        let Some(separator) = self.key_separator.as_deref().filter(|separator| !separator.is_empty()) else {
+        let Some(separator) = self
+            .key_separator
+            .as_deref()
+            .filter(|separator| !separator.is_empty())
+        else {
             return Ok((None, line));
         };
         let mut places = line.windows(separator.len());
         let place = places.position(|window| window == separator.as_bytes());
         let place = place.ok_or_else(|| format!("no key separator '{separator}'"))?;
-        Ok((Some(line.slice(..place)), line.slice(place + separator.len()..)))
+        Ok((
+            Some(line.slice(..place)),
+            line.slice(place + separator.len()..),
+        ))
     }
 }
 
@@ -110,7 +132,12 @@ fn read_lines() -> mpsc::Receiver<std::io::Result<Bytes>> {
     let (sender, receiver) = mpsc::channel(LINES_AHEAD);
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().split(b'\n') {
-            let line = line.map(|line| Bytes::from(line.strip_suffix(b"\r").map_or(line.clone(), <[u8]>::to_vec)));
+            let line = line.map(|line| {
+                Bytes::from(
+                    line.strip_suffix(b"\r")
+                        .map_or(line.clone(), <[u8]>::to_vec),
+                )
+            });
             if sender.blocking_send(line).is_err() {
                 return;
             }

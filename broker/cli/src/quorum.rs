@@ -32,13 +32,23 @@ enum Action {
 
 impl Quorum {
     pub fn run(self) -> Result<(), Failure> {
-        let Action::Describe { connect, status, replication } = self.action;
+        let Action::Describe {
+            connect,
+            status,
+            replication,
+        } = self.action;
         block_on(|env| async move {
             let admin = Admin::new(connect.client(&env));
-            let quorum = admin.describe_quorum(connect.limit()).await.map_err(Failure::failed)?;
+            let quorum = admin
+                .describe_quorum(connect.limit())
+                .await
+                .map_err(Failure::failed)?;
             let mut out = std::io::stdout().lock();
             if status || !replication {
-                let cluster = admin.describe_cluster(connect.limit()).await.map_err(Failure::failed)?;
+                let cluster = admin
+                    .describe_cluster(connect.limit())
+                    .await
+                    .map_err(Failure::failed)?;
                 print_status(&mut out, &cluster, &quorum)?;
             }
             if replication || !status {
@@ -49,20 +59,35 @@ impl Quorum {
     }
 }
 
-fn print_status(out: &mut impl Write, cluster: &ClusterDescription, quorum: &QuorumInfo) -> std::io::Result<()> {
+fn print_status(
+    out: &mut impl Write,
+    cluster: &ClusterDescription,
+    quorum: &QuorumInfo,
+) -> std::io::Result<()> {
     let follower_end = |replica: &&QuorumReplica| replica.log_end_offset;
     let slowest = quorum.voters.iter().min_by_key(follower_end);
     writeln!(out, "ClusterId:              {}", cluster.cluster_id)?;
     writeln!(out, "LeaderId:               {}", quorum.leader)?;
     writeln!(out, "LeaderEpoch:            {}", quorum.leader_epoch)?;
     writeln!(out, "HighWatermark:          {}", quorum.high_watermark)?;
-    writeln!(out, "MaxFollowerLag:         {}", slowest.map_or(0, |slowest| lag(quorum, slowest)))?;
+    writeln!(
+        out,
+        "MaxFollowerLag:         {}",
+        slowest.map_or(0, |slowest| lag(quorum, slowest))
+    )?;
     writeln!(out, "CurrentVoters:          [{}]", members(&quorum.voters))?;
-    writeln!(out, "CurrentObservers:       [{}]", members(&quorum.observers))
+    writeln!(
+        out,
+        "CurrentObservers:       [{}]",
+        members(&quorum.observers)
+    )
 }
 
 fn members(replicas: &[QuorumReplica]) -> String {
-    let ids: Vec<String> = replicas.iter().map(|replica| replica.id.to_string()).collect();
+    let ids: Vec<String> = replicas
+        .iter()
+        .map(|replica| replica.id.to_string())
+        .collect();
     ids.join(",")
 }
 
@@ -82,7 +107,10 @@ fn print_replication(out: &mut impl Write, quorum: &QuorumInfo) -> std::io::Resu
         let leads = voter.id == quorum.leader;
         (voter, if leads { "Leader" } else { "Follower" })
     });
-    let observers = quorum.observers.iter().map(|observer| (observer, "Observer"));
+    let observers = quorum
+        .observers
+        .iter()
+        .map(|observer| (observer, "Observer"));
     for (replica, status) in voters.chain(observers) {
         writeln!(
             out,

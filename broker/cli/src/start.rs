@@ -63,12 +63,15 @@ impl Configuration {
             ConfigError::AtLine { line, .. } | ConfigError::Syntax { line, .. } => Some(*line),
             _ => None,
         };
-        let from_override = line.and_then(|line| self.overrides.get(line.checked_sub(file_lines + 1)?));
+        let from_override =
+            line.and_then(|line| self.overrides.get(line.checked_sub(file_lines + 1)?));
         match (from_override, error, &self.config) {
             (Some(property), ConfigError::AtLine { error, .. }, _) => {
                 Failure::usage(format!("--override {property}: {error}"))
             }
-            (Some(property), ..) => Failure::usage(format!("--override {property}: expected NAME=VALUE")),
+            (Some(property), ..) => {
+                Failure::usage(format!("--override {property}: expected NAME=VALUE"))
+            }
             (None, error, Some(path)) => Failure::usage(format!("{}: {error}", path.display())),
             (None, error, None) => Failure::usage(error),
         }
@@ -76,14 +79,27 @@ impl Configuration {
 }
 
 async fn serve(env: Env, config: BrokerConfig, cluster_id: Option<String>) -> Result<(), Failure> {
-    let listening: Vec<String> =
-        config.advertised().iter().map(|listener| format!("{}:{}", listener.host, listener.port)).collect();
+    let listening: Vec<String> = config
+        .advertised()
+        .iter()
+        .map(|listener| format!("{}:{}", listener.host, listener.port))
+        .collect();
     let data = config.data_directory().to_string();
     let node_id = config.node_id;
-    let options = NodeOptions { config, observer: Observer::none(), cluster_id };
+    let options = NodeOptions {
+        config,
+        observer: Observer::none(),
+        cluster_id,
+    };
     let node = Node::start(env, options).await.map_err(failure)?;
     let cluster_id = node.cluster_id().to_string();
-    tracing::info!(node_id, cluster_id, listening = listening.join(","), data, "started");
+    tracing::info!(
+        node_id,
+        cluster_id,
+        listening = listening.join(","),
+        data,
+        "started"
+    );
     node.run(stop_signal()).await.map_err(failure)?;
     tracing::info!(node_id, "stopped");
     Ok(())
@@ -97,7 +113,10 @@ fn failure(error: NodeError) -> Failure {
 }
 
 async fn stop_signal() {
-    let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let (terminate, interrupt) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    );
     let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) else {
         return std::future::pending().await;
     };

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use broker_client::admin::{AlterConfigOp, AlterOperation, ConfigResource, NewTopic, Results, TopicDescription};
+use broker_client::admin::{
+    AlterConfigOp, AlterOperation, ConfigResource, NewTopic, Results, TopicDescription,
+};
 use broker_client::{Admin, AdminError};
 use clap::{Args, Subcommand};
 
@@ -101,8 +103,12 @@ impl Topics {
             match self.action {
                 Action::List { connect } => list(&admin(&connect), &connect).await,
                 Action::Create(create) => create.run(&admin(&create.connect)).await,
-                Action::Describe { connect, topic } => describe(&admin(&connect), &connect, &topic).await,
-                Action::Delete { connect, topic } => delete(&admin(&connect), &connect, &topic).await,
+                Action::Describe { connect, topic } => {
+                    describe(&admin(&connect), &connect, &topic).await
+                }
+                Action::Delete { connect, topic } => {
+                    delete(&admin(&connect), &connect, &topic).await
+                }
                 Action::Alter(alter) => alter.run(&admin(&alter.connect)).await,
             }
         })
@@ -110,7 +116,10 @@ impl Topics {
 }
 
 async fn list(admin: &Admin, connect: &Connect) -> Result<(), Failure> {
-    let topics = admin.list_topics(connect.limit()).await.map_err(Failure::failed)?;
+    let topics = admin
+        .list_topics(connect.limit())
+        .await
+        .map_err(Failure::failed)?;
     let mut out = std::io::stdout().lock();
     for name in topics.keys() {
         writeln!(out, "{name}")?;
@@ -122,7 +131,10 @@ impl Create {
     async fn run(&self, admin: &Admin) -> Result<(), Failure> {
         let mut topic = NewTopic::new(&self.topic, self.partitions, self.replication_factor);
         topic.configs = self.config.iter().cloned().collect();
-        let results = admin.create_topics(&[topic], false, self.connect.limit()).await.map_err(Failure::failed)?;
+        let results = admin
+            .create_topics(&[topic], false, self.connect.limit())
+            .await
+            .map_err(Failure::failed)?;
         for (name, result) in results {
             match result {
                 Ok(created) => writeln!(std::io::stdout(), "created {name}, id {}", created.id)?,
@@ -139,8 +151,13 @@ fn is_existing(error: &AdminError) -> bool {
 }
 
 async fn delete(admin: &Admin, connect: &Connect, topics: &[String]) -> Result<(), Failure> {
-    let results = admin.delete_topics(topics, connect.limit()).await.map_err(Failure::failed)?;
-    each(results, |name, ()| Ok(writeln!(std::io::stdout(), "deleted {name}")?))
+    let results = admin
+        .delete_topics(topics, connect.limit())
+        .await
+        .map_err(Failure::failed)?;
+    each(results, |name, ()| {
+        Ok(writeln!(std::io::stdout(), "deleted {name}")?)
+    })
 }
 
 /// Acts on what went well and reports the rest.
@@ -158,19 +175,36 @@ fn each<T>(
             }
         }
     }
-    if failed { Err(Failure::Reported) } else { Ok(()) }
+    if failed {
+        Err(Failure::Reported)
+    } else {
+        Ok(())
+    }
 }
 
 async fn describe(admin: &Admin, connect: &Connect, topics: &[String]) -> Result<(), Failure> {
     let described = if topics.is_empty() {
-        let all = admin.list_topics(connect.limit()).await.map_err(Failure::failed)?;
-        all.into_iter().map(|(name, topic)| (name, Ok(topic))).collect()
+        let all = admin
+            .list_topics(connect.limit())
+            .await
+            .map_err(Failure::failed)?;
+        all.into_iter()
+            .map(|(name, topic)| (name, Ok(topic)))
+            .collect()
     } else {
-        admin.describe_topics(topics, connect.limit()).await.map_err(Failure::failed)?
+        admin
+            .describe_topics(topics, connect.limit())
+            .await
+            .map_err(Failure::failed)?
     };
     let configs = topic_configs(admin, connect, &described).await?;
     each(described, |name, topic| {
-        Ok(print(&mut std::io::stdout().lock(), name, &topic, configs.get(name).map_or("", String::as_str))?)
+        Ok(print(
+            &mut std::io::stdout().lock(),
+            name,
+            &topic,
+            configs.get(name).map_or("", String::as_str),
+        )?)
     })
 }
 
@@ -181,27 +215,51 @@ async fn topic_configs(
     topics: &Results<String, TopicDescription>,
 ) -> Result<BTreeMap<String, String>, Failure> {
     let found = topics.iter().filter(|(_, result)| result.is_ok());
-    let resources: Vec<ConfigResource> = found.map(|(name, _)| ConfigResource::Topic(name.clone())).collect();
-    let described = admin.describe_configs(&resources, connect.limit()).await.map_err(Failure::failed)?;
+    let resources: Vec<ConfigResource> = found
+        .map(|(name, _)| ConfigResource::Topic(name.clone()))
+        .collect();
+    let described = admin
+        .describe_configs(&resources, connect.limit())
+        .await
+        .map_err(Failure::failed)?;
     let mut configs = BTreeMap::new();
     for (resource, entries) in described {
-        let (ConfigResource::Topic(name), Ok(entries)) = (resource, entries) else { continue };
-        let set = entries.into_iter().filter(|entry| entry.source == SOURCE_TOPIC);
-        let texts: Vec<String> =
-            set.map(|entry| format!("{}={}", entry.name, entry.value.unwrap_or_default())).collect();
+        let (ConfigResource::Topic(name), Ok(entries)) = (resource, entries) else {
+            continue;
+        };
+        let set = entries
+            .into_iter()
+            .filter(|entry| entry.source == SOURCE_TOPIC);
+        let texts: Vec<String> = set
+            .map(|entry| format!("{}={}", entry.name, entry.value.unwrap_or_default()))
+            .collect();
         configs.insert(name, texts.join(","));
     }
     Ok(configs)
 }
 
 /// As kafka-topics prints it.
-fn print(out: &mut impl Write, name: &str, topic: &TopicDescription, configs: &str) -> std::io::Result<()> {
+fn print(
+    out: &mut impl Write,
+    name: &str,
+    topic: &TopicDescription,
+    configs: &str,
+) -> std::io::Result<()> {
     let count = topic.partitions.len();
-    let factor = topic.partitions.values().next().map_or(0, |partition| partition.replicas.len());
+    let factor = topic
+        .partitions
+        .values()
+        .next()
+        .map_or(0, |partition| partition.replicas.len());
     let id = topic.id;
-    writeln!(out, "Topic: {name}\tTopicId: {id}\tPartitionCount: {count}\tReplicationFactor: {factor}\tConfigs: {configs}")?;
+    writeln!(
+        out,
+        "Topic: {name}\tTopicId: {id}\tPartitionCount: {count}\tReplicationFactor: {factor}\tConfigs: {configs}"
+    )?;
     for (index, partition) in &topic.partitions {
-        let leader = partition.leader.map_or("none".to_string(), |leader| leader.to_string());
+        let leader = partition
+            .leader
+            .map_or("none".to_string(), |leader| leader.to_string());
         writeln!(
             out,
             "\tTopic: {name}\tPartition: {index}\tLeader: {leader}\tReplicas: {}\tIsr: {}",
@@ -222,7 +280,9 @@ impl Alter {
         let changes = self.changes();
         if !changes.is_empty() {
             let changes = BTreeMap::from([(ConfigResource::Topic(self.topic.clone()), changes)]);
-            let altered = admin.incremental_alter_configs(&changes, self.connect.limit()).await;
+            let altered = admin
+                .incremental_alter_configs(&changes, self.connect.limit())
+                .await;
             self.verdict(altered.map_err(Failure::failed)?)?;
         }
         if let Some(count) = self.partitions {
@@ -249,6 +309,8 @@ impl Alter {
 
     fn verdict<K: Ord>(&self, results: Results<K, ()>) -> Result<(), Failure> {
         let failed = results.into_values().find_map(Result::err);
-        failed.map_or(Ok(()), |error| Err(Failure::failed(format!("topic {}: {error}", self.topic))))
+        failed.map_or(Ok(()), |error| {
+            Err(Failure::failed(format!("topic {}: {error}", self.topic)))
+        })
     }
 }

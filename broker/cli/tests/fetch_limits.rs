@@ -22,7 +22,10 @@ fn filled(node: &Node) -> usize {
     let one = batch(&[vec![b'v'; VALUE_BYTES]]);
     for _ in 0..BATCHES {
         for partition in 0..2 {
-            assert_eq!(wire.produce("filled", partition, 1, one.clone()).error_code, 0);
+            assert_eq!(
+                wire.produce("filled", partition, 1, one.clone()).error_code,
+                0
+            );
         }
     }
     one.len()
@@ -39,7 +42,11 @@ fn sizes(wire: &mut Wire, request: &wire::FetchRequest) -> Vec<(usize, usize)> {
     sizes.collect()
 }
 
-fn limited(partitions: &[(i32, i64)], max_bytes: i32, partition_max_bytes: i32) -> wire::FetchRequest {
+fn limited(
+    partitions: &[(i32, i64)],
+    max_bytes: i32,
+    partition_max_bytes: i32,
+) -> wire::FetchRequest {
     let mut request = fetch_request("filled", partitions, 0);
     request.max_bytes = max_bytes;
     for partition in &mut request.topics[0].partitions {
@@ -56,8 +63,15 @@ fn the_first_batch_comes_even_if_it_is_over_every_limit() {
     let mut wire = node.connect();
     for (max, partition_max) in [(1, 1 << 20), (1 << 20, 1), (1, 1), (0, 0), (-1, -1)] {
         let found = sizes(&mut wire, &limited(&[(0, 3), (1, 5)], max, partition_max));
-        assert_eq!(found[0], (size, 1), "max.bytes {max}, partition {partition_max}");
-        assert_eq!(found[1].1, 0, "the second partition's first batch is over the limit {max}, {partition_max}");
+        assert_eq!(
+            found[0],
+            (size, 1),
+            "max.bytes {max}, partition {partition_max}"
+        );
+        assert_eq!(
+            found[1].1, 0,
+            "the second partition's first batch is over the limit {max}, {partition_max}"
+        );
     }
 }
 
@@ -71,11 +85,19 @@ fn limits_are_kept() {
         let found = sizes(&mut wire, &limited(&[(0, 0), (1, 0)], 1 << 30, limit));
         for (bytes, records) in &found {
             assert_eq!(*records, batches, "partition limit {limit}: {found:?}");
-            assert!(*bytes <= usize::try_from(limit).expect("positive"), "partition limit {limit}: {found:?}");
+            assert!(
+                *bytes <= usize::try_from(limit).expect("positive"),
+                "partition limit {limit}: {found:?}"
+            );
         }
         let found = sizes(&mut wire, &limited(&[(0, 0), (1, 0)], limit, 1 << 30));
-        let (bytes, records) = found.iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-        assert!(bytes <= usize::try_from(limit).expect("positive") && records >= batches, "limit {limit}: {found:?}");
+        let (bytes, records) = found
+            .iter()
+            .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        assert!(
+            bytes <= usize::try_from(limit).expect("positive") && records >= batches,
+            "limit {limit}: {found:?}"
+        );
     }
     let all = sizes(&mut wire, &limited(&[(0, 0), (1, 0)], 1 << 30, 1 << 30));
     let records = usize::try_from(BATCHES).expect("small");
@@ -86,7 +108,10 @@ fn limits_are_kept() {
 fn the_brokers_own_limit_wins() {
     let node = Node::start("fetch.max.bytes=30000");
     let size = filled(&node);
-    let found = sizes(&mut node.connect(), &limited(&[(0, 0), (1, 0)], 1 << 30, 1 << 30));
+    let found = sizes(
+        &mut node.connect(),
+        &limited(&[(0, 0), (1, 0)], 1 << 30, 1 << 30),
+    );
     let bytes: usize = found.iter().map(|(bytes, _)| bytes).sum();
     assert!(bytes >= size && bytes <= 30_000, "{found:?}");
 }
@@ -96,14 +121,31 @@ fn offsets_outside_of_the_log_are_out_of_range() {
     let mut node = Node::start("");
     let mut good = Good::start(&node);
     for offset in [-1, -2, good.end() + 1, i64::MAX, i64::MIN] {
-        let data = node.connect().fetch(&fetch_request("good", &[(0, offset)], 5000)).remove(0);
-        assert_eq!(data.error_code, code(ErrorCode::OffsetOutOfRange), "offset {offset}");
+        let data = node
+            .connect()
+            .fetch(&fetch_request("good", &[(0, offset)], 5000))
+            .remove(0);
+        assert_eq!(
+            data.error_code,
+            code(ErrorCode::OffsetOutOfRange),
+            "offset {offset}"
+        );
     }
-    let data = node.connect().fetch(&fetch_request("good", &[(0, good.end())], 0)).remove(0);
+    let data = node
+        .connect()
+        .fetch(&fetch_request("good", &[(0, good.end())], 0))
+        .remove(0);
     assert_eq!((data.error_code, data.high_watermark), (0, good.end()));
     for (topic, partition) in [("none", 0), ("good", 1), ("good", -1)] {
-        let data = node.connect().fetch(&fetch_request(topic, &[(partition, 0)], 5000)).remove(0);
-        assert_eq!(data.error_code, code(ErrorCode::UnknownTopicOrPartition), "{topic}-{partition}");
+        let data = node
+            .connect()
+            .fetch(&fetch_request(topic, &[(partition, 0)], 5000))
+            .remove(0);
+        assert_eq!(
+            data.error_code,
+            code(ErrorCode::UnknownTopicOrPartition),
+            "{topic}-{partition}"
+        );
     }
     good.check(&mut node);
 }
@@ -126,11 +168,17 @@ fn a_fetch_without_data_waits_as_long_as_it_says() {
     let good = Good::start(&node);
     for wait in [0, 100, 400] {
         let asked = Instant::now();
-        let data = node.connect().fetch(&fetch_request("good", &[(0, good.end())], wait)).remove(0);
+        let data = node
+            .connect()
+            .fetch(&fetch_request("good", &[(0, good.end())], wait))
+            .remove(0);
         let waited = asked.elapsed();
         let least = Duration::from_millis(u64::try_from(wait).expect("positive"));
         assert_eq!(data.records.map(|records| records.len()), Some(0));
-        assert!(waited >= least && waited < least + Duration::from_millis(1500), "{wait} ms: {waited:?}");
+        assert!(
+            waited >= least && waited < least + Duration::from_millis(1500),
+            "{wait} ms: {waited:?}"
+        );
     }
 }
 
@@ -146,15 +194,30 @@ fn an_append_wakes_a_waiting_fetch_within_50_ms() {
         // The fetch is waiting by then.
         std::thread::sleep(Duration::from_millis(30));
         let sent = Instant::now();
-        assert_eq!(producer.produce("woken", 0, -1, batch(&["now"])).base_offset, offset);
-        let response = consumer.response::<wire::FetchRequest>(12).expect("an answer");
+        assert_eq!(
+            producer
+                .produce("woken", 0, -1, batch(&["now"]))
+                .base_offset,
+            offset
+        );
+        let response = consumer
+            .response::<wire::FetchRequest>(12)
+            .expect("an answer");
         latencies.push(sent.elapsed());
-        let data = response.responses.into_iter().flat_map(|topic| topic.partitions).next().expect("one partition");
+        let data = response
+            .responses
+            .into_iter()
+            .flat_map(|topic| topic.partitions)
+            .next()
+            .expect("one partition");
         assert_eq!(records(data.records.unwrap_or_default())[0].0, offset);
     }
     latencies.sort_unstable();
     // The median: this machine may be busy with other tests now and then.
-    assert!(latencies[latencies.len() / 2] < Duration::from_millis(50), "{latencies:?}");
+    assert!(
+        latencies[latencies.len() / 2] < Duration::from_millis(50),
+        "{latencies:?}"
+    );
 }
 
 #[test]
@@ -170,9 +233,14 @@ fn min_bytes_are_waited_for() {
         std::thread::sleep(Duration::from_millis(50));
         assert_eq!(producer.produce("patient", 0, 1, one.clone()).error_code, 0);
     }
-    let response = consumer.response::<wire::FetchRequest>(12).expect("an answer");
+    let response = consumer
+        .response::<wire::FetchRequest>(12)
+        .expect("an answer");
     let data = &response.responses[0].partitions[0];
-    assert_eq!(data.records.as_ref().map(bytes::Bytes::len), Some(3 * one.len()));
+    assert_eq!(
+        data.records.as_ref().map(bytes::Bytes::len),
+        Some(3 * one.len())
+    );
 }
 
 /// Whoever asks after an acknowledgement sees the record, on whatever connection.
@@ -182,7 +250,10 @@ fn an_acknowledged_record_is_below_the_latest_offset_at_once() {
     node.connect().create_topic("seen", 1, &[]);
     let (mut producer, mut other) = (node.connect(), node.connect());
     for offset in 0..500 {
-        assert_eq!(producer.produce("seen", 0, -1, batch(&["x"])).base_offset, offset);
+        assert_eq!(
+            producer.produce("seen", 0, -1, batch(&["x"])).base_offset,
+            offset
+        );
         assert_eq!(other.list_offset("seen", 0, -1), Ok(offset + 1));
     }
 }

@@ -40,27 +40,43 @@ impl Printer {
         let mut printer = Printer::default();
         for property in properties {
             let named = |reason: &str| format!("--property {property}: {reason}");
-            let (name, value) = property.split_once('=').ok_or_else(|| named("expected NAME=VALUE"))?;
+            let (name, value) = property
+                .split_once('=')
+                .ok_or_else(|| named("expected NAME=VALUE"))?;
             printer.set(name, value).map_err(named)?;
         }
         Ok(printer)
     }
 
     fn set(&mut self, name: &str, value: &str) -> Result<(), &'static str> {
-        let flag = match name {
-            "print.timestamp" => &mut self.timestamp,
-            "print.partition" => &mut self.partition,
-            "print.offset" => &mut self.offset,
-            "print.headers" => &mut self.headers,
-            "print.key" => &mut self.key,
-            "print.value" => &mut self.value,
-            "key.separator" => return Ok(value.clone_into(&mut self.key_separator)),
-            "line.separator" => return Ok(value.clone_into(&mut self.line_separator)),
-            "null.literal" => return Ok(value.clone_into(&mut self.null_literal)),
-            _ => return Err("unknown property"),
-        };
+        if let Some(text) = self.text(name) {
+            value.clone_into(text);
+            return Ok(());
+        }
+        let flag = self.flag(name).ok_or("unknown property")?;
         *flag = value.parse().map_err(|_| "must be true or false")?;
         Ok(())
+    }
+
+    fn text(&mut self, name: &str) -> Option<&mut String> {
+        match name {
+            "key.separator" => Some(&mut self.key_separator),
+            "line.separator" => Some(&mut self.line_separator),
+            "null.literal" => Some(&mut self.null_literal),
+            _ => None,
+        }
+    }
+
+    fn flag(&mut self, name: &str) -> Option<&mut bool> {
+        match name {
+            "print.timestamp" => Some(&mut self.timestamp),
+            "print.partition" => Some(&mut self.partition),
+            "print.offset" => Some(&mut self.offset),
+            "print.headers" => Some(&mut self.headers),
+            "print.key" => Some(&mut self.key),
+            "print.value" => Some(&mut self.value),
+            _ => None,
+        }
     }
 
     /// Keys and values as they are, byte by byte.
@@ -89,11 +105,21 @@ impl Printer {
         }
         if self.key {
             next(out)?;
-            out.write_all(record.key.as_deref().unwrap_or(self.null_literal.as_bytes()))?;
+            out.write_all(
+                record
+                    .key
+                    .as_deref()
+                    .unwrap_or(self.null_literal.as_bytes()),
+            )?;
         }
         if self.value {
             next(out)?;
-            out.write_all(record.value.as_deref().unwrap_or(self.null_literal.as_bytes()))?;
+            out.write_all(
+                record
+                    .value
+                    .as_deref()
+                    .unwrap_or(self.null_literal.as_bytes()),
+            )?;
         }
         out.write_all(self.line_separator.as_bytes())
     }
@@ -105,7 +131,12 @@ impl Printer {
         for (index, header) in record.headers.iter().enumerate() {
             let comma = if index > 0 { "," } else { "" };
             write!(out, "{comma}{}:", String::from_utf8_lossy(&header.key))?;
-            out.write_all(header.value.as_deref().unwrap_or(self.null_literal.as_bytes()))?;
+            out.write_all(
+                header
+                    .value
+                    .as_deref()
+                    .unwrap_or(self.null_literal.as_bytes()),
+            )?;
         }
         Ok(())
     }
@@ -126,7 +157,10 @@ mod tests {
             timestamp: 1000,
             key: None,
             value: Some(Bytes::from_static(b"v")),
-            headers: vec![Header { key: Bytes::from_static(b"h"), value: Some(Bytes::from_static(b"1")) }],
+            headers: vec![Header {
+                key: Bytes::from_static(b"h"),
+                value: Some(Bytes::from_static(b"1")),
+            }],
         }
     }
 
@@ -145,18 +179,40 @@ mod tests {
 
     #[test]
     fn properties_choose_what_is_printed_in_kafkas_order() {
-        let all = ["print.key=true", "print.offset=true", "print.partition=true", "print.timestamp=true", "print.headers=true"];
-        assert_eq!(printed(&all), "CreateTime:1000\tPartition:3\tOffset:42\th:1\tnull\tv\n");
-        assert_eq!(printed(&["print.key=true", "key.separator=|", "line.separator=;", "null.literal=-"]), "-|v;");
+        let all = [
+            "print.key=true",
+            "print.offset=true",
+            "print.partition=true",
+            "print.timestamp=true",
+            "print.headers=true",
+        ];
+        assert_eq!(
+            printed(&all),
+            "CreateTime:1000\tPartition:3\tOffset:42\th:1\tnull\tv\n"
+        );
+        assert_eq!(
+            printed(&[
+                "print.key=true",
+                "key.separator=|",
+                "line.separator=;",
+                "null.literal=-"
+            ]),
+            "-|v;"
+        );
     }
 
     #[test]
     fn wrong_properties_are_named() {
-        for (property, reason) in
-            [("print.key=maybe", "must be true or false"), ("print.all=true", "unknown"), ("print.key", "NAME=VALUE")]
-        {
+        for (property, reason) in [
+            ("print.key=maybe", "must be true or false"),
+            ("print.all=true", "unknown"),
+            ("print.key", "NAME=VALUE"),
+        ] {
             let error = Printer::from_properties(&[property.to_string()]).expect_err("wrong");
-            assert!(error.contains(property) && error.contains(reason), "{error}");
+            assert!(
+                error.contains(property) && error.contains(reason),
+                "{error}"
+            );
         }
     }
 }

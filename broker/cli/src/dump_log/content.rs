@@ -52,11 +52,28 @@ impl Content {
 }
 
 fn print_sizes(batch: &RecordBatch, record: &Record, out: &mut impl Write) -> io::Result<()> {
-    let size = |field: &Option<bytes::Bytes>| field.as_ref().map_or("-1".to_string(), |bytes| bytes.len().to_string());
+    let size = |field: &Option<bytes::Bytes>| {
+        field
+            .as_ref()
+            .map_or("-1".to_string(), |bytes| bytes.len().to_string())
+    };
     let delta = i32::try_from(record.offset - batch.base_offset()).unwrap_or(0);
-    let sequence = if batch.base_sequence() < 0 { -1 } else { batch.base_sequence().wrapping_add(delta) & i32::MAX };
-    write!(out, "| offset: {} timestamp: {} ", record.offset, record.timestamp)?;
-    write!(out, "keySize: {} valueSize: {} sequence: {sequence}", size(&record.key), size(&record.value))
+    let sequence = if batch.base_sequence() < 0 {
+        -1
+    } else {
+        batch.base_sequence().wrapping_add(delta) & i32::MAX
+    };
+    write!(
+        out,
+        "| offset: {} timestamp: {} ",
+        record.offset, record.timestamp
+    )?;
+    write!(
+        out,
+        "keySize: {} valueSize: {} sequence: {sequence}",
+        size(&record.key),
+        size(&record.value)
+    )
 }
 
 fn data(record: &Record) -> String {
@@ -64,14 +81,28 @@ fn data(record: &Record) -> String {
     let headers: Vec<String> = record
         .headers
         .iter()
-        .map(|header| format!("{}={}", text(&header.key), header.value.as_deref().map_or("null".into(), text)))
+        .map(|header| {
+            format!(
+                "{}={}",
+                text(&header.key),
+                header.value.as_deref().map_or("null".into(), text)
+            )
+        })
         .collect();
     let field = |field: &Option<bytes::Bytes>| field.as_deref().map_or("null".into(), text);
-    format!("headers: [{}] key: {} payload: {}", headers.join(","), field(&record.key), field(&record.value))
+    format!(
+        "headers: [{}] key: {} payload: {}",
+        headers.join(","),
+        field(&record.key),
+        field(&record.value)
+    )
 }
 
 fn metadata(record: &Record) -> Result<String, String> {
-    let value = record.value.clone().ok_or("a metadata record without a value")?;
+    let value = record
+        .value
+        .clone()
+        .ok_or("a metadata record without a value")?;
     let decoded = MetadataRecord::decode(value).map_err(|error| error.to_string())?;
     let text = format!("{decoded:?}").replace(", unknown_tagged_fields: TaggedFields(None)", "");
     Ok(format!("payload: {text}"))

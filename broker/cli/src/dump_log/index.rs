@@ -21,7 +21,12 @@ struct Place {
     max_timestamp: i64,
 }
 
-pub fn dump_offsets(disk: &dyn Disk, path: &Path, view: View, out: &mut impl Write) -> Result<Damages, Failure> {
+pub fn dump_offsets(
+    disk: &dyn Disk,
+    path: &Path,
+    view: View,
+    out: &mut impl Write,
+) -> Result<Damages, Failure> {
     let (base, bytes) = (base_of(path)?, read(disk, path)?);
     let batches = batches(disk, path);
     let mut previous: Option<(i64, u64)> = None;
@@ -35,7 +40,9 @@ pub fn dump_offsets(disk: &dyn Disk, path: &Path, view: View, out: &mut impl Wri
             writeln!(out, "offset: {offset} position: {position}")?;
         }
         let wrong = match (previous, &batches) {
-            (Some((last, at)), _) if offset <= last || position <= at => Some("not after the entry before it".to_string()),
+            (Some((last, at)), _) if offset <= last || position <= at => {
+                Some("not after the entry before it".to_string())
+            }
             (_, Some(batches)) => disagreement(batches, offset, position),
             _ => None,
         };
@@ -45,7 +52,12 @@ pub fn dump_offsets(disk: &dyn Disk, path: &Path, view: View, out: &mut impl Wri
     finish(entries.len(), rest, damages, out)
 }
 
-pub fn dump_times(disk: &dyn Disk, path: &Path, view: View, out: &mut impl Write) -> Result<Damages, Failure> {
+pub fn dump_times(
+    disk: &dyn Disk,
+    path: &Path,
+    view: View,
+    out: &mut impl Write,
+) -> Result<Damages, Failure> {
     let (base, bytes) = (base_of(path)?, read(disk, path)?);
     let batches = batches(disk, path);
     let mut previous: Option<(i64, i64)> = None;
@@ -74,44 +86,71 @@ pub fn dump_times(disk: &dyn Disk, path: &Path, view: View, out: &mut impl Write
 fn disagreement(batches: &BTreeMap<u64, Place>, offset: i64, position: u64) -> Option<String> {
     match batches.get(&position) {
         Some(place) if place.last_offset == offset => None,
-        Some(place) => Some(format!("the batch at position {position} ends at offset {}", place.last_offset)),
+        Some(place) => Some(format!(
+            "the batch at position {position} ends at offset {}",
+            place.last_offset
+        )),
         None => Some(format!("no readable batch starts at position {position}")),
     }
 }
 
-fn time_disagreement(batches: &BTreeMap<u64, Place>, timestamp: i64, offset: i64) -> Option<String> {
+fn time_disagreement(
+    batches: &BTreeMap<u64, Place>,
+    timestamp: i64,
+    offset: i64,
+) -> Option<String> {
     let place = batches.values().find(|place| place.last_offset >= offset);
     match place {
         Some(place) if place.max_timestamp == timestamp => None,
-        Some(place) => Some(format!("the batch with offset {offset} has timestamp {}", place.max_timestamp)),
+        Some(place) => Some(format!(
+            "the batch with offset {offset} has timestamp {}",
+            place.max_timestamp
+        )),
         None => Some(format!("no readable batch has offset {offset}")),
     }
 }
 
-fn report(wrong: Option<String>, position: usize, out: &mut impl Write) -> Result<Damages, Failure> {
+fn report(
+    wrong: Option<String>,
+    position: usize,
+    out: &mut impl Write,
+) -> Result<Damages, Failure> {
     let Some(reason) = wrong else { return Ok(0) };
     writeln!(out, "DAMAGED at position {position}: {reason}")?;
     Ok(1)
 }
 
-fn finish(entries: usize, rest: &[u8], damages: Damages, out: &mut impl Write) -> Result<Damages, Failure> {
+fn finish(
+    entries: usize,
+    rest: &[u8],
+    damages: Damages,
+    out: &mut impl Write,
+) -> Result<Damages, Failure> {
     writeln!(out, "{entries} entries")?;
     if rest.is_empty() {
         return Ok(damages);
     }
-    writeln!(out, "DAMAGED at the end: {} bytes are less than an entry", rest.len())?;
+    writeln!(
+        out,
+        "DAMAGED at the end: {} bytes are less than an entry",
+        rest.len()
+    )?;
     Ok(damages + 1)
 }
 
 fn base_of(path: &Path) -> Result<i64, Failure> {
-    base_offset(path).ok_or_else(|| Failure::file(path, "an index is named by its base offset, 20 digits"))
+    base_offset(path)
+        .ok_or_else(|| Failure::file(path, "an index is named by its base offset, 20 digits"))
 }
 
 fn read(disk: &dyn Disk, path: &Path) -> Result<Vec<u8>, Failure> {
     let file = disk.open(path, OpenMode::Read).map_err(Failure::failed)?;
     let length = file.length().map_err(Failure::failed)?;
     if length > INDEX_BYTES_MAX {
-        return Err(Failure::file(path, format!("{length} bytes are more than an index can have")));
+        return Err(Failure::file(
+            path,
+            format!("{length} bytes are more than an index can have"),
+        ));
     }
     let mut bytes = vec![0; usize::try_from(length).expect("at most 2^31")];
     let read = file.read_at(&mut bytes, 0).map_err(Failure::failed)?;
@@ -123,7 +162,10 @@ fn read(disk: &dyn Disk, path: &Path) -> Result<Vec<u8>, Failure> {
 fn batches(disk: &dyn Disk, index: &Path) -> Option<BTreeMap<u64, Place>> {
     let dump = BatchDump::open(disk, &index.with_extension("log")).ok()?;
     let place = |batch: broker_storage::dump::DumpedBatch| {
-        let place = Place { last_offset: batch.info.last_offset, max_timestamp: batch.info.max_timestamp };
+        let place = Place {
+            last_offset: batch.info.last_offset,
+            max_timestamp: batch.info.max_timestamp,
+        };
         (batch.position, place)
     };
     Some(dump.map_while(Result::ok).map(place).collect())

@@ -30,7 +30,10 @@ struct Seen {
 
 impl Fetch {
     pub async fn run(self, env: Env) -> Result<(), Failure> {
-        let targets = self.common.targets(&self.common.connect.client(&env)).await?;
+        let targets = self
+            .common
+            .targets(&self.common.connect.client(&env))
+            .await?;
         let process = self.common.process();
         let start = env.now();
         let mut clients = Vec::new();
@@ -44,7 +47,11 @@ impl Fetch {
         }
         let mut all = Seen::default();
         for client in clients {
-            all.merge(&client.await.map_err(|_| Failure::failed("a client ended early"))??);
+            all.merge(
+                &client
+                    .await
+                    .map_err(|_| Failure::failed("a client ended early"))??,
+            );
         }
         let report = Report {
             load: "fetch",
@@ -61,7 +68,9 @@ impl Fetch {
     async fn client(&self, env: &Env, target: &Target, records: u64) -> Result<Seen, Failure> {
         let client = self.common.connect.client(env);
         // A client of its own has metadata of its own, and so learns the leader's address.
-        let known = client.topic(&self.common.topic, self.common.connect.limit()).await;
+        let known = client
+            .topic(&self.common.topic, self.common.connect.limit())
+            .await;
         known.map_err(|(_, reason)| Failure::failed(reason))?;
         let (begin, end) = (
             self.offset(&client, target, OffsetSpec::Earliest).await?,
@@ -69,7 +78,10 @@ impl Fetch {
         );
         if begin >= end {
             let Target { partition, .. } = target;
-            return Err(Failure::failed(format!("{}-{partition} has no records to read", self.common.topic)));
+            return Err(Failure::failed(format!(
+                "{}-{partition} has no records to read",
+                self.common.topic
+            )));
         }
         let mut seen = Seen::default();
         let mut offset = begin;
@@ -85,27 +97,49 @@ impl Fetch {
         Ok(seen)
     }
 
-    async fn offset(&self, client: &Client, target: &Target, spec: OffsetSpec) -> Result<i64, Failure> {
+    async fn offset(
+        &self,
+        client: &Client,
+        target: &Target,
+        spec: OffsetSpec,
+    ) -> Result<i64, Failure> {
         let partition = TopicPartition::new(self.common.topic.as_str(), target.partition);
         let partitions = std::slice::from_ref(&partition);
-        let listed = client.list_offsets(partitions, spec, self.common.connect.limit()).await;
+        let listed = client
+            .list_offsets(partitions, spec, self.common.connect.limit())
+            .await;
         let listed = listed.map_err(Failure::failed)?;
-        listed.get(&partition).map(|listed| listed.offset).ok_or_else(|| Failure::failed("no offset was told"))
+        listed
+            .get(&partition)
+            .map(|listed| listed.offset)
+            .ok_or_else(|| Failure::failed("no offset was told"))
     }
 
     async fn fetch(&self, client: &Client, target: &Target, offset: i64) -> Result<Bytes, Failure> {
         let request = self.request(target, offset);
-        let answer = client.call(target.leader, &request, self.common.connect.limit()).await;
+        let answer = client
+            .call(target.leader, &request, self.common.connect.limit())
+            .await;
         let response = answer.map_err(Failure::failed)?;
-        let failed = |code: i16| Failure::failed(format!("fetch: {}", ErrorCode::from_code_or_unknown(code)));
+        let failed = |code: i16| {
+            Failure::failed(format!("fetch: {}", ErrorCode::from_code_or_unknown(code)))
+        };
         if response.error_code != 0 {
             return Err(failed(response.error_code));
         }
-        let partition = response.responses.into_iter().flat_map(|topic| topic.partitions).next();
+        let partition = response
+            .responses
+            .into_iter()
+            .flat_map(|topic| topic.partitions)
+            .next();
         match partition {
-            Some(partition) if partition.error_code == 0 => Ok(partition.records.unwrap_or_default()),
+            Some(partition) if partition.error_code == 0 => {
+                Ok(partition.records.unwrap_or_default())
+            }
             Some(partition) => Err(failed(partition.error_code)),
-            None => Err(Failure::failed("fetch: the answer leaves the partition out")),
+            None => Err(Failure::failed(
+                "fetch: the answer leaves the partition out",
+            )),
         }
     }
 
@@ -135,7 +169,8 @@ impl Fetch {
 fn count(batches: Bytes) -> Result<(Option<i64>, u64), Failure> {
     let (mut next, mut records) = (None, 0);
     for batch in RecordBatches::new(batches) {
-        let batch = batch.map_err(|error| Failure::failed(format!("the broker sent a bad batch: {error}")))?;
+        let batch = batch
+            .map_err(|error| Failure::failed(format!("the broker sent a bad batch: {error}")))?;
         next = Some(batch.next_offset());
         records += u64::try_from(batch.count()).unwrap_or(0);
     }

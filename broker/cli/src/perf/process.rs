@@ -29,13 +29,20 @@ pub struct Usage {
 impl Process {
     /// `None` if there is no such process.
     pub fn of(pid: u32) -> Option<Process> {
-        Some(Process { pid, cpu: cpu(pid)? })
+        Some(Process {
+            pid,
+            cpu: cpu(pid)?,
+        })
     }
 
     /// `None` if it has ended.
     pub fn since(&self) -> Option<Usage> {
         let cpu = cpu(self.pid)?.saturating_sub(self.cpu);
-        Some(Usage { pid: self.pid, cpu, rss_bytes: rss_bytes(self.pid)? })
+        Some(Usage {
+            pid: self.pid,
+            cpu,
+            rss_bytes: rss_bytes(self.pid)?,
+        })
     }
 }
 
@@ -49,19 +56,24 @@ fn cpu_of_stat(stat: &str) -> Option<Duration> {
     let mut fields = after_name.split_ascii_whitespace().skip(11);
     let user: u64 = fields.next()?.parse().ok()?;
     let system: u64 = fields.next()?.parse().ok()?;
-    Some(Duration::from_millis((user + system) * 1000 / TICKS_PER_SECOND))
+    Some(Duration::from_millis(
+        (user + system) * 1000 / TICKS_PER_SECOND,
+    ))
 }
 
 fn rss_bytes(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }
 
 /// The process that listens on a loopback address, if it is ours to look at.
 pub fn listening_on(address: &Address) -> Option<u32> {
-    let loopback = address.host == "localhost" || address.host.starts_with("127.") || address.host == "::1";
+    let loopback =
+        address.host == "localhost" || address.host.starts_with("127.") || address.host == "::1";
     if !loopback {
         return None;
     }
@@ -80,13 +92,20 @@ fn listening_inode(table: &str, port: u16) -> Option<String> {
     table.lines().skip(1).find_map(|line| {
         let fields: Vec<&str> = line.split_ascii_whitespace().collect();
         let listens = fields.get(1)?.ends_with(&suffix) && *fields.get(3)? == STATE_LISTEN;
-        if listens { fields.get(9).map(ToString::to_string) } else { None }
+        if listens {
+            fields.get(9).map(ToString::to_string)
+        } else {
+            None
+        }
     })
 }
 
 fn holds(pid: u32, socket: &str) -> bool {
-    let Ok(open) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
-    open.flatten().any(|file| fs::read_link(file.path()).is_ok_and(|target| target.as_os_str() == socket))
+    let Ok(open) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return false;
+    };
+    open.flatten()
+        .any(|file| fs::read_link(file.path()).is_ok_and(|target| target.as_os_str() == socket))
 }
 
 #[cfg(test)]
@@ -103,8 +122,13 @@ mod tests {
     fn this_process_is_found_by_its_port() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("bound").port();
-        assert_eq!(listening_on(&Address::new("127.0.0.1", port)), Some(std::process::id()));
-        let usage = Process::of(std::process::id()).and_then(|process| process.since()).expect("we run");
+        assert_eq!(
+            listening_on(&Address::new("127.0.0.1", port)),
+            Some(std::process::id())
+        );
+        let usage = Process::of(std::process::id())
+            .and_then(|process| process.since())
+            .expect("we run");
         assert!(usage.rss_bytes > 0);
     }
 

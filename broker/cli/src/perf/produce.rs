@@ -54,14 +54,18 @@ struct Seen {
 
 impl Produce {
     pub async fn run(self, env: Env) -> Result<(), Failure> {
-        let targets = self.common.targets(&self.common.connect.client(&env)).await?;
+        let targets = self
+            .common
+            .targets(&self.common.connect.client(&env))
+            .await?;
         let pool = pool(&env, self.record_size);
         let process = self.common.process();
         let start = env.now();
         let mut clients = Vec::new();
         for (target, records) in targets.iter().zip(self.common.shares()) {
             let (done, result) = oneshot::channel();
-            let (load, env_, pool, partition) = (self.clone(), env.clone(), pool.clone(), target.partition);
+            let (load, env_, pool, partition) =
+                (self.clone(), env.clone(), pool.clone(), target.partition);
             env.spawn("perf client", async move {
                 let _caller_waits = done.send(load.client(&env_, partition, records, pool).await);
             });
@@ -69,7 +73,11 @@ impl Produce {
         }
         let mut all = Seen::default();
         for client in clients {
-            all.merge(client.await.map_err(|_| Failure::failed("a client ended early"))??);
+            all.merge(
+                client
+                    .await
+                    .map_err(|_| Failure::failed("a client ended early"))??,
+            );
         }
         let report = Report {
             load: "produce",
@@ -81,10 +89,21 @@ impl Produce {
             usage: process.and_then(|process| process.since()),
         };
         report.print(self.common.json)?;
-        all.first_error.map_or(Ok(()), |error| Err(Failure::failed(format!("{} records failed: {error}", all.failed))))
+        all.first_error.map_or(Ok(()), |error| {
+            Err(Failure::failed(format!(
+                "{} records failed: {error}",
+                all.failed
+            )))
+        })
     }
 
-    async fn client(&self, env: &Env, partition: i32, records: u64, pool: Bytes) -> Result<Seen, Failure> {
+    async fn client(
+        &self,
+        env: &Env,
+        partition: i32,
+        records: u64,
+        pool: Bytes,
+    ) -> Result<Seen, Failure> {
         let producer = Producer::new(self.common.connect.client(env), self.producer_config());
         let (deliveries, outcomes) = mpsc::unbounded_channel();
         let (sent, seen) = tokio::join!(
@@ -105,7 +124,9 @@ impl Produce {
             max_in_flight: self.in_flight.max(1),
             compression: self.compression,
             max_request_size: default.max_request_size.max(largest),
-            delivery_timeout: default.delivery_timeout.max(2 * self.common.connect.limit()),
+            delivery_timeout: default
+                .delivery_timeout
+                .max(2 * self.common.connect.limit()),
             request_timeout: self.common.connect.limit(),
             ..default
         }
@@ -142,7 +163,8 @@ impl Produce {
 
     async fn wait_for_turn(&self, env: &Env, start: Instant, number: u64) {
         let Some(rate) = self.rate else { return };
-        let nanos = u128::from(number) * u128::from(self.common.concurrency) * 1_000_000_000 / u128::from(rate);
+        let nanos = u128::from(number) * u128::from(self.common.concurrency) * 1_000_000_000
+            / u128::from(rate);
         let due = start + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
         let early = due.saturating_since(env.now());
         if !early.is_zero() {

@@ -21,7 +21,11 @@ pub struct Latencies {
 
 impl Default for Latencies {
     fn default() -> Latencies {
-        Latencies { counts: vec![0; BUCKETS], total: 0, max: Duration::ZERO }
+        Latencies {
+            counts: vec![0; BUCKETS],
+            total: 0,
+            max: Duration::ZERO,
+        }
     }
 }
 
@@ -96,7 +100,11 @@ pub struct Report {
 impl Report {
     pub fn print(&self, as_json: bool) -> std::io::Result<()> {
         let mut out = std::io::stdout();
-        if as_json { writeln!(out, "{}", self.json()) } else { write!(out, "{}", self.text()) }
+        if as_json {
+            writeln!(out, "{}", self.json())
+        } else {
+            write!(out, "{}", self.text())
+        }
     }
 
     fn per_second(&self, amount: u64) -> f64 {
@@ -149,7 +157,10 @@ impl Report {
         );
         if let (Some(usage), Some(cpu)) = (&self.usage, self.cpu_us_per_record()) {
             let rss = to_f64(usage.rss_bytes) / 1e6;
-            text += &format!("broker (pid {}): {cpu:.3} CPU µs per record, {rss:.1} MB resident\n", usage.pid);
+            text += &format!(
+                "broker (pid {}): {cpu:.3} CPU µs per record, {rss:.1} MB resident\n",
+                usage.pid
+            );
         }
         text
     }
@@ -173,9 +184,15 @@ mod tests {
         let mut last = 0;
         for micros in (0..1_000_000).chain([u64::MAX / 2, u64::MAX]) {
             let bucket = bucket(micros);
-            assert!(bucket >= last && bucket < BUCKETS, "{micros} in {bucket} after {last}");
+            assert!(
+                bucket >= last && bucket < BUCKETS,
+                "{micros} in {bucket} after {last}"
+            );
             let low = lowest(bucket);
-            assert!(low <= micros && micros - low <= micros / 50, "{micros} became {low}");
+            assert!(
+                low <= micros && micros - low <= micros / 50,
+                "{micros} became {low}"
+            );
             last = bucket;
         }
     }

@@ -26,7 +26,11 @@ impl Good {
 
     pub fn with_topic(node: &Node, topic: &str, configs: &[(&str, &str)]) -> Good {
         node.connect().create_topic(topic, 1, configs);
-        let mut good = Good { topic: topic.into(), acked: Vec::new(), records: 0 };
+        let mut good = Good {
+            topic: topic.into(),
+            acked: Vec::new(),
+            records: 0,
+        };
         good.write(node, 20);
         good
     }
@@ -43,24 +47,43 @@ impl Good {
     pub fn write(&mut self, node: &Node, batches: usize) {
         let mut wire = node.connect();
         for _ in 0..batches {
-            let values: Vec<String> = (0..=self.records % 3).map(|number| format!("value {}.{number}", self.records)).collect();
+            let values: Vec<String> = (0..=self.records % 3)
+                .map(|number| format!("value {}.{number}", self.records))
+                .collect();
             self.records += 1;
             let deadline = Instant::now() + LIMIT;
             loop {
                 let produced = wire.produce(&self.topic, 0, -1, batch(&values));
                 let error = ErrorCode::from_code_or_unknown(produced.error_code);
                 if error == ErrorCode::None {
-                    assert_eq!(produced.base_offset, self.end(), "{}: an offset twice or skipped", self.topic);
+                    assert_eq!(
+                        produced.base_offset,
+                        self.end(),
+                        "{}: an offset twice or skipped",
+                        self.topic
+                    );
                     break;
                 }
                 // After a restart the leader takes a moment; nothing was appended then.
-                let starting = matches!(error, ErrorCode::NotLeaderOrFollower | ErrorCode::UnknownTopicOrPartition);
-                assert!(starting && Instant::now() < deadline, "{}: {error}", self.topic);
+                let starting = matches!(
+                    error,
+                    ErrorCode::NotLeaderOrFollower | ErrorCode::UnknownTopicOrPartition
+                );
+                assert!(
+                    starting && Instant::now() < deadline,
+                    "{}: {error}",
+                    self.topic
+                );
                 std::thread::sleep(Duration::from_millis(10));
             }
             self.acked.extend(values);
             let latest = node.connect().list_offset(&self.topic, 0, -1);
-            assert_eq!(latest, Ok(self.end()), "{}: an acknowledged record is not below the latest offset", self.topic);
+            assert_eq!(
+                latest,
+                Ok(self.end()),
+                "{}: an acknowledged record is not below the latest offset",
+                self.topic
+            );
         }
     }
 
@@ -68,7 +91,12 @@ impl Good {
     pub fn check(&mut self, node: &mut Node) {
         node.assert_alive();
         self.write(node, 1);
-        assert_eq!(self.read(node), self.acked, "{}: not what was acknowledged", self.topic);
+        assert_eq!(
+            self.read(node),
+            self.acked,
+            "{}: not what was acknowledged",
+            self.topic
+        );
     }
 
     /// All values, from the beginning.
@@ -78,8 +106,14 @@ impl Good {
         let mut offset = 0;
         let deadline = Instant::now() + LIMIT;
         while offset < self.end() {
-            assert!(Instant::now() < deadline, "{}: nothing comes after offset {offset}", self.topic);
-            let data = wire.fetch(&fetch_request(&self.topic, &[(0, offset)], 1000)).remove(0);
+            assert!(
+                Instant::now() < deadline,
+                "{}: nothing comes after offset {offset}",
+                self.topic
+            );
+            let data = wire
+                .fetch(&fetch_request(&self.topic, &[(0, offset)], 1000))
+                .remove(0);
             assert_eq!(data.error_code, 0, "{} from {offset}: {data:?}", self.topic);
             for record in records(data.records.unwrap_or_default()) {
                 if record.0 == offset {

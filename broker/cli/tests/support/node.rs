@@ -35,11 +35,20 @@ impl Node {
     pub fn prepare(properties: &str) -> Node {
         static NODES: AtomicU32 = AtomicU32::new(0);
         let number = NODES.fetch_add(1, Ordering::Relaxed);
-        let directory = std::env::temp_dir().join(format!("trial-node-{}-{number}", std::process::id()));
+        let directory =
+            std::env::temp_dir().join(format!("trial-node-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&directory).expect("a temporary folder can be made");
         let (port, controller_port) = (free_port(), free_port());
         let (arguments, shell) = (Vec::new(), None);
-        let node = Node { directory, port, controller_port, process: None, starts: 0, arguments, shell };
+        let node = Node {
+            directory,
+            port,
+            controller_port,
+            process: None,
+            starts: 0,
+            arguments,
+            shell,
+        };
         node.configure(1, properties);
         node
     }
@@ -47,8 +56,9 @@ impl Node {
     /// Rewrites the configuration, for the next start.
     pub fn configure(&self, node_id: i32, properties: &str) {
         let (port, controller_port) = (self.port, self.controller_port);
+        // After a kill the controller holds the old registration until its session is over.
         let text = format!(
-            "node.id={node_id}\n\
+            "node.id={node_id}\nbroker.session.timeout.ms=3000\nbroker.heartbeat.interval.ms=500\n\
              listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}\n\
              log.dirs={}\n{properties}\n",
             self.data().display()
@@ -73,7 +83,12 @@ impl Node {
         self.spawn();
         let deadline = Instant::now() + LIMIT;
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            let ended = self.process.as_mut().expect("just started").try_wait().expect("a child can be asked");
+            let ended = self
+                .process
+                .as_mut()
+                .expect("just started")
+                .try_wait()
+                .expect("a child can be asked");
             assert!(ended.is_none(), "ended at start, {ended:?}: {}", self.log());
             assert!(Instant::now() < deadline, "does not listen: {}", self.log());
             std::thread::sleep(Duration::from_millis(20));
@@ -111,8 +126,15 @@ impl Node {
                 command
             }
         };
-        command.args(["start", "--config"]).arg(self.config()).args(&self.arguments);
-        let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
+        command
+            .args(["start", "--config"])
+            .arg(self.config())
+            .args(&self.arguments);
+        let process = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn();
         self.process = Some(process.expect("the broker can be started"));
     }
 
@@ -139,16 +161,31 @@ impl Node {
     /// SIGTERM, and the graceful stop.
     pub fn terminate(&mut self) {
         let mut process = self.process.take().expect("runs");
-        let sent = Command::new("kill").args(["-TERM", &process.id().to_string()]).status();
+        let sent = Command::new("kill")
+            .args(["-TERM", &process.id().to_string()])
+            .status();
         assert!(sent.expect("kill can be run").success());
         let status = process.wait().expect("the child ends");
-        assert!(status.success(), "no graceful stop, {status}: {}", self.log());
+        assert!(
+            status.success(),
+            "no graceful stop, {status}: {}",
+            self.log()
+        );
     }
 
     /// The process is there and has not panicked.
     pub fn assert_alive(&mut self) {
-        let ended = self.process.as_mut().expect("was started").try_wait().expect("a child can be asked");
-        assert!(ended.is_none(), "the broker died, {ended:?}: {}", self.log());
+        let ended = self
+            .process
+            .as_mut()
+            .expect("was started")
+            .try_wait()
+            .expect("a child can be asked");
+        assert!(
+            ended.is_none(),
+            "the broker died, {ended:?}: {}",
+            self.log()
+        );
         assert!(!self.log().contains("panicked"), "{}", self.log());
     }
 
@@ -159,9 +196,18 @@ impl Node {
 
     /// Resident memory in bytes.
     pub fn resident(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux tells it");
-        let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().expect("a number");
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .expect("Linux tells it");
+        let kib: u64 = line
+            .trim()
+            .trim_end_matches("kB")
+            .trim()
+            .parse()
+            .expect("a number");
         kib * 1024
     }
 }
@@ -187,7 +233,8 @@ pub fn free_port() -> u16 {
 
 /// Changes a file in place.
 pub fn edit(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
-    let mut bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut bytes =
+        std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     change(&mut bytes);
     std::fs::write(path, bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }

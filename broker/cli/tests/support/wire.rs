@@ -29,9 +29,14 @@ pub enum Answer {
 impl Wire {
     pub fn connect(port: u16) -> Wire {
         let stream = TcpStream::connect(("127.0.0.1", port)).expect("the broker listens");
-        stream.set_read_timeout(Some(LIMIT)).expect("a time limit above zero");
+        stream
+            .set_read_timeout(Some(LIMIT))
+            .expect("a time limit above zero");
         stream.set_nodelay(true).expect("a TCP socket");
-        Wire { stream, correlation_id: 0 }
+        Wire {
+            stream,
+            correlation_id: 0,
+        }
     }
 
     /// Whole or in part; an error is the broker's having closed.
@@ -54,7 +59,9 @@ impl Wire {
     }
 
     pub fn end_of_requests(&self) {
-        self.stream.shutdown(Shutdown::Write).expect("an open socket");
+        self.stream
+            .shutdown(Shutdown::Write)
+            .expect("an open socket");
     }
 
     /// The next frame, or that there is none within `limit`.
@@ -75,12 +82,18 @@ impl Wire {
 
     fn read_exact(&mut self, mut rest: &mut [u8], deadline: Instant) -> Answer {
         while !rest.is_empty() {
-            let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-            self.stream.set_read_timeout(Some(left)).expect("a time limit above zero");
+            let left = deadline
+                .saturating_duration_since(Instant::now())
+                .max(Duration::from_millis(1));
+            self.stream
+                .set_read_timeout(Some(left))
+                .expect("a time limit above zero");
             match self.stream.read(rest) {
                 Ok(0) => return Answer::Closed,
                 Ok(count) => rest = &mut rest[count..],
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+                {
                     return Answer::Nothing;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -97,24 +110,38 @@ impl Wire {
             Answer::Frame(frame) => frame,
             other => return Err(named(format!("{other:?}"))),
         };
-        let (header, response) = decode_response::<R>(frame, version).map_err(|error| named(error.to_string()))?;
+        let (header, response) =
+            decode_response::<R>(frame, version).map_err(|error| named(error.to_string()))?;
         if header.correlation_id != self.correlation_id {
-            return Err(named(format!("correlation id {}, not {}", header.correlation_id, self.correlation_id)));
+            return Err(named(format!(
+                "correlation id {}, not {}",
+                header.correlation_id, self.correlation_id
+            )));
         }
         Ok(response)
     }
 
-    pub fn try_call<R: Request>(&mut self, request: &R, version: i16) -> Result<R::Response, String> {
+    pub fn try_call<R: Request>(
+        &mut self,
+        request: &R,
+        version: i16,
+    ) -> Result<R::Response, String> {
         self.send_request(request, version);
         self.response::<R>(version)
     }
 
     pub fn call<R: Request>(&mut self, request: &R, version: i16) -> R::Response {
-        self.try_call(request, version).unwrap_or_else(|error| panic!("{error}"))
+        self.try_call(request, version)
+            .unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Creates a topic and waits until its partitions have leaders; gives its id.
-    pub fn create_topic(&mut self, name: &str, partitions: i32, configs: &[(&str, &str)]) -> broker_protocol::ids::Uuid {
+    pub fn create_topic(
+        &mut self,
+        name: &str,
+        partitions: i32,
+        configs: &[(&str, &str)],
+    ) -> broker_protocol::ids::Uuid {
         let config = |(name, value): &(&str, &str)| wire::CreatableTopicConfig {
             name: name.to_string(),
             value: Some(value.to_string()),
@@ -136,7 +163,9 @@ impl Wire {
             match broker_protocol::ErrorCode::from_code_or_unknown(result.error_code) {
                 broker_protocol::ErrorCode::None => break,
                 // The broker has not registered yet.
-                broker_protocol::ErrorCode::InvalidReplicationFactor if Instant::now() < deadline => {
+                broker_protocol::ErrorCode::InvalidReplicationFactor
+                    if Instant::now() < deadline =>
+                {
                     std::thread::sleep(Duration::from_millis(20));
                 }
                 error => panic!("{name}: {error}: {:?}", result.error_message),
@@ -149,41 +178,85 @@ impl Wire {
         let deadline = Instant::now() + LIMIT;
         for partition in 0..partitions {
             while self.list_offset(name, partition, -1).is_err() {
-                assert!(Instant::now() < deadline, "{name}-{partition} gets no leader");
+                assert!(
+                    Instant::now() < deadline,
+                    "{name}-{partition} gets no leader"
+                );
                 std::thread::sleep(Duration::from_millis(5));
             }
         }
-        let topic = wire::MetadataRequestTopic { name: Some(name.into()), ..Default::default() };
-        let request = wire::MetadataRequest { topics: Some(vec![topic]), ..Default::default() };
+        let topic = wire::MetadataRequestTopic {
+            name: Some(name.into()),
+            ..Default::default()
+        };
+        let request = wire::MetadataRequest {
+            topics: Some(vec![topic]),
+            ..Default::default()
+        };
         self.call(&request, 12).topics[0].topic_id
     }
 
     /// Produces these bytes; error code, base offset and message.
-    pub fn produce(&mut self, topic: &str, partition: i32, acks: i16, records: Bytes) -> wire::PartitionProduceResponse {
-        self.call(&produce_request(topic, partition, acks, records), 9).responses.remove(0).partition_responses.remove(0)
+    pub fn produce(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        acks: i16,
+        records: Bytes,
+    ) -> wire::PartitionProduceResponse {
+        self.call(&produce_request(topic, partition, acks, records), 9)
+            .responses
+            .remove(0)
+            .partition_responses
+            .remove(0)
     }
 
     /// Offset -1: the latest; -2: the earliest. The error is Kafka's code.
     pub fn list_offset(&mut self, topic: &str, partition: i32, timestamp: i64) -> Result<i64, i16> {
-        let asked = wire::ListOffsetsPartition { partition_index: partition, timestamp, ..Default::default() };
+        let asked = wire::ListOffsetsPartition {
+            partition_index: partition,
+            timestamp,
+            ..Default::default()
+        };
         let request = wire::ListOffsetsRequest {
             replica_id: -1,
-            topics: vec![wire::ListOffsetsTopic { name: topic.into(), partitions: vec![asked], ..Default::default() }],
+            topics: vec![wire::ListOffsetsTopic {
+                name: topic.into(),
+                partitions: vec![asked],
+                ..Default::default()
+            }],
             ..Default::default()
         };
         let told = self.call(&request, 7).topics.remove(0).partitions.remove(0);
-        if told.error_code == 0 { Ok(told.offset) } else { Err(told.error_code) }
+        if told.error_code == 0 {
+            Ok(told.offset)
+        } else {
+            Err(told.error_code)
+        }
     }
 
     pub fn fetch(&mut self, request: &wire::FetchRequest) -> Vec<wire::FetchPartitionData> {
         let response = self.call(request, 12);
         assert_eq!(response.error_code, 0, "{response:?}");
-        response.responses.into_iter().flat_map(|topic| topic.partitions).collect()
+        response
+            .responses
+            .into_iter()
+            .flat_map(|topic| topic.partitions)
+            .collect()
     }
 }
 
-pub fn produce_request(topic: &str, partition: i32, acks: i16, records: Bytes) -> wire::ProduceRequest {
-    let data = wire::PartitionProduceData { index: partition, records: Some(records), ..Default::default() };
+pub fn produce_request(
+    topic: &str,
+    partition: i32,
+    acks: i16,
+    records: Bytes,
+) -> wire::ProduceRequest {
+    let data = wire::PartitionProduceData {
+        index: partition,
+        records: Some(records),
+        ..Default::default()
+    };
     wire::ProduceRequest {
         acks,
         timeout_ms: 10_000,
