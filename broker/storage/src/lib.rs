@@ -25,6 +25,7 @@ pub mod properties;
 pub mod quorum_state;
 
 mod batch;
+mod buffers;
 mod config;
 mod directory;
 mod epochs;

@@ -208,7 +208,7 @@ fn read_from(
     let (whole, last) = check_batches(segment, first.position, &bytes)?;
     bytes.truncate(whole);
     Ok(LogRead {
-        records: Bytes::from(bytes),
+        records: bytes,
         first: Some(first.info),
         next_offset: last.next_offset(),
         over_limit: false,

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::Segment;
 use crate::batch::BatchInfo;
+use crate::buffers;
 use crate::error::{Damage, LogError};
 use crate::index::{OffsetEntry, TimeEntry};
 use crate::scan::{BatchScanner, SEARCH_BYTES, SEQUENTIAL_BYTES};
@@ -58,18 +59,19 @@ impl Segment {
     }
 
     /// Exactly `length` bytes at `position`.
-    pub(crate) fn read_exact(&self, position: u32, length: usize) -> Result<Vec<u8>, LogError> {
-        let mut bytes = vec![0; length];
-        let read = self.log.read_at(&mut bytes, u64::from(position))?;
-        if read < length {
-            let as_u64 = |count| u64::try_from(count).expect("64 bits hold a usize");
-            let damage = Damage::Cut {
-                needed: as_u64(length),
-                available: as_u64(read),
-            };
-            return Err(self.corruption(u64::from(position), damage).into());
-        }
-        Ok(bytes)
+    pub(crate) fn read_exact(&self, position: u32, length: usize) -> Result<Bytes, LogError> {
+        buffers::read_into(length, |bytes| {
+            let read = self.log.read_at(bytes, u64::from(position))?;
+            if read < length {
+                let as_u64 = |count| u64::try_from(count).expect("64 bits hold a usize");
+                let damage = Damage::Cut {
+                    needed: as_u64(length),
+                    available: as_u64(read),
+                };
+                return Err(self.corruption(u64::from(position), damage).into());
+            }
+            Ok(())
+        })
     }
 
     /// As [`Segment::newest`], among batches that reach to `offset`.
