@@ -1,5 +1,6 @@
 //! Real brokers with a real client: a topic is created, records are produced and read back.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -62,11 +63,30 @@ async fn create(client: &Client, replicas: usize) {
             .await
             .is_ok_and(|results| results.into_values().all(|result| result.is_ok()))
         {
-            return;
+            return in_sync(client, usize::try_from(replicas).expect("few")).await;
         }
         env.sleep(Duration::from_millis(200)).await;
     }
     panic!("the topic was not created");
+}
+
+/// Waits until all replicas are in sync: brokers that had not registered when the topic was made join
+/// later, and until then the death of the leader makes the partition unavailable, lawfully.
+async fn in_sync(client: &Client, replicas: usize) {
+    let names = BTreeSet::from([TOPIC.to_owned()]);
+    loop {
+        let known = client.refresh_metadata(&names).await.is_ok();
+        let isr = client.metadata(|metadata| {
+            let partition = metadata
+                .topic(TOPIC)
+                .and_then(|topic| topic.partitions.get(&0));
+            partition.map_or(0, |partition| partition.isr.len())
+        });
+        if known && isr == replicas {
+            return;
+        }
+        client.env().sleep(Duration::from_millis(200)).await;
+    }
 }
 
 /// Calls `halfway` before the second half.
