@@ -77,7 +77,9 @@ pub fn resolve(given: &str) -> Result<Vec<PathBuf>, ScenarioError> {
         }
     }
     let known = all(&folder);
-    match known.iter().find(|place| place.name == given) {
+    let is_meant =
+        |place: &&Place| place.name == given || format!("{}/{}", place.tier, place.name) == given;
+    match known.iter().find(is_meant) {
         Some(place) => Ok(vec![place.path.clone()]),
         None => {
             let names = known.iter().map(|place| place.name.as_str());
