@@ -2,6 +2,10 @@
 //!
 //! - **Log data**: fewer than `min.insync.replicas` nodes may lack data they had. A node lacks data from
 //!   the fault that may have taken them until the runner, which sees all logs, says [`Budget::caught_up`].
+//! - **Unclean ends**: a process that ends without its clean-shutdown marker counts for Kafka as one that
+//!   may have lost its page cache: the controller takes its replicas out of ISR and ELR (KIP-966). If the
+//!   last leader really lost data while the others merely ended so, Kafka elects it all the same. So while
+//!   a node lacks data, unclean ends count as if they did, too; on their own they are free.
 //! - **Quorum data**: raft promises nothing once a voter forgets what it synced and votes on. A wiped
 //!   disk gives the voter a new directory id (KIP-853), which makes it a new voter: a minority may do
 //!   that. Damage that keeps the identity is never allowed to reach a voter's metadata files.
@@ -38,6 +42,8 @@ pub struct Budget {
     spec: BudgetSpec,
     /// Nodes that may lack log data.
     lossy: BTreeSet<String>,
+    /// Nodes that ended, or may have ended, without a clean-shutdown marker and have not caught up since.
+    unclean: BTreeSet<String>,
     /// Voters that may lack synced metadata, or are not the voters they were.
     lossy_voters: BTreeSet<String>,
     /// Nodes whose disks may lack what they said was synced.
@@ -55,6 +61,7 @@ impl Budget {
         Budget {
             spec,
             lossy: BTreeSet::new(),
+            unclean: BTreeSet::new(),
             lossy_voters: BTreeSet::new(),
             doubtful: BTreeSet::new(),
             down: BTreeSet::new(),
@@ -120,6 +127,7 @@ impl Budget {
         if self.destroying.get(node).is_none_or(Vec::is_empty) {
             self.lossy.remove(node);
         }
+        self.unclean.remove(node);
     }
 
     /// The voter holds, intact, all committed metadata, and the quorum counts it under its present
@@ -136,12 +144,18 @@ impl Budget {
             self.down.remove(node);
         } else {
             self.down.insert(node.into());
+            self.unclean.insert(node.into());
         }
     }
 
     /// Nodes that may lack log data now.
     pub fn lossy(&self) -> &BTreeSet<String> {
         &self.lossy
+    }
+
+    /// Nodes that the runner should report by [`Budget::caught_up`] once they are.
+    pub fn behind(&self) -> BTreeSet<String> {
+        self.lossy.union(&self.unclean).cloned().collect()
     }
 
     /// Voters that may lack synced metadata now.
@@ -212,6 +226,7 @@ impl Budget {
             }
             ProcessFault::Kill | ProcessFault::PowerLoss | ProcessFault::Stop { .. } => {
                 self.down.insert(node.into());
+                self.unclean.insert(node.into());
                 self.paused.remove(node);
                 self.needs_restart.remove(node);
             }
@@ -253,6 +268,7 @@ impl Budget {
         }
         if fault.fails_calls() && !self.down.contains(node) {
             self.needs_restart.insert(node.into());
+            self.unclean.insert(node.into());
         }
     }
 
@@ -314,8 +330,12 @@ impl Budget {
     }
 
     fn check_log_data(&self, fault: &Fault, after: &Budget) -> Result<(), Refusal> {
-        let (would, min_insync_replicas) = (after.lossy.len(), self.spec.min_insync_replicas);
-        let harmful = self.is_harmful(fault, |harm| harm.log);
+        let would = match after.lossy.len() {
+            0 => 0,
+            _ => after.lossy.union(&after.unclean).count(),
+        };
+        let min_insync_replicas = self.spec.min_insync_replicas;
+        let harmful = self.is_harmful(fault, |harm| harm.log) || self.may_end_unclean(fault);
         if harmful && would >= usize::try_from(min_insync_replicas).expect("32 bits fit") {
             return Err(Refusal::LogData {
                 fault: fault.to_string(),
@@ -355,6 +375,17 @@ impl Budget {
             });
         }
         Ok(())
+    }
+
+    /// Whether this very fault may end a process without its clean-shutdown marker.
+    fn may_end_unclean(&self, fault: &Fault) -> bool {
+        match fault {
+            Fault::Disk { fault, .. } => fault.fails_calls(),
+            Fault::Process { fault, .. } => {
+                matches!(fault, ProcessFault::Kill | ProcessFault::PowerLoss | ProcessFault::Stop { .. })
+            }
+            Fault::Network(_) | Fault::Frames(_) | Fault::Clock { .. } | Fault::Heal(_) | Fault::HealAll => false,
+        }
     }
 
     /// Whether this very fault takes data, so that a full budget still admits harmless faults.

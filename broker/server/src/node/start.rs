@@ -266,9 +266,11 @@ async fn start_quorum(
         bootstrap: features::bootstrap(),
         no_op_interval_ms: millis(config.metadata_max_idle_interval_ms),
     });
-    let failures = failures.clone();
+    let (failures, observer) = (failures.clone(), observer.clone());
+    let path = directory.path().display().to_string();
     env.spawn("quorum", async move {
         if let Err(error) = quorum.run(events, outputs).await {
+            observer.observe(|| Observation::LogDirectoryFailed { path });
             let _node_has_stopped = failures.send(NodeError::Disk(error));
         }
     });

@@ -72,7 +72,6 @@ impl Partition {
             }
             Output::Reply { ticket, reply } => self.reply(inner, ticket, reply),
             Output::BecameLeader { epoch, epoch_start } => {
-                inner.log().assign_epoch(epoch);
                 self.became_leader(inner, epoch, epoch_start);
             }
             Output::BecameFollower { epoch, leader } => {
@@ -244,8 +243,17 @@ impl Partition {
         }
         inner.log_end_waiters.wake_all();
         inner.high_watermark_waiters.wake_all();
-        if let LogError::Disk(error) | LogError::Offline(error) = error {
-            self.send(PartitionEvent::DirectoryFailed(error.clone()));
+        match error {
+            LogError::Disk(error) | LogError::Offline(error) => {
+                self.send(PartitionEvent::DirectoryFailed(error.clone()));
+            }
+            LogError::Corrupt(_) | LogError::LostBelowRecoveryPoint { .. } | LogError::Deleted => {}
+            LogError::TruncationPending
+            | LogError::OutOfRange { .. }
+            | LogError::OutOfOrder { .. }
+            | LogError::EpochRegressed { .. } => {
+                panic!("{}: the log refuses what the core decided: {error}", self.name)
+            }
         }
     }
 

@@ -145,12 +145,12 @@ impl Quorum {
         Ok(())
     }
 
-    pub(super) fn append_rejected(&mut self, ticket: Ticket, error: raft::Error) {
+    pub(super) fn append_rejected(&mut self, ticket: Ticket, error: raft::Error) -> Result<(), DiskError> {
         tracing::warn!(node = %self.node, ?ticket, ?error, "the quorum refused the controller's batch");
         if let Some(active) = self.active() {
             active.appending = None;
         }
-        self.deactivate(self.raft.epoch());
+        self.deactivate(self.raft.epoch())
     }
 
     fn park(&mut self, ticket: Ticket, reply: Reply) {
@@ -204,12 +204,12 @@ impl Quorum {
     }
 
     /// Leadership is gone: fail who waits, drop what is not committed.
-    pub(super) fn deactivate(&mut self, epoch: LeaderEpoch) {
+    pub(super) fn deactivate(&mut self, epoch: LeaderEpoch) -> Result<(), DiskError> {
         let Some(controller) = &mut self.controller else {
-            return;
+            return Ok(());
         };
         let Some(active) = controller.active.take() else {
-            return;
+            return Ok(());
         };
         for (_, waiting) in active.waiting {
             let _nobody_waits = waiting.send(Err(NotController));
@@ -218,17 +218,14 @@ impl Quorum {
             .retain(|name| matches!(name, TimerName::Raft(_)));
         self.observer
             .observe(|| Observation::ControllerInactive { epoch });
-        self.rebuild_image();
+        self.rebuild_image()
     }
 
-    fn rebuild_image(&mut self) {
+    fn rebuild_image(&mut self) -> Result<(), DiskError> {
         let mut image = MetadataImage::default();
         let mut from = self.log.start();
         while from < self.published_end {
-            let batches = self
-                .log
-                .read_decoded(from, self.published_end)
-                .expect("the committed log was read before");
+            let batches = self.log.read_decoded(from, self.published_end)?;
             assert!(
                 !batches.is_empty(),
                 "no metadata batch at {from} below {}",
@@ -242,6 +239,7 @@ impl Quorum {
         if let Some(controller) = &mut self.controller {
             controller.image = image;
         }
+        Ok(())
     }
 
     /// A standby controller follows by replay; an active one is ahead.

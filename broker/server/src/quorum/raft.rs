@@ -120,7 +120,7 @@ impl Quorum {
             } => {
                 self.append_decided(ticket, base_offset, epoch)?;
             }
-            Output::RejectAppend { ticket, error } => self.append_rejected(ticket, error),
+            Output::RejectAppend { ticket, error } => self.append_rejected(ticket, error)?,
             Output::AppendFetched { batches } => {
                 let records =
                     fetched.expect("the core appends fetched batches only on a fetch response");
@@ -147,7 +147,7 @@ impl Quorum {
                 epoch_start_offset,
             } => {
                 self.leader_epoch_start = epoch_start_offset;
-                self.role_changed(epoch, role, leader);
+                self.role_changed(epoch, role, leader)?;
             }
             Output::Inconsistent(evidence) => {
                 panic!(
@@ -247,7 +247,7 @@ impl Quorum {
         Ok(())
     }
 
-    fn role_changed(&mut self, epoch: LeaderEpoch, role: RoleName, leader: Option<NodeId>) {
+    fn role_changed(&mut self, epoch: LeaderEpoch, role: RoleName, leader: Option<NodeId>) -> Result<(), DiskError> {
         tracing::info!(node = %self.node, %epoch, ?role, ?leader, "quorum role");
         self.observer.observe(|| Observation::QuorumRole {
             epoch,
@@ -262,9 +262,10 @@ impl Quorum {
                 .collect(),
         });
         if role != RoleName::Leader {
-            self.deactivate(epoch);
+            self.deactivate(epoch)?;
         }
         self.publish_leadership(leader, epoch);
+        Ok(())
     }
 
     pub(super) fn publish_leadership(&self, leader: Option<NodeId>, epoch: LeaderEpoch) {

@@ -223,8 +223,7 @@ impl Striker {
                 self.up.insert(spec.name.clone());
             }
         }
-        let lossy: Vec<String> = self.schedule.budget().lossy().iter().cloned().collect();
-        for node in lossy {
+        for node in self.schedule.budget().behind() {
             let spec = self.nodes.specs.iter().find(|spec| spec.name == node);
             if spec.is_some_and(|spec| settle::caught_up(&self.nodes, world, spec)) {
                 self.schedule.budget_mut().caught_up(&node);
