@@ -11,7 +11,9 @@ use std::time::Duration;
 use cluster::Cluster;
 
 fn script(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/clients")
+        .join(name)
 }
 
 /// Whether the client is there; in CI it must be.
@@ -23,7 +25,10 @@ fn installed(probe: &[&str]) -> bool {
         .status()
         .is_ok_and(|status| status.success());
     if !found {
-        assert!(std::env::var("CI").is_err(), "{probe:?} does not work; CONTRIBUTING.md says how to install it");
+        assert!(
+            std::env::var("CI").is_err(),
+            "{probe:?} does not work; CONTRIBUTING.md says how to install it"
+        );
         eprintln!("skipped: {probe:?} does not work here");
     }
     found
@@ -33,7 +38,10 @@ fn run(command: &mut Command) {
     let output = command.output().expect("the command can be started");
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?} failed\n{text}\n{errors}");
+    assert!(
+        output.status.success(),
+        "{command:?} failed\n{text}\n{errors}"
+    );
 }
 
 /// All codecs, then the same data again after a restart.
@@ -43,7 +51,9 @@ fn all_codecs(client: &str, probe: &[&str]) {
     }
     let mut cluster = Cluster::start(1);
     let codecs = |phase: &str, bootstrap: &str| {
-        run(Command::new("python3").arg(script("codecs.py")).args([client, bootstrap, phase]));
+        run(Command::new("python3")
+            .arg(script("codecs.py"))
+            .args([client, bootstrap, phase]));
     };
     codecs("write", &cluster.bootstrap());
     cluster.terminate(1);
@@ -83,7 +93,10 @@ fn nothing_acknowledged_is_lost_when_a_leader_is_killed_under_load() {
         .spawn()
         .expect("python3 can be started");
     let mut lines = BufReader::new(load.stdout.take().expect("piped")).lines();
-    let first = lines.next().expect("the load says something").expect("readable");
+    let first = lines
+        .next()
+        .expect("the load says something")
+        .expect("readable");
     assert_eq!(first, "LOAD");
     std::thread::sleep(Duration::from_secs(2));
     // One of three nodes leads one of three partitions, and one leads the quorum.

@@ -13,7 +13,10 @@ pub struct Address {
 
 impl Address {
     pub fn new(host: impl Into<String>, port: u16) -> Address {
-        Address { host: host.into(), port }
+        Address {
+            host: host.into(),
+            port,
+        }
     }
 }
 
@@ -52,7 +55,11 @@ pub trait Listener: Send {
 
 /// A node's network.
 pub trait Network: Send + Sync {
-    fn listen(&self, address: &Address) -> BoxFuture<'static, Result<Box<dyn Listener>, NetworkError>>;
+    fn listen(
+        &self,
+        address: &Address,
+    ) -> BoxFuture<'static, Result<Box<dyn Listener>, NetworkError>>;
     /// Never completes on a silent network: give every connect a timeout.
-    fn connect(&self, address: &Address) -> BoxFuture<'static, Result<BoxConnection, NetworkError>>;
+    fn connect(&self, address: &Address)
+    -> BoxFuture<'static, Result<BoxConnection, NetworkError>>;
 }

@@ -16,7 +16,9 @@ pub struct TaskHandle {
 
 impl TaskHandle {
     pub fn new(abort: impl Fn() + Send + Sync + 'static) -> TaskHandle {
-        TaskHandle { abort: Box::new(abort) }
+        TaskHandle {
+            abort: Box::new(abort),
+        }
     }
 
     /// Drops the task's future at its next await point; a no-op once it has ended.

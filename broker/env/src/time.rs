@@ -11,7 +11,11 @@ use crate::Env;
 pub struct Elapsed;
 
 /// Runs `future` for at most `duration` of this node's monotonic time.
-pub async fn timeout<F: Future>(env: &Env, duration: Duration, future: F) -> Result<F::Output, Elapsed> {
+pub async fn timeout<F: Future>(
+    env: &Env,
+    duration: Duration,
+    future: F,
+) -> Result<F::Output, Elapsed> {
     let mut sleep = env.sleep(duration);
     let mut future = std::pin::pin!(future);
     std::future::poll_fn(move |context| {

@@ -75,7 +75,11 @@ impl fmt::Display for Uuid {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let value = u128::from_be_bytes(self.0);
         for index in 0..22 {
-            let digit = if index == 21 { (value << 4) & 63 } else { (value >> (122 - 6 * index)) & 63 };
+            let digit = if index == 21 {
+                (value << 4) & 63
+            } else {
+                (value >> (122 - 6 * index)) & 63
+            };
             let digit = usize::try_from(digit).expect("six bits");
             write!(formatter, "{}", char::from(BASE64_URL[digit]))?;
         }
@@ -98,7 +102,10 @@ pub struct TopicPartition {
 
 impl TopicPartition {
     pub fn new(topic: impl Into<String>, partition: i32) -> TopicPartition {
-        TopicPartition { topic: topic.into(), partition }
+        TopicPartition {
+            topic: topic.into(),
+            partition,
+        }
     }
 }
 

@@ -187,7 +187,10 @@ impl ReplicaManager {
     ) -> Result<SharedLog, DirectoryError> {
         let now = self.env.clock.wall().0;
         let config = log_config(config);
-        let log = self.directory.create_log(name, Some(id.topic_id), config, 0, now).await?;
+        let log = self
+            .directory
+            .create_log(name, Some(id.topic_id), config, 0, now)
+            .await?;
         self.observe_loaded(id, name, &log);
         Ok(log)
     }
@@ -197,7 +200,10 @@ impl ReplicaManager {
         for log in self.directory.logs() {
             let name = log.partition().clone();
             if let Some(topic_id) = log.topic_id() {
-                let id = TopicIdPartition { topic_id, partition: name.partition };
+                let id = TopicIdPartition {
+                    topic_id,
+                    partition: name.partition,
+                };
                 self.observe_loaded(id, &name, &log);
             }
         }

@@ -27,13 +27,29 @@ pub struct Record {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
     /// One record sent. `offset` is known only when the outcome is `Ok` and acks is not 0.
-    Send { partition: Partition, value: u64, content: u64, acks: i16, offset: Option<i64>, sequence: u64 },
+    Send {
+        partition: Partition,
+        value: u64,
+        content: u64,
+        acks: i16,
+        offset: Option<i64>,
+        sequence: u64,
+    },
     /// Consecutive positions of one consumer in one partition; `from` is the position before the poll.
-    Poll { partition: Partition, from: i64, records: Vec<Record>, next: i64 },
+    Poll {
+        partition: Partition,
+        from: i64,
+        records: Vec<Record>,
+        next: i64,
+    },
     /// The consumer (process) starts at `position` in this partition; a jump, not a gap.
     Assign { partition: Partition, position: i64 },
     /// Offsets the broker names: log start and end as a consumer may read.
-    ListOffsets { partition: Partition, earliest: i64, latest: i64 },
+    ListOffsets {
+        partition: Partition,
+        earliest: i64,
+        latest: i64,
+    },
 }
 
 /// How it ended.

@@ -59,12 +59,7 @@ impl Wires {
             .connect(now, host(from), host(to), &mut self.random)
     }
 
-    pub fn connect_again(
-        &mut self,
-        now: u64,
-        since: u64,
-        link: (u32, u32),
-    ) -> ConnectVerdict {
+    pub fn connect_again(&mut self, now: u64, since: u64, link: (u32, u32)) -> ConnectVerdict {
         match self.connect(now, link) {
             ConnectVerdict::AnsweredAt(at) => {
                 let retry = below(

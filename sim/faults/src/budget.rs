@@ -382,9 +382,16 @@ impl Budget {
         match fault {
             Fault::Disk { fault, .. } => fault.fails_calls(),
             Fault::Process { fault, .. } => {
-                matches!(fault, ProcessFault::Kill | ProcessFault::PowerLoss | ProcessFault::Stop { .. })
+                matches!(
+                    fault,
+                    ProcessFault::Kill | ProcessFault::PowerLoss | ProcessFault::Stop { .. }
+                )
             }
-            Fault::Network(_) | Fault::Frames(_) | Fault::Clock { .. } | Fault::Heal(_) | Fault::HealAll => false,
+            Fault::Network(_)
+            | Fault::Frames(_)
+            | Fault::Clock { .. }
+            | Fault::Heal(_)
+            | Fault::HealAll => false,
         }
     }
 

@@ -21,15 +21,24 @@ struct Node {
 impl Cluster {
     /// Starts `count` combined nodes and waits until they take connections.
     pub fn start(count: usize) -> Cluster {
-        let unique = format!("trial-{}-{:?}", std::process::id(), std::thread::current().id());
+        let unique = format!(
+            "trial-{}-{:?}",
+            std::process::id(),
+            std::thread::current().id()
+        );
         let directory = std::env::temp_dir().join(unique.replace(['(', ')'], ""));
         std::fs::create_dir_all(&directory).expect("a temporary folder can be made");
         let ports = free_ports(2 * count);
-        let voters: Vec<String> =
-            (1..=count).map(|id| format!("{id}@127.0.0.1:{}", ports[count + id - 1])).collect();
+        let voters: Vec<String> = (1..=count)
+            .map(|id| format!("{id}@127.0.0.1:{}", ports[count + id - 1]))
+            .collect();
         let mut nodes = Vec::new();
         for id in 1..=count {
-            let node = Node { id, port: ports[id - 1], process: None };
+            let node = Node {
+                id,
+                port: ports[id - 1],
+                process: None,
+            };
             let properties = format!(
                 "node.id={id}\nprocess.roles=broker,controller\n\
                  listeners=PLAINTEXT://127.0.0.1:{},CONTROLLER://127.0.0.1:{}\n\
@@ -42,7 +51,8 @@ impl Cluster {
                 directory.join(format!("data{id}")).display(),
                 count / 2 + 1,
             );
-            std::fs::write(config(&directory, id), properties).expect("the configuration can be written");
+            std::fs::write(config(&directory, id), properties)
+                .expect("the configuration can be written");
             nodes.push(node);
         }
         let mut cluster = Cluster { directory, nodes };
@@ -52,7 +62,11 @@ impl Cluster {
     }
 
     pub fn bootstrap(&self) -> String {
-        let addresses: Vec<String> = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
+        let addresses: Vec<String> = self
+            .nodes
+            .iter()
+            .map(|node| format!("127.0.0.1:{}", node.port))
+            .collect();
         addresses.join(",")
     }
 
@@ -73,10 +87,16 @@ impl Cluster {
     pub fn terminate(&mut self, id: usize) {
         let mut process = self.nodes[id - 1].process.take().expect("the node runs");
         let pid = process.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill can be run");
+        let sent = Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .expect("kill can be run");
         assert!(sent.success());
         let status = process.wait().expect("the child ends");
-        assert!(status.success(), "node {id} did not stop gracefully: {status}");
+        assert!(
+            status.success(),
+            "node {id} did not stop gracefully: {status}"
+        );
     }
 
     fn spawn(&mut self, id: usize) {
@@ -86,7 +106,12 @@ impl Cluster {
             .open(self.directory.join(format!("node{id}.log")))
             .expect("the log can be opened");
         let process = Command::new(env!("CARGO_BIN_EXE_broker"))
-            .args(["start", "--cluster-id", "AAAAAAAAAAAAAAAAAAAAAQ", "--config"])
+            .args([
+                "start",
+                "--cluster-id",
+                "AAAAAAAAAAAAAAAAAAAAAQ",
+                "--config",
+            ])
             .arg(config(&self.directory, id))
             .stdout(Stdio::null())
             .stderr(log)
@@ -100,8 +125,15 @@ impl Cluster {
         let deadline = Instant::now() + START_LIMIT;
         while TcpStream::connect(("127.0.0.1", node.port)).is_err() {
             let process = node.process.as_mut().expect("just started");
-            let ended = process.try_wait().expect("a child's state can be asked for");
-            assert!(ended.is_none(), "node {} ended at start: {ended:?}; see {}", node.id, self.directory.display());
+            let ended = process
+                .try_wait()
+                .expect("a child's state can be asked for");
+            assert!(
+                ended.is_none(),
+                "node {} ended at start: {ended:?}; see {}",
+                node.id,
+                self.directory.display()
+            );
             assert!(Instant::now() < deadline, "node {id} does not listen");
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -127,7 +159,11 @@ fn config(directory: &Path, id: usize) -> PathBuf {
 }
 
 fn free_ports(count: usize) -> Vec<u16> {
-    let listeners: Vec<TcpListener> =
-        (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port is free")).collect();
-    listeners.iter().map(|listener| listener.local_addr().expect("it is bound").port()).collect()
+    let listeners: Vec<TcpListener> = (0..count)
+        .map(|_| TcpListener::bind("127.0.0.1:0").expect("a port is free"))
+        .collect();
+    listeners
+        .iter()
+        .map(|listener| listener.local_addr().expect("it is bound").port())
+        .collect()
 }

@@ -171,12 +171,14 @@ impl Partition {
     }
 
     fn truncate(self: &Arc<Self>, inner: &mut Inner, to: i64) -> Result<(), LogError> {
-        let job = inner.log().truncate_to(to)?;
-        let log_end = inner.log().log_end();
+        let truncated = inner.log().truncate_to(to);
+        // Also when it failed: it may be done in part.
+        let log_end = inner.log().log_end().min(to);
         self.observe(|| Observation::Truncated {
             partition: self.id,
             log_end,
         });
+        let job = truncated?;
         if let Some(job) = job {
             self.run_truncation(job);
         }
@@ -252,7 +254,10 @@ impl Partition {
             | LogError::OutOfRange { .. }
             | LogError::OutOfOrder { .. }
             | LogError::EpochRegressed { .. } => {
-                panic!("{}: the log refuses what the core decided: {error}", self.name)
+                panic!(
+                    "{}: the log refuses what the core decided: {error}",
+                    self.name
+                )
             }
         }
     }

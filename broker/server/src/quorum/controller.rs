@@ -145,7 +145,11 @@ impl Quorum {
         Ok(())
     }
 
-    pub(super) fn append_rejected(&mut self, ticket: Ticket, error: raft::Error) -> Result<(), DiskError> {
+    pub(super) fn append_rejected(
+        &mut self,
+        ticket: Ticket,
+        error: raft::Error,
+    ) -> Result<(), DiskError> {
         tracing::warn!(node = %self.node, ?ticket, ?error, "the quorum refused the controller's batch");
         if let Some(active) = self.active() {
             active.appending = None;

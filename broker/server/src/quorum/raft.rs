@@ -134,9 +134,10 @@ impl Quorum {
                     self.node,
                     self.high_watermark
                 );
-                self.log.truncate(end).await?;
+                // Also when it fails: it may then be done in part.
                 self.observer
                     .observe(|| Observation::MetadataTruncated { log_end: end });
+                self.log.truncate(end).await?;
             }
             Output::Flush { id, .. } => self.flush(id),
             Output::HighWatermark(offset) => self.high_watermark_moved(offset)?,
@@ -247,7 +248,12 @@ impl Quorum {
         Ok(())
     }
 
-    fn role_changed(&mut self, epoch: LeaderEpoch, role: RoleName, leader: Option<NodeId>) -> Result<(), DiskError> {
+    fn role_changed(
+        &mut self,
+        epoch: LeaderEpoch,
+        role: RoleName,
+        leader: Option<NodeId>,
+    ) -> Result<(), DiskError> {
         tracing::info!(node = %self.node, %epoch, ?role, ?leader, "quorum role");
         self.observer.observe(|| Observation::QuorumRole {
             epoch,

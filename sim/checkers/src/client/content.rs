@@ -42,9 +42,17 @@ fn one_content(
             partition.topic, partition.index, first.value, second.value
         );
         let operation = &history.operations[second.operation];
-        report.violations.push(violation("CLI-3", "inconsistent-offsets", operation, detail));
+        report.violations.push(violation(
+            "CLI-3",
+            "inconsistent-offsets",
+            operation,
+            detail,
+        ));
     }
-    let acknowledged = observed.acknowledged.get(partition).and_then(|sent| sent.get(&offset));
+    let acknowledged = observed
+        .acknowledged
+        .get(partition)
+        .and_then(|sent| sent.get(&offset));
     if let (Some(&(value, _)), Some(first)) = (acknowledged, seen.first())
         && first.value != Some(value)
     {
@@ -53,7 +61,12 @@ fn one_content(
             partition.topic, partition.index, first.value
         );
         let operation = &history.operations[first.operation];
-        report.violations.push(violation("CLI-3", "inconsistent-offsets", operation, detail));
+        report.violations.push(violation(
+            "CLI-3",
+            "inconsistent-offsets",
+            operation,
+            detail,
+        ));
     }
 }
 
@@ -70,15 +83,29 @@ fn as_sent(
     let problem = match seen.value.and_then(|value| observed.sent.get(&value)) {
         None => format!("value {:?} was never sent", seen.value),
         Some((sent_to, _)) if sent_to != partition => {
-            format!("value {:?} was sent to {}-{}", seen.value, sent_to.topic, sent_to.index)
+            format!(
+                "value {:?} was sent to {}-{}",
+                seen.value, sent_to.topic, sent_to.index
+            )
         }
         Some((_, sent)) if promise.create_time && sent.content != seen.content => {
-            format!("value {:?} came back with other key, headers or timestamp", seen.value)
+            format!(
+                "value {:?} came back with other key, headers or timestamp",
+                seen.value
+            )
         }
         Some(_) => return,
     };
-    let detail = format!("{}-{} offset {offset}: {problem}", partition.topic, partition.index);
-    report.violations.push(violation("CLI-3", "phantom", &history.operations[seen.operation], detail));
+    let detail = format!(
+        "{}-{} offset {offset}: {problem}",
+        partition.topic, partition.index
+    );
+    report.violations.push(violation(
+        "CLI-3",
+        "phantom",
+        &history.operations[seen.operation],
+        detail,
+    ));
 }
 
 fn duplicate(
@@ -96,6 +123,11 @@ fn duplicate(
             "value {value} is at {}-{} offset {} and at {}-{} offset {}",
             earlier.0.topic, earlier.0.index, earlier.1, now.0.topic, now.0.index, now.1
         );
-        report.violations.push(violation("CLI-6", "duplicate", &history.operations[seen.operation], detail));
+        report.violations.push(violation(
+            "CLI-6",
+            "duplicate",
+            &history.operations[seen.operation],
+            detail,
+        ));
     }
 }

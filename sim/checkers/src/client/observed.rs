@@ -47,25 +47,47 @@ impl Observed {
         let mut observed = Observed::default();
         for (index, operation) in history.operations.iter().enumerate() {
             match &operation.action {
-                Action::Send { partition, value, content, acks, offset, .. } => {
+                Action::Send {
+                    partition,
+                    value,
+                    content,
+                    acks,
+                    offset,
+                    ..
+                } => {
                     let outcome = match operation.outcome {
                         Outcome::Ok => SendOutcome::Acknowledged { offset: *offset },
                         Outcome::Fail(_) => SendOutcome::Failed,
                         Outcome::Info(_) => SendOutcome::Unknown,
                     };
-                    let sent = Sent { operation: index, content: *content, outcome, acks: *acks };
+                    let sent = Sent {
+                        operation: index,
+                        content: *content,
+                        outcome,
+                        acks: *acks,
+                    };
                     observed.sent.insert(*value, (partition.clone(), sent));
                     if let (Outcome::Ok, Some(offset)) = (&operation.outcome, offset) {
-                        let acknowledged = observed.acknowledged.entry(partition.clone()).or_default();
+                        let acknowledged =
+                            observed.acknowledged.entry(partition.clone()).or_default();
                         acknowledged.entry(*offset).or_insert((*value, index));
                     }
                 }
-                Action::Poll { partition, records, .. } => {
+                Action::Poll {
+                    partition, records, ..
+                } => {
                     let polled = observed.polled.entry(partition.clone()).or_default();
                     for record in records {
                         let seen = polled.entry(record.offset).or_default();
-                        if !seen.iter().any(|old| old.value == record.value && old.content == record.content) {
-                            seen.push(Seen { operation: index, value: record.value, content: record.content });
+                        if !seen
+                            .iter()
+                            .any(|old| old.value == record.value && old.content == record.content)
+                        {
+                            seen.push(Seen {
+                                operation: index,
+                                value: record.value,
+                                content: record.content,
+                            });
                         }
                     }
                 }
@@ -77,7 +99,9 @@ impl Observed {
 
     /// Whether some poll returned a record at this offset.
     pub fn is_polled(&self, partition: &Partition, offset: i64) -> bool {
-        self.polled.get(partition).is_some_and(|polled| polled.contains_key(&offset))
+        self.polled
+            .get(partition)
+            .is_some_and(|polled| polled.contains_key(&offset))
     }
 
     /// The first offset in `[from, to)` at which a record is known to be: polled by somebody or
@@ -86,8 +110,18 @@ impl Observed {
         if from >= to {
             return None;
         }
-        let polled = self.polled.get(partition).and_then(|polled| polled.range(from..to).next());
-        let sent = self.acknowledged.get(partition).and_then(|sent| sent.range(from..to).next());
-        polled.map(|(offset, _)| *offset).into_iter().chain(sent.map(|(offset, _)| *offset)).min()
+        let polled = self
+            .polled
+            .get(partition)
+            .and_then(|polled| polled.range(from..to).next());
+        let sent = self
+            .acknowledged
+            .get(partition)
+            .and_then(|sent| sent.range(from..to).next());
+        polled
+            .map(|(offset, _)| *offset)
+            .into_iter()
+            .chain(sent.map(|(offset, _)| *offset))
+            .min()
     }
 }

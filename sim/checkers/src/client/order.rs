@@ -20,20 +20,29 @@ pub fn check(history: &History, observed: &Observed, promise: Promise, report: &
 }
 
 fn acknowledged(history: &History) -> impl Iterator<Item = (&Operation, &Partition, i64, u64)> {
-    history.operations.iter().filter(|operation| operation.is_ok()).filter_map(|operation| {
-        match &operation.action {
-            Action::Send { partition, offset: Some(offset), acks: -1, sequence, .. } => {
-                Some((operation, partition, *offset, *sequence))
-            }
+    history
+        .operations
+        .iter()
+        .filter(|operation| operation.is_ok())
+        .filter_map(|operation| match &operation.action {
+            Action::Send {
+                partition,
+                offset: Some(offset),
+                acks: -1,
+                sequence,
+                ..
+            } => Some((operation, partition, *offset, *sequence)),
             _ => None,
-        }
-    })
+        })
 }
 
 fn per_producer(acknowledged: &[(&Operation, &Partition, i64, u64)], report: &mut Report) {
     let mut by_sequence: BTreeMap<(u32, &Partition, u64), (i64, &Operation)> = BTreeMap::new();
     for (operation, partition, offset, sequence) in acknowledged {
-        by_sequence.insert((operation.process, partition, *sequence), (*offset, operation));
+        by_sequence.insert(
+            (operation.process, partition, *sequence),
+            (*offset, operation),
+        );
     }
     let mut last: Option<((u32, &Partition), u64, i64)> = None;
     for ((process, partition, sequence), (offset, operation)) in by_sequence {
@@ -46,7 +55,9 @@ fn per_producer(acknowledged: &[(&Operation, &Partition, i64, u64)], report: &mu
                 "{}-{}: send {last_sequence} went to offset {last_offset}, the later send {sequence} to {offset}",
                 partition.topic, partition.index
             );
-            report.violations.push(violation("CLI-6", "nonmonotonic-send", operation, detail));
+            report
+                .violations
+                .push(violation("CLI-6", "nonmonotonic-send", operation, detail));
         }
         last = Some(((process, partition), sequence, offset));
     }
@@ -66,9 +77,13 @@ fn real_time(acknowledged: &[(&Operation, &Partition, i64, u64)], report: &mut R
                 "{}-{}: got offset {offset}, but {} was acknowledged before it was sent",
                 partition.topic, partition.index, highest[index].1
             );
-            report.violations.push(violation("CLI-6", "realtime", operation, detail));
+            report
+                .violations
+                .push(violation("CLI-6", "realtime", operation, detail));
         }
-        let maximum = highest.last().map_or(*offset, |(_, maximum)| (*maximum).max(*offset));
+        let maximum = highest
+            .last()
+            .map_or(*offset, |(_, maximum)| (*maximum).max(*offset));
         highest.push((operation.completed_ns, maximum));
         report.count("CLI-6", 1);
     }
@@ -82,15 +97,27 @@ fn one_write_per_offset(
     report: &mut Report,
 ) {
     for (operation, partition, offset, _) in acknowledged {
-        let Action::Send { value, .. } = &operation.action else { continue };
-        let holder = observed.acknowledged.get(*partition).and_then(|sent| sent.get(offset));
-        let Some(&(first, index)) = holder else { continue };
+        let Action::Send { value, .. } = &operation.action else {
+            continue;
+        };
+        let holder = observed
+            .acknowledged
+            .get(*partition)
+            .and_then(|sent| sent.get(offset));
+        let Some(&(first, index)) = holder else {
+            continue;
+        };
         if first != *value {
             let detail = format!(
                 "{}-{} offset {offset} was acknowledged to value {first} (event {}) and to value {value}",
                 partition.topic, partition.index, history.operations[index].completed_event
             );
-            report.violations.push(violation("CLI-3", "inconsistent-offsets", operation, detail));
+            report.violations.push(violation(
+                "CLI-3",
+                "inconsistent-offsets",
+                operation,
+                detail,
+            ));
         }
     }
 }

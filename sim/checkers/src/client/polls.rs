@@ -11,14 +11,24 @@ pub fn check(history: &History, observed: &Observed, report: &mut Report) {
     let mut positions: BTreeMap<(u32, &Partition), i64> = BTreeMap::new();
     for operation in &history.operations {
         match &operation.action {
-            Action::Assign { partition, position } => {
+            Action::Assign {
+                partition,
+                position,
+            } => {
                 positions.insert((operation.process, partition), *position);
             }
-            Action::Poll { partition, from, records, next } => {
+            Action::Poll {
+                partition,
+                from,
+                records,
+                next,
+            } => {
                 report.count("CLI-2", 1);
                 let position = positions.insert((operation.process, partition), *next);
                 across(observed, operation, partition, position, *from, report);
-                within(observed, operation, partition, *from, records, *next, report);
+                within(
+                    observed, operation, partition, *from, records, *next, report,
+                );
             }
             Action::Send { .. } | Action::ListOffsets { .. } => {}
         }
@@ -38,10 +48,15 @@ fn across(
     let place = format!("{}-{}", partition.topic, partition.index);
     if from < position {
         let detail = format!("{place}: position {position}, next poll started at {from}");
-        report.violations.push(violation("CLI-2", "nonmonotonic-poll", operation, detail));
+        report
+            .violations
+            .push(violation("CLI-2", "nonmonotonic-poll", operation, detail));
     } else if let Some(offset) = observed.known_record(partition, position, from) {
-        let detail = format!("{place}: position {position}, next poll started at {from}, skipping {offset}");
-        report.violations.push(violation("CLI-2", "poll-skip", operation, detail));
+        let detail =
+            format!("{place}: position {position}, next poll started at {from}, skipping {offset}");
+        report
+            .violations
+            .push(violation("CLI-2", "poll-skip", operation, detail));
     }
 }
 
@@ -59,16 +74,31 @@ fn within(
     let mut expected = from;
     for record in records {
         if record.offset < expected {
-            let detail = format!("{place}: offset {} where {expected} or more was due", record.offset);
-            report.violations.push(violation("CLI-2", "int-nonmonotonic-poll", operation, detail));
+            let detail = format!(
+                "{place}: offset {} where {expected} or more was due",
+                record.offset
+            );
+            report.violations.push(violation(
+                "CLI-2",
+                "int-nonmonotonic-poll",
+                operation,
+                detail,
+            ));
         } else if let Some(skipped) = observed.known_record(partition, expected, record.offset) {
-            let detail = format!("{place}: offset {} came without {skipped} before it", record.offset);
-            report.violations.push(violation("CLI-2", "int-poll-skip", operation, detail));
+            let detail = format!(
+                "{place}: offset {} came without {skipped} before it",
+                record.offset
+            );
+            report
+                .violations
+                .push(violation("CLI-2", "int-poll-skip", operation, detail));
         }
         expected = record.offset + 1;
     }
     if let Some(skipped) = observed.known_record(partition, expected, next) {
         let detail = format!("{place}: position moved to {next} without {skipped}");
-        report.violations.push(violation("CLI-2", "poll-skip", operation, detail));
+        report
+            .violations
+            .push(violation("CLI-2", "poll-skip", operation, detail));
     }
 }

@@ -15,9 +15,13 @@ pub fn check(history: &History, observed: &Observed, promise: Promise, report: &
         let operation = &history.operations[sent.operation];
         match sent.outcome {
             SendOutcome::Failed => aborted_read(history, observed, *value, partition, report),
-            SendOutcome::Acknowledged { offset: Some(offset) } if promise.durable && sent.acks == -1 => {
+            SendOutcome::Acknowledged {
+                offset: Some(offset),
+            } if promise.durable && sent.acks == -1 => {
                 report.count("CLI-1", 1);
-                lost(observed, &read_to, *value, partition, offset, operation, promise, report);
+                lost(
+                    observed, &read_to, *value, partition, offset, operation, promise, report,
+                );
             }
             SendOutcome::Acknowledged { .. } | SendOutcome::Unknown => {}
         }
@@ -31,7 +35,10 @@ pub fn check(history: &History, observed: &Observed, promise: Promise, report: &
 fn furthest_read(history: &History) -> BTreeMap<&Partition, i64> {
     let mut read_to = BTreeMap::new();
     for operation in &history.operations {
-        if let Action::Poll { partition, next, .. } = &operation.action {
+        if let Action::Poll {
+            partition, next, ..
+        } = &operation.action
+        {
             let end = read_to.entry(partition).or_insert(*next);
             *end = (*end).max(*next);
         }
@@ -47,19 +54,29 @@ fn aborted_read(
     report: &mut Report,
 ) {
     report.count("CLI-5", 1);
-    let Some(polled) = observed.polled.get(partition) else { return };
+    let Some(polled) = observed.polled.get(partition) else {
+        return;
+    };
     for (offset, seen) in polled {
         if let Some(one) = seen.iter().find(|one| one.value == Some(value)) {
             let detail = format!(
                 "value {value} failed for its producer, but is at {}-{} offset {offset}",
                 partition.topic, partition.index
             );
-            report.violations.push(violation("CLI-5", "G1a", &history.operations[one.operation], detail));
+            report.violations.push(violation(
+                "CLI-5",
+                "G1a",
+                &history.operations[one.operation],
+                detail,
+            ));
         }
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "one fact each; a struct would only rename them")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one fact each; a struct would only rename them"
+)]
 fn lost(
     observed: &Observed,
     read_to: &BTreeMap<&Partition, i64>,
@@ -76,26 +93,56 @@ fn lost(
     let end = read_to.get(partition).copied().unwrap_or(0);
     let place = format!("{}-{} offset {offset}", partition.topic, partition.index);
     if offset < end {
-        let detail = format!("value {value} was acknowledged at {place}; consumers read to {end} without it");
-        report.violations.push(violation("CLI-1", "lost-write", operation, detail));
+        let detail = format!(
+            "value {value} was acknowledged at {place}; consumers read to {end} without it"
+        );
+        report
+            .violations
+            .push(violation("CLI-1", "lost-write", operation, detail));
     } else if promise.complete_final_reads {
-        let detail = format!("value {value} was acknowledged at {place}; final reads ended at {end}");
-        report.violations.push(violation("CLI-1", "unseen", operation, detail));
+        let detail =
+            format!("value {value} was acknowledged at {place}; final reads ended at {end}");
+        report
+            .violations
+            .push(violation("CLI-1", "unseen", operation, detail));
     }
 }
 
 /// A ListOffsets invoked after an acknowledgement names an end beyond the acknowledged offset.
 fn list_offsets(history: &History, report: &mut Report) {
     let mut acknowledged: BTreeMap<&Partition, Vec<(u64, i64)>> = BTreeMap::new();
-    for operation in history.operations.iter().filter(|operation| operation.is_ok()) {
-        if let Action::Send { partition, offset: Some(offset), acks: -1, .. } = &operation.action {
+    for operation in history
+        .operations
+        .iter()
+        .filter(|operation| operation.is_ok())
+    {
+        if let Action::Send {
+            partition,
+            offset: Some(offset),
+            acks: -1,
+            ..
+        } = &operation.action
+        {
             let ends = acknowledged.entry(partition).or_default();
-            let highest = ends.last().map_or(*offset, |(_, highest)| (*highest).max(*offset));
+            let highest = ends
+                .last()
+                .map_or(*offset, |(_, highest)| (*highest).max(*offset));
             ends.push((operation.completed_ns, highest));
         }
     }
-    for operation in history.operations.iter().filter(|operation| operation.is_ok()) {
-        let Action::ListOffsets { partition, earliest, latest } = &operation.action else { continue };
+    for operation in history
+        .operations
+        .iter()
+        .filter(|operation| operation.is_ok())
+    {
+        let Action::ListOffsets {
+            partition,
+            earliest,
+            latest,
+        } = &operation.action
+        else {
+            continue;
+        };
         report.count("CLI-4", 1);
         let ends = acknowledged.get(partition).map_or(&[][..], Vec::as_slice);
         let before = ends.partition_point(|(completed, _)| *completed < operation.invoked_ns);
@@ -105,7 +152,9 @@ fn list_offsets(history: &History, report: &mut Report) {
                 "{}-{}: earliest {earliest}, latest {latest}, acknowledged before it was asked: {highest:?}",
                 partition.topic, partition.index
             );
-            report.violations.push(violation("CLI-4", "stale-end-offset", operation, detail));
+            report
+                .violations
+                .push(violation("CLI-4", "stale-end-offset", operation, detail));
         }
     }
 }
