@@ -168,18 +168,12 @@ impl Budget {
         &self.down
     }
 
-    /// The faults that end the fault phase: everything healed, every node up, those whose disks failed
-    /// restarted, but `permanent` nodes left down for ever. The caller chooses them by
+    /// The faults that end the fault phase: everything healed, every node up, those that a failing disk
+    /// ended too (a process whose disk failed ends by itself; killing one that saw no failure would be an
+    /// unclean end beyond the budget), but `permanent` nodes left down for ever. The caller chooses them by
     /// [`Budget::may_stay_down`].
     pub fn heal_all(&self, permanent: &BTreeSet<String>) -> Vec<Fault> {
         let mut faults = vec![Fault::HealAll];
-        for node in self
-            .needs_restart
-            .iter()
-            .filter(|node| !self.down.contains(*node))
-        {
-            faults.push(Fault::process(node, ProcessFault::Kill));
-        }
         let to_start: BTreeSet<&String> = self.down.union(&self.needs_restart).collect();
         for node in to_start
             .into_iter()

@@ -208,7 +208,10 @@ impl Loader {
     fn judge(&self, segment: &Segment, damage: Damage) -> Result<(), LogError> {
         let (offset, recovery_point) = (segment.next_offset(), self.recovery_point);
         let corruption = segment.corruption(u64::from(segment.size()), damage);
-        if offset < recovery_point {
+        // A file that merely ends too early is what an unfinished truncation leaves behind: the recovery
+        // point in its file is lowered by the same job, which was not done either.
+        let ends_early = matches!(corruption.damage, Damage::Cut { .. });
+        if offset < recovery_point && !ends_early {
             probe!("storage: damage below the recovery point");
             return Err(LogError::LostBelowRecoveryPoint {
                 offset,

@@ -36,14 +36,33 @@ fn replicated_data_bear_one_loss_less_than_min_insync_replicas() {
     ));
     assert!(budget.admits(&wiped("node2")).is_err());
     budget.admits(&power_loss("node1")).unwrap();
-    budget
-        .admits(&Fault::process("node2", ProcessFault::Kill))
-        .unwrap();
     // Being up again is not enough, having caught up is.
     budget.record(&Fault::process("node1", ProcessFault::Start));
     assert!(budget.admits(&power_loss("node2")).is_err());
     budget.caught_up("node1");
     budget.admits(&power_loss("node2")).unwrap();
+}
+
+/// KIP-966: an unclean end counts as a loss as soon as somebody really lost data.
+#[test]
+fn unclean_ends_are_free_until_data_are_lost() {
+    let kill = |node: &str| Fault::process(node, ProcessFault::Kill);
+    let mut budget = budget(Durability::Replicated, 2, 0);
+    for node in ["node1", "node2", "node3"] {
+        budget.admits(&kill(node)).unwrap();
+        budget.record(&kill(node));
+    }
+    assert!(budget.admits(&power_loss("node1")).is_err());
+    budget.caught_up("node2");
+    budget.caught_up("node3");
+    budget.admits(&power_loss("node1")).unwrap();
+    budget.record(&power_loss("node1"));
+    assert!(matches!(
+        budget.admits(&kill("node2")),
+        Err(Refusal::LogData { would: 2, .. })
+    ));
+    budget.caught_up("node1");
+    budget.admits(&kill("node2")).unwrap();
 }
 
 #[test]
@@ -187,7 +206,7 @@ fn unlimited_admits_everything() {
 }
 
 #[test]
-fn healing_starts_the_dead_and_restarts_those_with_failed_disks() {
+fn healing_starts_the_dead_and_those_that_a_failed_disk_ended() {
     let mut budget = budget(Durability::Replicated, 2, 3);
     budget.record(&Fault::process("node1", ProcessFault::Kill));
     budget.record(&Fault::disk(
@@ -200,13 +219,10 @@ fn healing_starts_the_dead_and_restarts_those_with_failed_disks() {
         .iter()
         .map(Fault::to_string)
         .collect();
-    assert_eq!(
-        faults,
-        ["heal all", "node2: kill", "node1: start", "node2: start"]
-    );
+    assert_eq!(faults, ["heal all", "node1: start", "node2: start"]);
     let faults = budget.heal_all(&BTreeSet::from(["node1".into()]));
     assert_eq!(faults.last().unwrap().to_string(), "node2: start");
-    assert_eq!(faults.len(), 3);
+    assert_eq!(faults.len(), 2);
 }
 
 #[test]
