@@ -27,7 +27,7 @@ use broker_protocol::api as wire;
 use broker_protocol::api_versions::{ListenerKind, is_accepted};
 use broker_protocol::frame::{decode_request, encode_response, encode_response_chunks};
 use broker_protocol::header::{HeaderPeek, peek};
-use broker_protocol::{ApiKey, Request};
+use broker_protocol::{ApiKey, ErrorCode, Request};
 use bytes::Bytes;
 
 use crate::config::BrokerConfig;
@@ -319,6 +319,14 @@ fn leader_hint(api: &Api, partition: broker_protocol::ids::TopicIdPartition) -> 
             registration.leader.map_or(-1, |leader| leader.0),
             registration.leader_epoch.0,
         ))
+    })
+}
+
+/// Why a known partition is not served here.
+fn not_hosted(api: &Api, partition: broker_protocol::ids::TopicIdPartition) -> ErrorCode {
+    let replicas = api.replicas.as_ref();
+    replicas.map_or(ErrorCode::NotLeaderOrFollower, |replicas| {
+        replicas.not_hosted(partition)
     })
 }
 

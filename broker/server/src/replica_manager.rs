@@ -56,6 +56,19 @@ impl ReplicaManager {
             .cloned()
     }
 
+    /// Why a partition is not hosted here although clients ask for it: it is elsewhere, or its log is damaged.
+    pub fn not_hosted(&self, id: TopicIdPartition) -> ErrorCode {
+        let failed = self.directory.failed_logs().iter();
+        let damaged = failed.filter(|failed| failed.topic_id == Some(id.topic_id));
+        match damaged
+            .map(|failed| failed.partition.partition)
+            .find(|partition| *partition == id.partition)
+        {
+            Some(_) => ErrorCode::KafkaStorageError,
+            None => ErrorCode::NotLeaderOrFollower,
+        }
+    }
+
     /// All hosted partitions, by id.
     pub fn partitions(&self) -> Vec<Arc<Partition>> {
         self.partitions

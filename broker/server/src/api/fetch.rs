@@ -309,7 +309,7 @@ fn refine(api: &Api, asked: &Asked, error: ErrorCode, version: i16) -> ErrorCode
     }
     api.metadata
         .read(|image| match image.topic_by_id(asked.id.topic_id) {
-            Some(_) if image.partition(asked.id).is_some() => ErrorCode::NotLeaderOrFollower,
+            Some(_) if image.partition(asked.id).is_some() => super::not_hosted(api, asked.id),
             None if version >= 13 => ErrorCode::UnknownTopicId,
             _ => ErrorCode::UnknownTopicOrPartition,
         })

@@ -96,7 +96,7 @@ fn find(
     let Some(partition) = hosted else {
         let known = api.metadata.read(|image| image.partition(id).is_some());
         return Err(if known {
-            ErrorCode::NotLeaderOrFollower
+            super::not_hosted(api, id)
         } else {
             ErrorCode::UnknownTopicOrPartition
         });

@@ -69,7 +69,7 @@ fn find(
     let partition = hosted.ok_or_else(|| {
         let known = api.metadata.read(|image| image.partition(id).is_some());
         if known {
-            ErrorCode::NotLeaderOrFollower
+            super::not_hosted(api, id)
         } else {
             ErrorCode::UnknownTopicOrPartition
         }

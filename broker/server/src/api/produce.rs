@@ -162,7 +162,7 @@ fn not_hosted(api: &Api, id: TopicIdPartition, version: i16) -> ErrorCode {
         .metadata
         .read(|image| image.topic_by_id(id.topic_id).is_some());
     match (known, topic_known) {
-        (true, _) => ErrorCode::NotLeaderOrFollower,
+        (true, _) => super::not_hosted(api, id),
         (false, false) if version >= 13 => ErrorCode::UnknownTopicId,
         _ => ErrorCode::UnknownTopicOrPartition,
     }

@@ -33,6 +33,10 @@ use crate::quorum::{
 use crate::replica_fetcher::ReplicaFetchers;
 use crate::replica_manager::ReplicaManager;
 
+/// How long a broker listener waits for the controller before it serves all the same.
+const UNFENCED_WAIT: Duration = Duration::from_secs(3);
+const UNFENCED_POLL: Duration = Duration::from_millis(20);
+
 /// Failures of any task end up here; the node's main task ends with the first.
 type Failures = mpsc::UnboundedSender<NodeError>;
 
@@ -87,7 +91,7 @@ impl Node {
             }),
             replicas: replicas.clone(),
         });
-        let connections = listen(&env, &config, &api).await?;
+        let connections = listen(&env, &config, &api, &standing).await?;
         if config.is_broker() {
             let lifecycle = Lifecycle {
                 env: env.clone(),
@@ -399,6 +403,7 @@ async fn listen(
     env: &Env,
     config: &BrokerConfig,
     api: &Arc<Api>,
+    standing: &Arc<Standing>,
 ) -> Result<Vec<Arc<Connections>>, NodeError> {
     let limits = ConnectionLimits {
         request_bytes_max: usize::try_from(config.socket_request_max_bytes).unwrap_or(usize::MAX),
@@ -407,7 +412,7 @@ async fn listen(
             .ok()
             .map(Duration::from_millis),
     };
-    let mut listeners: Vec<(Address, Arc<dyn Service>)> = Vec::new();
+    let mut listeners: Vec<(Address, Arc<dyn Service>, Option<Arc<Standing>>)> = Vec::new();
     if let Some(listener) = config
         .controller_listener()
         .filter(|_| config.is_controller())
@@ -415,6 +420,7 @@ async fn listen(
         listeners.push((
             listener.bind_address(),
             Arc::new(ControllerService(api.clone())),
+            None,
         ));
     }
     if config.is_broker() {
@@ -422,22 +428,33 @@ async fn listen(
             listeners.push((
                 listener.bind_address(),
                 Arc::new(BrokerService(api.clone())),
+                Some(standing.clone()),
             ));
         }
     }
     let mut open = Vec::new();
-    for (address, service) in listeners {
+    for (address, service, ready) in listeners {
         let socket = env.network.listen(&address).await?;
         let connections = Arc::new(Connections::default());
-        env.spawn(
-            "listener",
-            connections
-                .clone()
-                .accept(env.clone(), socket, service, limits),
-        );
+        let (all, listener_env) = (connections.clone(), env.clone());
+        env.spawn("listener", async move {
+            if let Some(standing) = ready {
+                unfenced(&listener_env, &standing).await;
+            }
+            all.accept(listener_env, socket, service, limits).await;
+        });
         open.push(connections);
     }
     Ok(open)
+}
+
+/// A fenced broker knows no live broker to name, itself included, and some clients ask but once in a while:
+/// connections wait in the backlog until it is unfenced, but not for ever.
+async fn unfenced(env: &Env, standing: &Standing) {
+    let limit = env.now() + UNFENCED_WAIT;
+    while standing.is_fenced() && env.now() < limit {
+        env.sleep(UNFENCED_POLL).await;
+    }
 }
 
 pub(super) fn millis(value: i64) -> u64 {
