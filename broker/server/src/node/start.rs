@@ -412,7 +412,7 @@ async fn listen(
             .ok()
             .map(Duration::from_millis),
     };
-    let mut listeners: Vec<(Address, Arc<dyn Service>, Option<Arc<Standing>>)> = Vec::new();
+    let mut listeners: Vec<Serving> = Vec::new();
     if let Some(listener) = config
         .controller_listener()
         .filter(|_| config.is_controller())
@@ -447,6 +447,9 @@ async fn listen(
     }
     Ok(open)
 }
+
+/// Where to listen, who answers, and whose unfencing to wait for.
+type Serving = (Address, Arc<dyn Service>, Option<Arc<Standing>>);
 
 /// A fenced broker knows no live broker to name, itself included, and some clients ask but once in a while:
 /// connections wait in the backlog until it is unfenced, but not for ever.
