@@ -89,8 +89,12 @@ impl Story {
     }
 
     fn list_offsets(self, earliest: i64, latest: i64) -> Story {
+        self.list_offsets_as(1, earliest, latest)
+    }
+
+    fn list_offsets_as(self, process: u32, earliest: i64, latest: i64) -> Story {
         self.add(
-            3,
+            process,
             Action::ListOffsets {
                 partition: partition(),
                 earliest,
@@ -241,6 +245,21 @@ fn an_end_offset_behind_an_acknowledgement() {
     Story::default()
         .send(1, 0)
         .list_offsets(0, 0)
+        .poll(0, &[(0, 1)], 1)
+        .finds(&["stale-end-offset"]);
+}
+
+/// Kafka's leaders hold no lease: one that was deposed may still answer who has not heard of it.
+#[test]
+fn another_clients_acknowledgement_does_not_bind_a_deposed_leader() {
+    Story::default()
+        .send(1, 0)
+        .list_offsets_as(3, 0, 0)
+        .poll(0, &[(0, 1)], 1)
+        .finds(&[]);
+    Story::default()
+        .send(1, 0)
+        .list_offsets_as(3, 2, 1)
         .poll(0, &[(0, 1)], 1)
         .finds(&["stale-end-offset"]);
 }

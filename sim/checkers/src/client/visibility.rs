@@ -108,9 +108,12 @@ fn lost(
     }
 }
 
-/// A ListOffsets invoked after an acknowledgement names an end beyond the acknowledged offset.
+/// A ListOffsets that a client invokes after an acknowledgement of its own names an end beyond the
+/// acknowledged offset. Only of its own: Kafka's leaders hold no lease, so one that is cut off from the
+/// controller goes on answering clients that have not heard of its successor (KIP-320 fences only those that
+/// have), and what another client was told by the successor does not bind it.
 fn list_offsets(history: &History, report: &mut Report) {
-    let mut acknowledged: BTreeMap<&Partition, Vec<(u64, i64)>> = BTreeMap::new();
+    let mut acknowledged: BTreeMap<(u32, &Partition), Vec<(u64, i64)>> = BTreeMap::new();
     for operation in history
         .operations
         .iter()
@@ -123,7 +126,9 @@ fn list_offsets(history: &History, report: &mut Report) {
             ..
         } = &operation.action
         {
-            let ends = acknowledged.entry(partition).or_default();
+            let ends = acknowledged
+                .entry((operation.process, partition))
+                .or_default();
             let highest = ends
                 .last()
                 .map_or(*offset, |(_, highest)| (*highest).max(*offset));
@@ -144,7 +149,8 @@ fn list_offsets(history: &History, report: &mut Report) {
             continue;
         };
         report.count("CLI-4", 1);
-        let ends = acknowledged.get(partition).map_or(&[][..], Vec::as_slice);
+        let own = acknowledged.get(&(operation.process, partition));
+        let ends = own.map_or(&[][..], Vec::as_slice);
         let before = ends.partition_point(|(completed, _)| *completed < operation.invoked_ns);
         let highest = before.checked_sub(1).map(|index| ends[index].1);
         if earliest > latest || highest.is_some_and(|highest| highest >= *latest) {
