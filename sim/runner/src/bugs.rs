@@ -56,7 +56,7 @@ pub const BANK: &[Bug] = &[
         "R_05",
         "a follower joins the ISR before it reached the epoch's start (KAFKA-7128)",
         "hunt-isr",
-        100,
+        500,
     ),
     bug(
         "R_10",
@@ -86,13 +86,13 @@ pub const BANK: &[Bug] = &[
         "L_01",
         "a crash while logs load counts as a clean stop (KAFKA-10471)",
         "hunt-storage",
-        50,
+        500,
     ),
     bug(
         "L_02",
         "the clean-shutdown marker is written although loading never finished (KAFKA-15375)",
         "hunt-storage",
-        50,
+        500,
     ),
 ];
 
