@@ -91,7 +91,7 @@ pub const BANK: &[Bug] = &[
     bug(
         "L_02",
         "the clean-shutdown marker is written although loading never finished (KAFKA-15375)",
-        "hunt-storage",
+        "hunt-load",
         500,
     ),
 ];
