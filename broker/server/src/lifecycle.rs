@@ -8,7 +8,7 @@ use std::time::Duration;
 use broker_env::{Env, time};
 use broker_protocol::ErrorCode;
 use broker_protocol::api as wire;
-use broker_protocol::ids::{BrokerEpoch, NodeId, Uuid};
+use broker_protocol::ids::{BrokerEpoch, Uuid};
 
 use crate::config::{BrokerConfig, Listener};
 use crate::controller_channel::ControllerChannel;
@@ -221,9 +221,4 @@ pub async fn controlled_shutdown(env: &Env, standing: &Standing, config: &Broker
             "controlled shutdown took too long; stopping anyway"
         );
     }
-}
-
-/// The node that registers, for logs.
-pub fn node(config: &BrokerConfig) -> NodeId {
-    NodeId(config.node_id)
 }
