@@ -35,6 +35,10 @@ impl Segment {
         timestamp: i64,
         offset: Offset,
     ) -> Result<Option<Located>, LogError> {
+        if timestamp < 0 {
+            // Every batch matches, also one whose records have no timestamp (-1).
+            return self.locate(offset);
+        }
         if self.newest.is_none_or(|(newest, _)| newest < timestamp) {
             return Ok(None);
         }
