@@ -103,17 +103,17 @@ impl MetadataLog {
         Ok(batches.iter().map(observed).collect())
     }
 
-    /// Cuts the log so that it ends at `end`, durably.
-    pub async fn truncate(&mut self, end: Offset) -> Result<(), DiskError> {
+    /// Cuts the log so that it ends at `end`, durably. The end of what is then durable, if anything was cut.
+    pub async fn truncate(&mut self, end: Offset) -> Result<Option<Offset>, DiskError> {
         let job = self
             .lock()
             .truncate_to(end)
             .map_err(|error| self.failed(error))?;
-        if let Some(job) = job {
-            let done = job.run().await?;
-            self.finish_flush(done);
-        }
-        Ok(())
+        let Some(job) = job else {
+            return Ok(None);
+        };
+        let done = job.run().await?;
+        Ok(Some(self.finish_flush(done)))
     }
 
     /// Whole batches of `[from, to)`, at least one, up to `bytes_max`.

@@ -137,7 +137,10 @@ impl Quorum {
                 // Also when it fails: it may then be done in part.
                 self.observer
                     .observe(|| Observation::MetadataTruncated { log_end: end });
-                self.log.truncate(end).await?;
+                if let Some(end) = self.log.truncate(end).await? {
+                    self.observer
+                        .observe(|| Observation::MetadataFlushed { end });
+                }
             }
             Output::Flush { id, .. } => self.flush(id),
             Output::HighWatermark(offset) => self.high_watermark_moved(offset)?,

@@ -245,12 +245,7 @@ impl Quorum {
             "truncated-committed",
             |_| format!("metadata log: cut to {log_end} below its own high watermark {own:?}"),
         );
-        let cut = log_end < member.log.end;
         member.log.truncate(log_end);
-        // A cut is told when it is durable, and with it the rest of the log.
-        if cut {
-            member.log.flush(log_end);
-        }
         member.agreed = member.agreed.min(log_end);
     }
 

@@ -7,7 +7,8 @@ use super::event::BatchSummary;
 /// The worst that happened to a log since it was last loaded, ascending in what it may have done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stop {
-    /// At most the process ended: all that was written is there.
+    /// At most the process ended: all that was written is there. A truncation that was not flushed may not have
+    /// reached the file.
     #[default]
     Intact,
     /// The disk gave errors: an append that failed may be there or not, what was not flushed may be gone.
@@ -52,7 +53,7 @@ pub struct ShadowLog {
     pub flushed: i64,
     /// First offset of each epoch; the last may have no record.
     pub epochs: Vec<(i32, i64)>,
-    /// Cut off by a truncation that is not flushed: a power loss may bring it back.
+    /// Cut off by a truncation that is not flushed: the next start may bring it back.
     undone: Vec<BatchSummary>,
     pub stop: Stop,
     pub loss: Loss,
@@ -232,9 +233,8 @@ impl ShadowLog {
 
     fn may_reappear(&self, batch: &BatchSummary) -> bool {
         match self.stop {
-            Stop::Intact => false,
+            Stop::Intact | Stop::PowerLost => self.undone.contains(batch),
             Stop::Failing => batch.base_offset >= self.end || self.undone.contains(batch),
-            Stop::PowerLost => self.undone.contains(batch),
             Stop::Damaged => true,
         }
     }
