@@ -16,8 +16,8 @@
 //!   below it and cuts at the first batch that is damaged or out of order. Damage *below* the recovery point is
 //!   not a torn tail but a disk that lost what it acknowledged: such a log does not open
 //!   ([`LogError::LostBelowRecoveryPoint`]), because cutting there would silently drop records that others count
-//!   on; only replication may replace them. A file that merely ends too early is cut all the same: an unfinished
-//!   truncation leaves that.
+//!   on; only replication may replace them. That is why a truncation lowers the recovery point durably before it
+//!   cuts a file: half a cut must not look like damage. A process that ends in between finds the old tail again.
 //! - A failed write or sync fences the log and takes the log directory offline; nothing is ever retried.
 
 pub mod checkpoint;

@@ -7,7 +7,7 @@ mod recover;
 mod search;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use broker_env::{Disk, DiskError, File, OpenMode};
 use broker_probe::mutant;
@@ -31,7 +31,7 @@ pub(crate) struct Segment {
     log: Arc<dyn File>,
     index: IndexFile<OffsetEntry>,
     time_index: IndexFile<TimeEntry>,
-    /// Bytes of whole batches; the file may be longer after a failed write only.
+    /// Bytes of whole batches; the file may be longer after a failed write, or until a truncation is flushed.
     size: u32,
     next_offset: Offset,
     /// Greatest timestamp, and the last offset of the first batch that has it.
@@ -42,6 +42,40 @@ pub(crate) struct Segment {
     bytes_since_index_entry: u32,
     log_mark: SyncMark,
     index_mark: SyncMark,
+    cut: Cut,
+}
+
+/// Where a truncation ends the file, until the file is really cut there. Shared with the flush that does it:
+/// the recovery point on disk must be lowered first, or a power loss in the middle of the cut looks like damage
+/// to durable data.
+#[derive(Clone, Debug, Default)]
+struct Cut(Arc<Mutex<Option<u32>>>);
+
+impl Cut {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<u32>> {
+        // An option is whole between any two of its calls, whoever panicked.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A file to be cut by a flush.
+pub(crate) struct PendingCut {
+    file: Arc<dyn File>,
+    position: u32,
+    cut: Cut,
+}
+
+impl PendingCut {
+    /// Cuts once: another flush may have done it, and the file may have grown since; or a later truncation
+    /// cuts lower, whose recovery point is only durable in its own flush.
+    pub(crate) fn run(&self) -> Result<(), DiskError> {
+        let mut cut = self.cut.lock();
+        if *cut == Some(self.position) {
+            self.file.truncate(u64::from(self.position))?;
+            *cut = None;
+        }
+        Ok(())
+    }
 }
 
 /// Counts changes of a file, and up to which of them it is durable.
@@ -102,6 +136,7 @@ impl Segment {
             bytes_since_index_entry: 0,
             log_mark: SyncMark::unknown(),
             index_mark: SyncMark::unknown(),
+            cut: Cut::default(),
         })
     }
 
@@ -116,6 +151,15 @@ impl Segment {
 
     pub(crate) fn log_file(&self) -> Arc<dyn File> {
         self.log.clone()
+    }
+
+    pub(crate) fn pending_cut(&self) -> Option<PendingCut> {
+        let position = (*self.cut.lock())?;
+        Some(PendingCut {
+            file: self.log.clone(),
+            position,
+            cut: self.cut.clone(),
+        })
     }
 
     pub(crate) fn index_files(&self) -> [Arc<dyn File>; 2] {
@@ -275,10 +319,10 @@ impl Segment {
         self.time_index.unload();
     }
 
-    /// Cuts at the first batch that reaches to `offset`; the segment then ends at or below it.
+    /// Ends the segment at the first batch that reaches to `offset`. The file itself is cut by the next flush.
     pub(crate) fn truncate_to(&mut self, offset: Offset) -> Result<(), LogError> {
         if let Some(Located { position, info }) = self.locate(offset)? {
-            self.log.truncate(u64::from(position))?;
+            *self.cut.lock() = Some(position);
             self.size = position;
             self.next_offset = self.base_offset.max(offset.min(info.base_offset));
         }

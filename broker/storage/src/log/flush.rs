@@ -12,7 +12,7 @@ use super::Log;
 use crate::checkpoint::{OffsetCheckpoint, encode_epochs, replace_file};
 use crate::error::LogError;
 use crate::health::DirectoryHealth;
-use crate::segment::SyncMark;
+use crate::segment::{PendingCut, SyncMark};
 
 /// What of a log changed since it was last durable, apart from the segments' content.
 #[derive(Clone, Copy, Debug, Default)]
@@ -88,6 +88,7 @@ pub struct FlushJob {
     directory: PathBuf,
     health: DirectoryHealth,
     deleted: Arc<AtomicBool>,
+    cuts: Vec<PendingCut>,
     files: Vec<Arc<dyn File>>,
     sync_names: bool,
     epochs: Option<(Arc<EpochFile>, Vec<u8>)>,
@@ -183,6 +184,7 @@ impl Log {
     }
 
     fn plan_flush(&self, closing: bool) -> Option<FlushJob> {
+        let mut cuts = Vec::new();
         let mut files = Vec::new();
         let mut segments = Vec::new();
         for (&base_offset, segment) in &self.segments {
@@ -191,6 +193,7 @@ impl Log {
             let sealed = closing || base_offset != self.active().base_offset;
             let log_changes = log.is_dirty().then_some(log.changes);
             let index_changes = (sealed && index.is_dirty()).then_some(index.changes);
+            cuts.extend(segment.pending_cut());
             files.extend(log_changes.map(|_| segment.log_file()));
             files.extend(
                 index_changes
@@ -218,10 +221,11 @@ impl Log {
             directory: self.directory.clone(),
             health: self.health.clone(),
             deleted: self.deleted.clone(),
+            cuts,
             files,
             sync_names: versions.names.is_dirty(),
             epochs: versions.epochs.is_dirty().then(epochs),
-            // The file may still claim more than the truncated log has durable.
+            // The file may still claim more than the truncated log has, and must not when the cut begins.
             recovery_points: versions
                 .truncation_pending()
                 .then(|| self.recovery_points.clone()),
@@ -265,6 +269,12 @@ impl FlushJob {
         if let Some(error) = self.health.failure().filter(|_| !mutant!(L_07)) {
             return Err(error.clone());
         }
+        if let Some(recovery_points) = &self.recovery_points {
+            recovery_points.write().await?;
+        }
+        for cut in &self.cuts {
+            cut.run()?;
+        }
         for file in &self.files {
             file.sync_data().await?;
         }
@@ -274,9 +284,6 @@ impl FlushJob {
         }
         if self.sync_names {
             self.disk.sync_directory(&self.directory).await?;
-        }
-        if let Some(recovery_points) = &self.recovery_points {
-            recovery_points.write().await?;
         }
         Ok(())
     }

@@ -208,10 +208,7 @@ impl Loader {
     fn judge(&self, segment: &Segment, damage: Damage) -> Result<(), LogError> {
         let (offset, recovery_point) = (segment.next_offset(), self.recovery_point);
         let corruption = segment.corruption(u64::from(segment.size()), damage);
-        // A file that merely ends too early is what an unfinished truncation leaves behind: the recovery
-        // point in its file is lowered by the same job, which was not done either.
-        let ends_early = matches!(corruption.damage, Damage::Cut { .. });
-        if offset < recovery_point && !ends_early {
+        if offset < recovery_point {
             probe!("storage: damage below the recovery point");
             return Err(LogError::LostBelowRecoveryPoint {
                 offset,

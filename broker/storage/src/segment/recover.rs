@@ -6,7 +6,7 @@ use broker_env::{Disk, DiskError, DiskErrorKind, OpenMode};
 use broker_probe::probe;
 use broker_protocol::ids::{LeaderEpoch, Offset};
 
-use super::{LARGEST_RELATIVE, Segment, SyncMark};
+use super::{Cut, LARGEST_RELATIVE, Segment, SyncMark};
 use crate::epochs::EpochHistory;
 use crate::error::{Damage, LogError};
 use crate::index::IndexFile;
@@ -63,6 +63,7 @@ impl Segment {
             bytes_since_index_entry: 0,
             log_mark: SyncMark::default(),
             index_mark: SyncMark::default(),
+            cut: Cut::default(),
         };
         Ok(segment.read_ends()?.then_some(segment))
     }
@@ -125,6 +126,7 @@ impl Segment {
             bytes_since_index_entry: 0,
             log_mark: SyncMark::unknown(),
             index_mark: SyncMark::unknown(),
+            cut: Cut::default(),
         };
         let damage = segment.scan_batches(length, from)?;
         Ok(Scanned { segment, damage })
