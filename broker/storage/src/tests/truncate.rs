@@ -110,6 +110,26 @@ fn appends_wait_until_the_truncation_is_durable() {
     append(&mut log, 1, 9, 1, 10).expect("an append");
 }
 
+/// Half a cut would look like damage below the old recovery point.
+#[test]
+fn a_file_is_cut_by_the_flush_and_only_once() {
+    let fixture = Fixture::new(1 << 20, 100);
+    let file = Fixture::file(0, "log");
+    let mut log = filled(&fixture, 8);
+    let whole = fixture.disk.bytes(&file).len();
+    let higher = log.truncate_to(8).expect("a truncation").expect("a cut");
+    let lower = log.truncate_to(4).expect("a truncation").expect("a cut");
+    assert_eq!(fixture.disk.bytes(&file).len(), whole);
+    log.finish_flush(block_on(lower.run()).expect("a healthy disk"));
+    assert!(fixture.disk.bytes(&file).len() < whole);
+    append(&mut log, 2, 9, 1, 100).expect("an append");
+    let after = content(&log);
+    log.finish_flush(block_on(higher.run()).expect("a healthy disk"));
+    assert_eq!(content(&log), after);
+    drop(log);
+    assert_eq!(content(&fixture.open(false)), after);
+}
+
 #[test]
 fn a_truncation_lowers_the_durable_recovery_point() {
     let mut fixture = Fixture::new(500, 100);
