@@ -4,12 +4,15 @@
 //! - [`message`]: inputs and outputs. [`leader_epochs`]: the epoch history of a log.
 //! - `leader`: appends, parked acks, followers' fetches. `isr`: AlterPartition. `high_watermark`: its rule.
 //! - `follower`: truncation on divergence, appending what was fetched. `read`: queries, no state change.
-//! - [`invariants`]: REP-1 … REP-5 over all replicas of a partition.
+//! - [`invariants`]: REP-1 … REP-5 over all replicas of a partition. `cluster`: replicas, their logs and
+//!   messages as a value, for scripts and models.
 //!
 //! Contract with the shell: it validates batches, then [`Replica::step`]s, then does all outputs in order
 //! before the next input. Long polls wait in the shell; `Append`, `AppendFetched`, `HighWatermark`,
 //! `FollowerCounted` and the role changes say when to look again.
 
+#[cfg(any(test, feature = "testbed"))]
+pub mod cluster;
 mod follower;
 mod high_watermark;
 pub mod invariants;

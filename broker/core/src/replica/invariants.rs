@@ -1,8 +1,10 @@
-//! REP-1 … REP-5 over all replicas of one partition and the truth a driver keeps about it.
+//! REP-1 … REP-5 and LOG-1 over all replicas of one partition and the truth a driver keeps about it.
 //!
 //! The core holds no records, so the driver gives each replica's log next to its state.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 
 use broker_protocol::ids::{LeaderEpoch, NodeId, Offset};
 
@@ -45,6 +47,8 @@ pub struct Truth {
     pub committed: Vec<(Record, LeaderEpoch)>,
     /// Records acknowledged with acks=all, with the epoch of the leader that did.
     pub acked: Vec<(Offset, Record, LeaderEpoch)>,
+    /// Offsets that leaders gave out, by epoch: the end of each epoch so far.
+    pub assigned: BTreeMap<LeaderEpoch, Offset>,
     /// The controller's.
     pub leader_epoch: LeaderEpoch,
     pub isr: Isr,
@@ -91,6 +95,16 @@ pub fn check(views: &[View<'_>], truth: &Truth) -> Checked {
             counted(view, other)?;
         }
     }
+    Ok(())
+}
+
+/// LOG-1: a leader gives out `offsets` in its epoch; none of them may have been given out in it before.
+pub fn assign(truth: &mut Truth, epoch: LeaderEpoch, offsets: Range<Offset>) -> Checked {
+    let end = truth.assigned.entry(epoch).or_insert(offsets.start);
+    require(*end <= offsets.start, "LOG-1", || {
+        format!("offsets {offsets:?} are given out again in epoch {epoch}, which had come to {end}")
+    })?;
+    *end = offsets.end;
     Ok(())
 }
 

@@ -167,13 +167,13 @@ pub struct FetchRequest {
 }
 
 /// The leader's answer, with the request it answers, so that late ones are recognised.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FetchResponse {
     pub request: FetchRequest,
     pub result: Result<Fetched, ErrorCode>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fetched {
     pub diverging: Option<EpochEndOffset>,
     pub high_watermark: Offset,
@@ -201,7 +201,7 @@ pub struct LeaderOffsets {
 pub struct AlterPartitionId(pub u64);
 
 /// The partition as the controller has it after AlterPartition.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AlteredPartition {
     pub leader_epoch: LeaderEpoch,
     pub partition_epoch: PartitionEpoch,

@@ -3,8 +3,6 @@
 mod controller;
 mod edges;
 mod follower_edges;
-mod network;
-mod node;
 mod random;
 mod script;
 mod world;

@@ -6,26 +6,20 @@ use std::collections::BTreeMap;
 use broker_protocol::ErrorCode;
 use broker_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch};
 
-use crate::replica::{AlteredPartition, Isr, PartitionState};
-
-/// What is published at one point of the metadata log.
-#[derive(Clone, Debug)]
-pub struct Published {
-    pub state: PartitionState,
-    pub eligible: BTreeMap<NodeId, BrokerEpoch>,
-}
+use crate::replica::cluster::Published;
+use crate::replica::{AlteredPartition, Config, Isr, PartitionState};
 
 pub struct Controller {
     pub state: PartitionState,
     pub elr: Isr,
     pub eligible: BTreeMap<NodeId, BrokerEpoch>,
-    pub min_insync_replicas: usize,
+    pub config: Config,
     pub history: Vec<Published>,
     next_broker_epoch: i64,
 }
 
 impl Controller {
-    pub fn new(replicas: &[NodeId], min_insync_replicas: usize) -> Controller {
+    pub fn new(replicas: &[NodeId], config: Config) -> Controller {
         let state = PartitionState {
             leader: replicas[0],
             leader_epoch: LeaderEpoch(0),
@@ -42,7 +36,7 @@ impl Controller {
             state,
             elr: Isr::new(),
             eligible,
-            min_insync_replicas,
+            config,
             history,
             next_broker_epoch: 100,
         };
@@ -54,6 +48,7 @@ impl Controller {
         self.history.push(Published {
             state: self.state.clone(),
             eligible: self.eligible.clone(),
+            config: self.config,
         });
     }
 
@@ -133,7 +128,7 @@ impl Controller {
         let removed: Vec<NodeId> = self.isr().difference(&isr).copied().collect();
         self.elr.extend(removed);
         self.elr.retain(|id| !isr.contains(id));
-        if isr.len() >= self.min_insync_replicas {
+        if isr.len() >= self.config.min_insync_replicas {
             self.elr.clear();
         }
         self.state.isr = isr.into_iter().collect();

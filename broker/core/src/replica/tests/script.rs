@@ -126,7 +126,7 @@ fn carry_out(world: &mut World, command: &str, answer: &mut String) -> Result<()
         }
         "lose" => {
             let message = world.messages.remove(0);
-            world.lose(message)?;
+            world.lose(message);
         }
         "timer" => {
             let timer = world.nodes[node].timers.remove(0);
@@ -135,14 +135,7 @@ fn carry_out(world: &mut World, command: &str, answer: &mut String) -> Result<()
         "lag" => world.step(node, Input::Timer(Timer::LagWindow))?,
         "flushed" => world.flushed(node)?,
         "delete" => {
-            let ticket = world.ticket();
-            world.step(
-                node,
-                Input::DeleteRecords {
-                    ticket,
-                    offset: number(&words, "before"),
-                },
-            )?;
+            world.delete_records(node, number(&words, "before"))?;
         }
         "stop" => world.stop(node),
         "restart" => {

@@ -1,21 +1,26 @@
-//! One broker of the world: its replica, its log, and what survives a restart.
+//! One broker of the cluster: its replica, its log, and what survives a restart.
 
 use broker_protocol::ids::{BrokerEpoch, LeaderEpoch, Offset};
 
-use super::world::id;
+use super::id;
 use crate::PersistId;
 use crate::replica::invariants::{Record, View};
 use crate::replica::{Config, EpochEntry, LeaderEpochs, LogState, Replica, Timer};
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Node {
     pub replica: Replica,
+    /// Offset of the first record of `log`.
     pub base: Offset,
     pub log: Vec<Record>,
+    /// How many records survive a power loss.
     pub durable: usize,
     pub running: bool,
-    pub incarnation: u32,
+    /// Names the process: an answer to an earlier one reaches nobody.
     pub broker_epoch: BrokerEpoch,
+    /// How much of the metadata it has acted on.
     pub seen: usize,
+    /// The partition's leader epoch when this log last lost data.
     pub lost_in: Option<LeaderEpoch>,
     pub timers: Vec<Timer>,
     pub flushes: Vec<PersistId>,
@@ -31,7 +36,6 @@ impl Node {
             log: Vec::new(),
             durable: 0,
             running: true,
-            incarnation: 0,
             broker_epoch,
             seen: 0,
             lost_in: None,
