@@ -9,6 +9,7 @@ use std::fmt;
 
 use broker_protocol::ids::{LeaderEpoch, NodeId, Offset, ReplicaKey};
 
+use super::message::UNKNOWN_EPOCH;
 use super::{Leadership, Output, QuorumState, Raft, Request, Response, Role};
 
 /// A broken invariant: its id and what was seen.
@@ -215,7 +216,7 @@ fn flushed_on_majority(
     end: Offset,
 ) -> Result<(), Violation> {
     let hash = committer.log.hash_below(end);
-    let voters = &raft.config().voters;
+    let voters = raft.voters();
     let holders = nodes.iter().filter(|node| {
         voters.contains(node.key) && node.durable_end >= end && node.log.hash_below(end) == hash
     });
@@ -313,6 +314,9 @@ fn epoch_said(request: &Request) -> LeaderEpoch {
         Request::BeginQuorumEpoch(begin) => begin.leader_epoch,
         Request::EndQuorumEpoch(end) => end.leader_epoch,
         Request::Fetch(fetch) => fetch.current_leader_epoch,
+        Request::FetchSnapshot(fetch) => fetch.current_leader_epoch,
+        Request::UpdateVoter(update) => update.current_leader_epoch,
+        Request::AddVoter(_) | Request::RemoveVoter(_) | Request::ApiVersions(_) => UNKNOWN_EPOCH,
     }
 }
 

@@ -70,6 +70,7 @@ impl Disk {
             log_start_offset: 0,
             log_end_offset: self.log.end_offset(),
             epochs,
+            ..Recovered::default()
         }
     }
 

@@ -94,6 +94,14 @@ impl Cluster {
             Output::RejectAppend { .. }
             | Output::HighWatermark(_)
             | Output::RoleChanged { .. }
+            | Output::ConfigurationChanged { .. }
+            | Output::KraftVersion { .. }
+            | Output::AppendChange { .. }
+            | Output::WriteSnapshot { .. }
+            | Output::AppendChunk { .. }
+            | Output::FinishSnapshot { .. }
+            | Output::StartLogAt { .. }
+            | Output::RaiseLogStart { .. }
             | Output::ShutdownComplete => {}
         }
     }
@@ -128,6 +136,7 @@ fn batches(base: Offset, entries: &[Entry]) -> Vec<BatchSummary> {
         base_offset: offset,
         last_offset: offset,
         epoch: entry.epoch,
+        change: None,
     };
     (base..).zip(entries).map(summary).collect()
 }
