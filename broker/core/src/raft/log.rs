@@ -231,7 +231,7 @@ impl Log {
             records > 0 && epoch >= self.last_epoch(),
             "append {records} of {epoch} to {self:?}"
         );
-        if epoch > self.last_epoch() {
+        if self.epochs.last().is_none_or(|&(last, _)| last < epoch) {
             self.epochs.push((epoch, self.end));
         }
         self.end += records;

@@ -37,7 +37,7 @@ pub enum Error {
 }
 
 /// A log position: the end offset of `epoch`, or of a whole log whose last epoch is `epoch`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OffsetAndEpoch {
     pub offset: Offset,
     pub epoch: LeaderEpoch,

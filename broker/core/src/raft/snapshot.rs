@@ -46,7 +46,7 @@ impl Raft {
 
     /// Deletes the log before a snapshot, never what only the log holds (K-16).
     pub(super) fn on_delete_before(&mut self, snapshot: OffsetAndEpoch, out: &mut Vec<Output>) {
-        let known = self.log.snapshot(snapshot).is_some();
+        let known = self.log.snapshot(snapshot).is_some() && self.log.contains(snapshot);
         if !known || snapshot.offset <= self.log.start() {
             return probe!("raft: the log cannot be deleted up to there");
         }

@@ -26,7 +26,22 @@ impl Display for Action {
             Action::PowerLoss(id) => write!(formatter, "{id}: power loss"),
             Action::Kill(id) => write!(formatter, "{id}: killed"),
             Action::WipeDisk(id) => write!(formatter, "{id}: gets an empty disk"),
+            Action::ReplaceDisk(id) => write!(formatter, "{id}: gets another disk"),
+            Action::Move(id) => write!(formatter, "{id}: stops, to listen elsewhere"),
             Action::Start(id) => write!(formatter, "{id}: starts"),
+            Action::CreateSnapshot(id, end) => write!(formatter, "{id}: snapshot below {end}"),
+            Action::FinishSnapshot(id) => write!(formatter, "{id}: snapshot done"),
+            Action::DamageSnapshot(id) => write!(formatter, "{id}: fetched snapshot damaged"),
+            Action::DeleteBefore(id, snapshot) => {
+                write!(formatter, "{id}: delete before {snapshot}")
+            }
+            Action::AddVoter(id, voter) => write!(formatter, "{id}: add voter {}", Key(*voter)),
+            Action::RemoveVoter(id, voter) => {
+                write!(formatter, "{id}: remove voter {}", Key(*voter))
+            }
+            Action::Upgrade(id, version) => {
+                write!(formatter, "{id}: finalize kraft.version {version}")
+            }
         }
     }
 }
@@ -356,6 +371,10 @@ pub fn describe_change(output: &Output) -> Option<String> {
         Output::HighWatermark(offset) => Some(format!("high watermark {offset}")),
         Output::Inconsistent(what) => Some(format!("INCONSISTENT {what:?}")),
         Output::ShutdownComplete => Some("shutdown complete".to_owned()),
+        Output::Reply {
+            response: response @ (Response::AddVoter(_) | Response::RemoveVoter(_)),
+            ..
+        } => Some(format!("answers the voter change: {response}")),
         Output::SaveQuorumState { .. }
         | Output::Send { .. }
         | Output::Reply { .. }
@@ -374,19 +393,17 @@ impl Display for Cluster {
                 Some(raft) => write!(formatter, "{}", Summary(raft))?,
                 None => formatter.write_str("down")?,
             }
-            let epochs: Vec<String> = node
-                .disk
-                .log()
-                .0
+            let log = node.disk.log();
+            let kept = log
+                .entries
                 .iter()
-                .map(|entry| entry.epoch.to_string())
-                .collect();
-            writeln!(
-                formatter,
-                " log=[{}] durable={}",
-                epochs.join(" "),
-                node.disk.durable_end()
-            )?;
+                .skip(usize::try_from(log.start).unwrap_or(0));
+            let epochs: Vec<String> = kept.map(|entry| entry.epoch.to_string()).collect();
+            write!(formatter, " log=[{}]", epochs.join(" "))?;
+            if log.start > 0 {
+                write!(formatter, "from {}", log.start)?;
+            }
+            writeln!(formatter, " durable={}", node.disk.durable_end())?;
         }
         Ok(())
     }
