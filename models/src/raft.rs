@@ -288,6 +288,11 @@ fn binds_nobody(cluster: &Cluster, delivery: &Action) -> bool {
             Request::BeginQuorumEpoch(_) => true,
             Request::EndQuorumEpoch(_) => false,
             Request::Fetch(fetch) => !cluster.raft(*to).awaits_fetch(*from, fetch),
+            Request::FetchSnapshot(fetch) => !cluster.raft(*to).awaits_chunk(*from, fetch),
+            Request::AddVoter(_)
+            | Request::RemoveVoter(_)
+            | Request::UpdateVoter(_)
+            | Request::ApiVersions(_) => false,
         },
         _ => false,
     }

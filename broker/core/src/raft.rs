@@ -5,24 +5,31 @@
 //! (not among the voters) is only ever Unattached or Follower.
 //!
 //! **Messages** ([`Request`]): Vote with pre-vote (KIP-595, KIP-996), BeginQuorumEpoch, EndQuorumEpoch, and
-//! Fetch, by which followers pull the log and acknowledge what they have (KIP-595).
+//! Fetch, by which followers pull the log and acknowledge what they have (KIP-595); FetchSnapshot for what the
+//! log no longer has (KIP-630); AddVoter, RemoveVoter and UpdateVoter, which change the quorum (KIP-853).
 //!
-//! **Safety** ([`invariants`], RAFT-1 … RAFT-4):
+//! **Safety** ([`invariants`], RAFT-1 … RAFT-6):
 //! - one vote per epoch; a restart never brings leadership of the same epoch back (K-02);
 //! - the leader's high watermark passes only what a majority has flushed, and only together with a record of
 //!   its own epoch (K-01, K-04);
 //! - no node truncates below its high watermark (K-05);
-//! - nothing is said before the quorum state it depends on is saved, and no fetch reports unflushed records.
+//! - nothing is said before the quorum state it depends on is saved, and no fetch reports unflushed records;
+//! - the voters are those of the last KRaftVoters record in the log, committed or not; they change by one at a
+//!   time, and only after the leader has committed in its own epoch (K-10);
+//! - what is deleted from the log is in a snapshot of what is committed.
 //!
 //! **Contract with the shell**: execute outputs one after another before the next input. The shell keeps the
-//! record bytes: it appends what [`Output::AppendLeaderChange`], [`Output::AppendRecords`] and
-//! [`Output::AppendFetched`] say, adds the bytes of a reply's `read` range, and summarises the batches of a
-//! fetch response. Appends and truncations take effect at once; [`Output::Flush`] and
-//! [`Output::SaveQuorumState`] may take time. A failed disk operation is not an input: the log directory is
+//! record bytes: it appends what [`Output::AppendLeaderChange`], [`Output::AppendChange`],
+//! [`Output::AppendRecords`] and [`Output::AppendFetched`] say, adds the bytes of a reply's `read` range or
+//! snapshot chunk, and summarises what a response brings. Appends and truncations take effect at once;
+//! [`Output::Flush`], [`Output::SaveQuorumState`], [`Output::WriteSnapshot`] and [`Output::FinishSnapshot`] may
+//! take time. A failed disk operation is not an input: the log directory is
 //! dead and the process stops. Start a node with [`Raft::start`] on what was read, and synced, from disk.
 
 #[cfg(any(test, feature = "testbed"))]
 pub mod cluster;
+mod configuration;
+mod download;
 mod election;
 mod fetch;
 mod follower;
@@ -30,28 +37,38 @@ pub mod invariants;
 mod io;
 mod leader;
 mod log;
+mod membership;
 mod message;
 mod persistence;
+mod reconfiguration;
 mod role;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod transition;
+mod voters;
 
 use std::collections::BTreeSet;
 
 use broker_protocol::ids::{LeaderEpoch, NodeId, Offset, ReplicaKey};
 
+pub use configuration::Configuration;
 pub use io::{
-    Config, Inconsistency, Input, Output, QuorumState, ReadRange, Recovered, RoleName, Timer,
-    VoterSet,
+    Config, Inconsistency, Input, Output, QuorumState, ReadRange, Recovered, RoleName, Snapshot,
+    Timer,
 };
 pub use log::Log;
 pub use message::{
-    BatchSummary, BeginQuorumEpochRequest, EndQuorumEpochRequest, EpochResponse, Error,
-    FetchRequest, FetchResponse, OffsetAndEpoch, Request, Response, VoteRequest, VoteResponse,
+    AddVoterRequest, ApiVersionsRequest, ApiVersionsResponse, BatchSummary,
+    BeginQuorumEpochRequest, ConfigurationChange, EndQuorumEpochRequest, EpochResponse, Error,
+    FetchRequest, FetchResponse, FetchSnapshotRequest, FetchSnapshotResponse, OffsetAndEpoch,
+    RemoveVoterRequest, Request, Response, UpdateVoterRequest, VoteRequest, VoteResponse,
 };
-pub use role::{Ballot, Leadership, Progress, Role};
+pub use role::{Ballot, Leadership, ObserverProgress, Progress, Role};
+pub use voters::{Endpoint, Endpoints, VersionRange, Voter, VoterSet};
 
+use configuration::Configurations;
+use download::Download;
 use follower::Fetching;
 use persistence::Persistence;
 
@@ -63,6 +80,9 @@ pub struct Raft {
     voted: Option<ReplicaKey>,
     role: Role,
     log: Log,
+    configurations: Configurations,
+    writing_snapshot: Option<OffsetAndEpoch>,
+    download: Option<Download>,
     /// Highest this process knows; not stored, a restarted node learns it anew.
     high_watermark: Option<Offset>,
     fetching: Fetching,
@@ -73,6 +93,8 @@ pub struct Raft {
     /// Elections lost in a row, for the pause before the next.
     lost_elections: u32,
     election_timer_runs: bool,
+    /// Follower: with `kraft.version` 0 its leader knows where it listens.
+    told_leader: bool,
     shutdown: Shutdown,
     persistence: Persistence,
 }
@@ -88,22 +110,26 @@ impl Raft {
     /// A node that starts on what its disk holds; `out` takes its first outputs.
     pub fn start(config: Config, recovered: &Recovered, out: &mut Vec<Output>) -> Raft {
         let saved = recovered.quorum_state.unwrap_or_default();
-        let log = Log::recovered(recovered);
         let mut raft = Raft {
+            configurations: Configurations::starting_at(None, &config.voters),
             config,
             epoch: saved.epoch,
             voted: saved.voted,
             role: Role::Unattached,
-            log,
+            log: Log::recovered(recovered),
+            writing_snapshot: None,
+            download: None,
             high_watermark: None,
             fetching: Fetching::Idle,
             asked: None,
             retrying: BTreeSet::new(),
             lost_elections: 0,
             election_timer_runs: false,
+            told_leader: false,
             shutdown: Shutdown::NotAsked,
             persistence: Persistence::recovered(saved),
         };
+        raft.recover_snapshot(recovered, out);
         raft.enter_first_role(saved.leader, out);
         raft
     }
@@ -116,6 +142,13 @@ impl Raft {
                 Request::BeginQuorumEpoch(request) => self.on_begin_request(ticket, request, out),
                 Request::EndQuorumEpoch(request) => self.on_end_request(ticket, &request, out),
                 Request::Fetch(request) => self.on_fetch_request(ticket, request, out),
+                Request::FetchSnapshot(request) => {
+                    self.on_fetch_snapshot_request(ticket, request, out);
+                }
+                Request::AddVoter(request) => self.on_add_voter_request(ticket, request, out),
+                Request::RemoveVoter(request) => self.on_remove_voter_request(ticket, request, out),
+                Request::UpdateVoter(request) => self.on_update_voter_request(ticket, request, out),
+                Request::ApiVersions(_) => self.on_api_versions_request(ticket, out),
             },
             Input::Response {
                 from,
@@ -129,6 +162,17 @@ impl Raft {
                 epoch,
                 records,
             } => self.on_append(ticket, epoch, records, out),
+            Input::CreateSnapshot { end } => self.on_create_snapshot(end, out),
+            Input::SnapshotWritten { id, size } => self.on_snapshot_written(id, size),
+            Input::SnapshotFetched(snapshot) => self.on_snapshot_fetched(snapshot, out),
+            Input::SnapshotDamaged { id } => self.on_snapshot_damaged(id, out),
+            Input::DeleteBefore { snapshot } => self.on_delete_before(snapshot, out),
+            Input::UpgradeKraftVersion {
+                ticket,
+                epoch,
+                version,
+                validate_only,
+            } => self.on_upgrade(ticket, (epoch, version, validate_only), out),
             Input::Timer(timer) => self.on_timer(timer, out),
             Input::Persisted(id) => self.on_persisted(id, out),
             Input::Resign { epoch } => self.on_resign(epoch, out),
@@ -172,7 +216,21 @@ impl Raft {
     }
 
     pub fn is_voter(&self) -> bool {
-        self.config.voters.contains(self.config.me)
+        self.voters().contains(self.config.me)
+    }
+
+    /// `kraft.version` and the voters in force: those of the last record in the log, committed or not.
+    pub fn configuration(&self) -> &Configuration {
+        self.configurations.latest()
+    }
+
+    pub fn voters(&self) -> &VoterSet {
+        &self.configuration().voters
+    }
+
+    /// What was in force from which offset on, ascending, as far back as the log needs it.
+    pub fn configurations(&self) -> impl Iterator<Item = &Configuration> {
+        self.configurations.iter()
     }
 
     /// What the quorum-state file must say now.
@@ -191,8 +249,7 @@ impl Raft {
 
     /// The voters but this node.
     fn other_voters(&self) -> Vec<ReplicaKey> {
-        self.config
-            .voters
+        self.voters()
             .iter()
             .filter(|voter| voter.id != self.id())
             .collect()
@@ -209,6 +266,18 @@ impl Raft {
             (Request::Vote(request), Response::Vote(response)) => {
                 self.on_vote_response(from, request, *response, out);
             }
+            (Request::FetchSnapshot(request), Response::FetchSnapshot(response)) => {
+                self.on_fetch_snapshot_response(from, request, *response, out);
+            }
+            (Request::ApiVersions(request), Response::ApiVersions(response)) => {
+                self.on_api_versions_response(&request, *response, out);
+            }
+            (Request::UpdateVoter(_), Response::UpdateVoter(response)) => {
+                self.on_update_voter_response(*response, out);
+            }
+            // The update-voter timer looks at what has come of them.
+            (Request::AddVoter(_), Response::AddVoter(_))
+            | (Request::RemoveVoter(_), Response::RemoveVoter(_)) => {}
             (Request::BeginQuorumEpoch(request), Response::BeginQuorumEpoch(response)) => {
                 self.on_begin_response(from, request, *response, out);
             }
@@ -229,6 +298,10 @@ impl Raft {
             Request::BeginQuorumEpoch(_) => {}
             Request::EndQuorumEpoch(end) => self.on_end_failed(to, end, out),
             Request::Fetch(fetch) => self.on_fetch_failed(to, fetch, out),
+            Request::FetchSnapshot(fetch) => self.on_fetch_snapshot_failed(to, fetch, out),
+            Request::ApiVersions(request) => self.on_api_versions_failed(request, out),
+            // The update-voter timer repeats them.
+            Request::AddVoter(_) | Request::RemoveVoter(_) | Request::UpdateVoter(_) => {}
         }
     }
 
@@ -238,6 +311,9 @@ impl Raft {
             Timer::Retry(node) => self.on_retry_timer(node, out),
             Timer::CheckQuorum => self.on_check_quorum_timer(out),
             Timer::BeginQuorumEpoch => self.on_begin_timer(out),
+            Timer::VoterChange => self.end_voter_change(Error::RequestTimedOut, out),
+            Timer::Observers => self.on_observers_timer(out),
+            Timer::UpdateVoter => self.on_update_voter_timer(out),
             Timer::Parked(ticket) => self.on_parked_timer(ticket, out),
         }
     }

@@ -7,28 +7,47 @@
 mod actions;
 mod describe;
 mod disk;
+mod nodes;
 mod shell;
+mod snapshots;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use broker_protocol::ids::{NodeId, ReplicaKey, Uuid};
+use broker_protocol::ids::{NodeId, Offset, ReplicaKey};
 
 pub use describe::describe_change;
 pub use disk::{Disk, Entry, LogEntries};
 
 use super::invariants::{self, Ghost, NodeView, Violation};
-use super::{Config, Input, Output, Raft, Request, Response, Role, Timer, VoterSet};
+use super::{
+    AddVoterRequest, Input, OffsetAndEpoch, Output, Raft, RemoveVoterRequest, Request, Response,
+    Role, Timer,
+};
 use crate::Ticket;
 
 /// Nodes 1 to `voters` vote, those after them observe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Shape {
     pub voters: i32,
     pub observers: i32,
+    pub quorum: QuorumKind,
+    /// Nodes tell their leader where they listen, and observers make themselves voters.
+    pub tell: bool,
     /// Saves and flushes finish within the step that asks for them: fewer states to explore, but no crash
     /// falls between.
     pub instant_saves: bool,
     pub instant_flushes: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum QuorumKind {
+    /// `controller.quorum.voters`, without directory ids.
+    #[default]
+    Static,
+    /// The same, but nodes have directory ids: `kraft.version` 1 can be finalized.
+    Upgradable,
+    /// Bootstrap snapshots name the voters.
+    Dynamic,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -44,6 +63,8 @@ pub struct Cluster {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Node {
     pub key: ReplicaKey,
+    /// Where it listens.
+    pub port: u16,
     /// None while down.
     pub raft: Option<Raft>,
     pub disk: Disk,
@@ -92,6 +113,23 @@ pub enum Action {
     Kill(NodeId),
     /// Comes back with an empty disk (K-20); outside every durability budget.
     WipeDisk(NodeId),
+    /// Comes back with another disk, empty and with a directory id of its own (KIP-853).
+    ReplaceDisk(NodeId),
+    /// Goes down and will listen elsewhere.
+    Move(NodeId),
+    /// Its state machine, which has applied so far, wants a snapshot.
+    CreateSnapshot(NodeId, Offset),
+    /// The snapshot being written or fetched is on disk.
+    FinishSnapshot(NodeId),
+    /// The fetched snapshot turns out to be damaged.
+    DamageSnapshot(NodeId),
+    /// Retention lets go of what is before the snapshot.
+    DeleteBefore(NodeId, OffsetAndEpoch),
+    /// An administrator asks the node to make the replica a voter.
+    AddVoter(NodeId, ReplicaKey),
+    RemoveVoter(NodeId, ReplicaKey),
+    /// The leader's controller finalizes `kraft.version`.
+    Upgrade(NodeId, i16),
     Start(NodeId),
 }
 
@@ -99,22 +137,6 @@ pub enum Action {
 pub type Watch<'a> = &'a mut dyn FnMut(NodeId, &Output);
 
 impl Cluster {
-    /// All nodes run, with empty disks.
-    pub fn new(shape: Shape, watch: Watch<'_>) -> Cluster {
-        let keys = (1..=shape.voters + shape.observers).map(replica);
-        let mut cluster = Cluster {
-            nodes: keys.map(|key| (key.id, Node::down(key))).collect(),
-            network: BTreeSet::new(),
-            ghost: Ghost::default(),
-            violation: None,
-            shape,
-        };
-        for id in cluster.nodes.keys().copied().collect::<Vec<_>>() {
-            cluster.apply(&Action::Start(id), watch);
-        }
-        cluster
-    }
-
     /// Does one thing and checks every invariant.
     pub fn apply(&mut self, action: &Action, watch: Watch<'_>) {
         match action {
@@ -148,7 +170,28 @@ impl Cluster {
             Action::PowerLoss(id) => self.stop(*id, Disk::power_loss),
             Action::Kill(id) => self.stop(*id, Disk::process_death),
             Action::WipeDisk(id) => self.stop(*id, |disk| *disk = Disk::default()),
+            Action::ReplaceDisk(id) => self.replace_disk(*id),
+            Action::Move(id) => {
+                self.stop(*id, Disk::process_death);
+                self.node_mut(*id).port += 1;
+            }
             Action::Start(id) => self.start(*id, watch),
+            Action::CreateSnapshot(id, end) => self.create_snapshot(*id, *end, watch),
+            Action::FinishSnapshot(id) => self.finish_snapshot(*id, watch),
+            Action::DamageSnapshot(id) => {
+                let id_of = self.node_mut(*id).disk.snapshots.damage_fetched();
+                self.step(*id, Input::SnapshotDamaged { id: id_of }, &[], watch);
+            }
+            Action::DeleteBefore(id, snapshot) => {
+                let snapshot = *snapshot;
+                self.step(*id, Input::DeleteBefore { snapshot }, &[], watch);
+            }
+            Action::AddVoter(id, voter) => self.add_voter(*id, *voter, watch),
+            Action::RemoveVoter(id, voter) => {
+                let request = Request::RemoveVoter(RemoveVoterRequest { voter: *voter });
+                self.ask(*id, None, request, watch);
+            }
+            Action::Upgrade(id, version) => self.upgrade(*id, *version, watch),
         }
         self.check();
     }
@@ -177,43 +220,48 @@ impl Cluster {
             .expect("ids come from the cluster itself")
     }
 
-    fn start(&mut self, id: NodeId, watch: Watch<'_>) {
-        let config = self.config(id);
-        let node = self.node_mut(id);
-        assert!(node.raft.is_none(), "node {id} runs already");
-        node.disk.restarts += 1;
-        let mut out = Vec::new();
-        node.raft = Some(Raft::start(config, &node.disk.recovered(), &mut out));
-        self.execute(id, out, &[], watch);
+    fn create_snapshot(&mut self, id: NodeId, end: Offset, watch: Watch<'_>) {
+        self.node_mut(id).disk.snapshots.applied = Some(end);
+        self.step(id, Input::CreateSnapshot { end }, &[], watch);
+        self.node_mut(id).disk.snapshots.applied = None;
     }
 
-    fn config(&self, id: NodeId) -> Config {
-        Config::new(
-            replica(id.0),
-            VoterSet::new((1..=self.shape.voters).map(replica)),
-        )
+    fn finish_snapshot(&mut self, id: NodeId, watch: Watch<'_>) {
+        let snapshots = &mut self.node_mut(id).disk.snapshots;
+        let input = if snapshots.is_finishing() {
+            Input::SnapshotFetched(snapshots.finish_fetched())
+        } else {
+            let (id, size) = snapshots.finish_write();
+            Input::SnapshotWritten { id, size }
+        };
+        self.step(id, input, &[], watch);
     }
 
-    fn stop(&mut self, id: NodeId, lose: impl FnOnce(&mut Disk)) {
-        let node = self.node_mut(id);
-        node.raft = None;
-        node.timers.clear();
-        node.asked.clear();
-        lose(&mut node.disk);
-        self.forget_connections(id);
+    fn add_voter(&mut self, id: NodeId, voter: ReplicaKey, watch: Watch<'_>) {
+        let endpoints = self.endpoints(voter.id);
+        let request = AddVoterRequest {
+            voter,
+            endpoints,
+            ack_when_committed: true,
+        };
+        self.ask(id, None, Request::AddVoter(request), watch);
     }
 
-    /// Nobody hears an answer to a process that is gone; its requests may still be on their way.
-    fn forget_connections(&mut self, id: NodeId) {
-        for node in self.nodes.values_mut() {
-            for (waiting, _) in node.asked.values_mut() {
-                *waiting = waiting.filter(|&waiting| waiting != id);
-            }
-        }
-        let network = std::mem::take(&mut self.network).into_iter();
-        self.network = network
-            .filter_map(|envelope| envelope.after_death_of(id))
-            .collect();
+    fn upgrade(&mut self, id: NodeId, version: i16, watch: Watch<'_>) {
+        let input = Input::UpgradeKraftVersion {
+            ticket: Ticket(0),
+            epoch: self.raft(id).epoch(),
+            version,
+            validate_only: false,
+        };
+        self.step(id, input, &[], watch);
+    }
+
+    fn ask(&mut self, to: NodeId, from: Option<NodeId>, request: Request, watch: Watch<'_>) {
+        let ticket = self.node(to).free_ticket();
+        let asked = (from, request.clone());
+        self.node_mut(to).asked.insert(ticket, asked);
+        self.step(to, Input::Request { ticket, request }, &[], watch);
     }
 
     fn deliver(&mut self, envelope: &Envelope, watch: Watch<'_>) {
@@ -224,19 +272,7 @@ impl Cluster {
                 self.fail(envelope, watch);
             }
             Envelope::Request { to, from, request } => {
-                let ticket = self.node(*to).free_ticket();
-                self.node_mut(*to)
-                    .asked
-                    .insert(ticket, (*from, request.clone()));
-                self.step(
-                    *to,
-                    Input::Request {
-                        ticket,
-                        request: request.clone(),
-                    },
-                    &[],
-                    watch,
-                );
+                self.ask(*to, *from, request.clone(), watch);
             }
             Envelope::Response {
                 to,
@@ -301,6 +337,7 @@ impl Node {
     fn down(key: ReplicaKey) -> Node {
         Node {
             key,
+            port: 0,
             raft: None,
             disk: Disk::default(),
             timers: BTreeSet::new(),
@@ -312,7 +349,7 @@ impl Node {
         NodeView {
             key: self.key,
             raft: self.raft.as_ref(),
-            log: self.disk.log(),
+            log: &self.disk,
             durable_end: self.disk.durable_end(),
         }
     }
@@ -340,12 +377,5 @@ impl Envelope {
             }),
             other => Some(other),
         }
-    }
-}
-
-fn replica(id: i32) -> ReplicaKey {
-    ReplicaKey {
-        id: NodeId(id),
-        directory_id: Uuid::ZERO,
     }
 }

@@ -3,7 +3,7 @@
 use broker_probe::{mutant, probe};
 use broker_protocol::ids::{LeaderEpoch, NodeId, ReplicaKey};
 
-use super::io::same_replica;
+use super::voters::is_replica;
 use super::{
     Ballot, Error, Output, Raft, Request, Response, Role, Shutdown, Timer, VoteRequest,
     VoteResponse,
@@ -117,7 +117,7 @@ impl Raft {
         }
         if request
             .voter
-            .is_some_and(|voter| !same_replica(voter, self.config.me))
+            .is_some_and(|voter| !is_replica(voter, self.config.me))
         {
             return self.reply_vote(ticket, Error::InvalidVoterKey, false, out);
         }
@@ -158,7 +158,7 @@ impl Raft {
         }
         match (&self.role, self.voted) {
             (Role::Unattached | Role::Prospective { .. }, Some(voted)) => {
-                same_replica(voted, request.candidate)
+                is_replica(voted, request.candidate)
             }
             (Role::Unattached | Role::Prospective { leader: None, .. }, None) => up_to_date,
             // This epoch has a leader already, or this node voted for itself.
@@ -240,7 +240,7 @@ impl Raft {
         };
         request.candidate_epoch == self.epoch
             && request.pre_vote == pre_vote
-            && self.config.voters.get(voter).is_some()
+            && self.voters().get(voter).is_some()
             && ballot.is_open(voter)
     }
 
@@ -267,9 +267,9 @@ impl Raft {
         let (Role::Prospective { ballot, .. } | Role::Candidate { ballot, .. }) = &self.role else {
             return;
         };
-        let majority = self.config.voters.majority();
+        let majority = self.voters().majority();
         let won = ballot.granted.len() >= majority;
-        let lost = ballot.rejected.len() > self.config.voters.len() - majority;
+        let lost = ballot.rejected.len() > self.voters().len() - majority;
         match &mut self.role {
             Role::Prospective { .. } if won => self.become_candidate(out),
             Role::Prospective {

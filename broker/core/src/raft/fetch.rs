@@ -1,13 +1,17 @@
 //! The leader's side of Fetch: what a replica has, what it gets, and the wait when there is nothing new.
 
 use broker_probe::{mutant, probe};
-use broker_protocol::ids::{NodeId, Offset};
+use broker_protocol::ids::{LeaderEpoch, NodeId, Offset};
 
+use super::log::Continuation;
 use super::{
-    Error, FetchRequest, FetchResponse, Leadership, OffsetAndEpoch, Output, Raft, ReadRange,
+    Error, FetchRequest, FetchResponse, Leadership, ObserverProgress, Output, Raft, ReadRange,
     Response, Role, Timer,
 };
 use crate::Ticket;
+
+/// Kafka's: an observer that has not fetched for so long is gone.
+const OBSERVER_SESSION_MS: u64 = 300_000;
 
 impl Raft {
     pub(super) fn on_fetch_request(
@@ -21,40 +25,49 @@ impl Raft {
             return self.reply_fetch_error(ticket, error, out);
         }
         self.release_former_fetch(request.replica.id, out);
-        if let Some(diverging) = self
-            .log
-            .divergence(request.fetch_offset, request.last_fetched_epoch)
-        {
-            probe!("raft: a follower's log diverges");
-            self.count_fetch_if_voter(&request, out);
-            let response = FetchResponse {
-                diverging: Some(diverging),
-                ..self.fetch_response()
-            };
-            return self.reply_fetch(ticket, response, None, out);
-        }
-        self.record_fetch(&request, out);
-        self.answer_or_park(ticket, request, out);
+        let (offset, epoch) = (request.fetch_offset, request.last_fetched_epoch);
+        let (diverging, snapshot) = match self.log.continue_from(offset, epoch) {
+            Continuation::Valid => {
+                self.record_fetch(&request, out);
+                return self.answer_or_park(ticket, request, out);
+            }
+            Continuation::Diverging(at) => {
+                probe!("raft: a follower's log diverges");
+                (Some(at), None)
+            }
+            Continuation::Snapshot(id) => {
+                probe!("raft: a follower is sent to a snapshot");
+                (None, Some(id))
+            }
+        };
+        self.count_fetch_if_voter(&request, out);
+        let response = FetchResponse {
+            diverging,
+            snapshot,
+            ..self.fetch_response()
+        };
+        self.reply_fetch(ticket, response, None, out);
     }
 
     fn fetch_request_error(&self, request: &FetchRequest) -> Error {
         let (epoch, last) = (request.current_leader_epoch, request.last_fetched_epoch);
         let replica = request.replica.id;
         let Role::Leader(leadership) = &self.role else {
-            return self.fetch_epoch_error(request, Error::NotLeaderOrFollower);
+            return self.epoch_error(epoch, Error::NotLeaderOrFollower);
         };
-        let possible = request.fetch_offset >= self.log.start() && last.0 >= 0 && last <= epoch;
+        let possible = request.fetch_offset >= 0 && last.0 >= 0 && last <= epoch;
         let foreign = replica.0 >= 0 && replica != self.id();
         let shrinks = mutant!(K_20) && leadership.would_shrink(request);
         if !possible || !foreign || shrinks {
             Error::InvalidRequest
         } else {
-            self.fetch_epoch_error(request, Error::None)
+            self.epoch_error(epoch, Error::None)
         }
     }
 
-    fn fetch_epoch_error(&self, request: &FetchRequest, otherwise: Error) -> Error {
-        match request.current_leader_epoch.cmp(&self.epoch) {
+    /// Fences a request to a leader of `epoch`; `otherwise` when it is this node's.
+    pub(super) fn epoch_error(&self, epoch: LeaderEpoch, otherwise: Error) -> Error {
+        match epoch.cmp(&self.epoch) {
             std::cmp::Ordering::Less => Error::FencedLeaderEpoch,
             std::cmp::Ordering::Greater => Error::UnknownLeaderEpoch,
             std::cmp::Ordering::Equal => otherwise,
@@ -77,15 +90,15 @@ impl Raft {
     }
 
     fn count_fetch_if_voter(&mut self, request: &FetchRequest, out: &mut Vec<Output>) {
-        if self.config.voters.contains(request.replica) {
+        if self.voters().contains(request.replica) {
             self.count_fetch_of(request.replica.id, out);
         }
     }
 
     /// The fetch offset is the acknowledgement: everything below is flushed there.
     fn record_fetch(&mut self, request: &FetchRequest, out: &mut Vec<Output>) {
-        if !self.config.voters.contains(request.replica) {
-            return;
+        if !self.voters().contains(request.replica) {
+            return self.record_observer(request, out);
         }
         let Role::Leader(leadership) = &mut self.role else {
             return;
@@ -99,6 +112,27 @@ impl Raft {
         }
         self.count_fetch_of(request.replica.id, out);
         self.advance_high_watermark(out);
+    }
+
+    fn record_observer(&mut self, request: &FetchRequest, out: &mut Vec<Output>) {
+        let end = self.log.end();
+        if let Role::Leader(leadership) = &mut self.role
+            && leadership.record_observer(request.replica, request.fetch_offset, end)
+        {
+            arm_observers(out);
+        }
+    }
+
+    /// Forgets the observers that are gone.
+    pub(super) fn on_observers_timer(&mut self, out: &mut Vec<Output>) {
+        let Role::Leader(leadership) = &mut self.role else {
+            return;
+        };
+        let seen = |_: &_, observer: &mut ObserverProgress| std::mem::take(&mut observer.seen);
+        leadership.observers.retain(seen);
+        if !leadership.observers.is_empty() {
+            arm_observers(out);
+        }
     }
 
     fn answer_or_park(&mut self, ticket: Ticket, request: FetchRequest, out: &mut Vec<Output>) {
@@ -194,7 +228,8 @@ impl Raft {
             leader_epoch: self.epoch,
             high_watermark,
             log_start_offset: self.log.start(),
-            diverging: None::<OffsetAndEpoch>,
+            diverging: None,
+            snapshot: None,
             batches: Vec::new(),
         }
     }
@@ -220,15 +255,24 @@ impl Raft {
         read: Option<ReadRange>,
         out: &mut Vec<Output>,
     ) {
+        let response = Response::Fetch(response);
         self.say(
             Output::Reply {
                 ticket,
-                response: Response::Fetch(response),
+                response,
                 read,
             },
             out,
         );
     }
+}
+
+fn arm_observers(out: &mut Vec<Output>) {
+    out.push(Output::Arm {
+        timer: Timer::Observers,
+        min_ms: OBSERVER_SESSION_MS,
+        max_ms: OBSERVER_SESSION_MS,
+    });
 }
 
 impl Leadership {

@@ -5,15 +5,22 @@ use broker_probe::{mutant, probe};
 use broker_protocol::ids::{NodeId, Offset};
 
 use super::{
-    Error, FetchRequest, FetchResponse, Inconsistency, OffsetAndEpoch, Output, Raft, Request, Role,
-    Shutdown,
+    Error, FetchRequest, FetchResponse, FetchSnapshotRequest, Inconsistency, OffsetAndEpoch,
+    Output, Raft, Request, Role, Shutdown,
 };
 
-/// The fetch under way.
+/// The fetch under way, of records or of a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Fetching {
     Idle,
-    InFlight { to: NodeId, request: FetchRequest },
+    InFlight {
+        to: NodeId,
+        request: FetchRequest,
+    },
+    Chunk {
+        to: NodeId,
+        request: FetchSnapshotRequest,
+    },
 }
 
 impl Raft {
@@ -26,8 +33,14 @@ impl Raft {
         if self.fetching != Fetching::Idle
             || !self.retrying.is_empty()
             || self.shutdown != Shutdown::NotAsked
+            || self.finishes_download()
         {
             return;
+        }
+        if let Some(request) = self.next_chunk() {
+            self.fetching = Fetching::Chunk { to, request };
+            let request = Request::FetchSnapshot(request);
+            return self.say(Output::Send { to, request }, out);
         }
         // Observers too: the leader takes what they fetch for flushed as soon as they become voters (K-13).
         let flushes = self.is_voter() || !mutant!(K_13);
@@ -48,16 +61,21 @@ impl Raft {
     fn fetch_target(&self) -> Option<NodeId> {
         match &self.role {
             Role::Follower { leader, .. } => Some(*leader),
-            Role::Unattached if !self.is_voter() => self.next_voter(),
+            Role::Unattached if !self.config.bootstrap_servers.is_empty() => {
+                self.next_of(self.config.bootstrap_servers.clone())
+            }
+            Role::Unattached if !self.is_voter() => {
+                self.next_of(self.other_voters().iter().map(|voter| voter.id).collect())
+            }
             _ => None,
         }
     }
 
-    /// The voter after the one asked last.
-    fn next_voter(&self) -> Option<NodeId> {
-        let others = self.other_voters();
-        let after = others.iter().find(|voter| Some(voter.id) > self.asked);
-        after.or(others.first()).map(|voter| voter.id)
+    /// The node after the one asked last.
+    fn next_of(&self, mut nodes: Vec<NodeId>) -> Option<NodeId> {
+        nodes.sort_unstable();
+        let after = nodes.iter().find(|&&node| Some(node) > self.asked);
+        after.or(nodes.first()).copied()
     }
 
     fn fetch_request(&self) -> FetchRequest {
@@ -93,20 +111,25 @@ impl Raft {
         if !counts || response.error != Error::None || leader != from {
             return self.fetch_failed(from, out);
         }
-        let taken = match response.diverging {
-            Some(diverging) => self.truncate_to(from, diverging, out),
-            None => self.append_fetched(response, out),
+        let taken = match (response.diverging, response.snapshot) {
+            (Some(diverging), _) => self.truncate_to(from, diverging, out),
+            (None, Some(id)) => self.begin_download(id, out),
+            (None, None) => self.append_fetched(response, out),
         };
         if taken {
-            self.role = Role::Follower {
-                leader,
-                hears_leader: true,
-            };
-            self.arm_fetch_timeout(out);
+            self.heard_leader(leader, out);
             self.fetch(out);
         } else {
             self.fetch_failed(from, out);
         }
+    }
+
+    pub(super) fn heard_leader(&mut self, leader: NodeId, out: &mut Vec<Output>) {
+        self.role = Role::Follower {
+            leader,
+            hears_leader: true,
+        };
+        self.arm_fetch_timeout(out);
     }
 
     pub(super) fn on_fetch_failed(
@@ -140,7 +163,7 @@ impl Raft {
             }
     }
 
-    fn fetch_failed(&mut self, to: NodeId, out: &mut Vec<Output>) {
+    pub(super) fn fetch_failed(&mut self, to: NodeId, out: &mut Vec<Output>) {
         self.asked = Some(to);
         if self.fetch_target().is_some()
             && self.fetching == Fetching::Idle
@@ -156,7 +179,7 @@ impl Raft {
         diverging: OffsetAndEpoch,
         out: &mut Vec<Output>,
     ) -> bool {
-        let truncation = self.log.truncation_point(diverging).max(self.log.start());
+        let truncation = self.log.truncation_point(diverging);
         if let Some(high_watermark) = self.high_watermark
             && truncation < high_watermark
             && !mutant!(K_05)
@@ -169,11 +192,16 @@ impl Raft {
             out.push(Output::Inconsistent(broken));
             return false;
         }
+        let truncation = truncation.max(self.log.start());
         if truncation < self.log.end() {
             probe!("raft: a follower truncates");
             self.log.truncate(truncation);
             self.cap_flush(truncation);
             out.push(Output::Truncate { end: truncation });
+            if self.configurations.truncate(truncation) {
+                probe!("raft: a voter change is truncated");
+                self.announce_configuration(out);
+            }
         }
         true
     }
@@ -181,13 +209,21 @@ impl Raft {
     fn append_fetched(&mut self, response: &FetchResponse, out: &mut Vec<Output>) -> bool {
         let fitting = self.log.continuation(&response.batches, self.epoch);
         let batches = response.batches[..fitting].to_vec();
+        let mut changed = false;
         for batch in &batches {
             self.log
                 .append(batch.epoch, batch.last_offset - batch.base_offset + 1);
+            if let Some(change) = &batch.change {
+                self.configurations.append(batch.base_offset, change);
+                changed = true;
+            }
         }
         if !batches.is_empty() {
             out.push(Output::AppendFetched { batches });
             self.flush(out);
+        }
+        if changed {
+            self.announce_configuration(out);
         }
         if let Some(told) = response.high_watermark {
             let known: Offset = told.min(self.log.end());

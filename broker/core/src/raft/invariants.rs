@@ -1,4 +1,4 @@
-//! RAFT-1 … RAFT-4 over all nodes of a quorum: pure functions for the simulator (after every event), the
+//! RAFT-1 … RAFT-6 over all nodes of a quorum: pure functions for the simulator (after every event), the
 //! model checker (`always`) and the random tests.
 //!
 //! [`check`] looks at the nodes and remembers in [`Ghost`] what no single moment shows: who led an epoch, who
@@ -9,7 +9,11 @@ use std::fmt;
 
 use broker_protocol::ids::{LeaderEpoch, NodeId, Offset, ReplicaKey};
 
-use super::{Leadership, Output, QuorumState, Raft, Request, Response, Role};
+use super::message::UNKNOWN_EPOCH;
+use super::{
+    Configuration, Leadership, OffsetAndEpoch, Output, QuorumState, Raft, Request, Response, Role,
+    VoterSet,
+};
 
 /// A broken invariant: its id and what was seen.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -48,6 +52,20 @@ pub trait LogContent {
     /// A hash of all content below `end`; asked for start <= end <= end offset. What is below the start must
     /// have entered it too.
     fn hash_below(&self, end: Offset) -> u64;
+    /// Whether a batch ends before `offset`; asked for start <= offset <= end offset.
+    fn is_batch_boundary(&self, offset: Offset) -> bool;
+    /// `kraft.version` and the voters by the last control records, those in the snapshot that the log starts at
+    /// included; None without any.
+    fn configuration(&self) -> Option<(i16, VoterSet)>;
+    /// The whole snapshots beside the log, without the bootstrap snapshot.
+    fn snapshots(&self) -> Vec<SnapshotContent>;
+}
+
+/// A snapshot with a hash of the records it was made of, comparable to [`LogContent::hash_below`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SnapshotContent {
+    pub id: OffsetAndEpoch,
+    pub hash: u64,
 }
 
 /// One node at one moment; `raft` is None while it is down.
@@ -70,6 +88,8 @@ pub struct Ghost {
     committed: BTreeMap<Offset, (u64, LeaderEpoch)>,
     /// Each running node's high watermark.
     high_watermarks: BTreeMap<NodeId, Offset>,
+    /// Hashes of all snapshots ever seen.
+    snapshots: BTreeMap<OffsetAndEpoch, u64>,
 }
 
 impl Ghost {
@@ -85,7 +105,9 @@ pub fn check(nodes: &[NodeView<'_>], ghost: &mut Ghost) -> Result<(), Violation>
     log_matching(nodes)?;
     high_watermarks(nodes, ghost)?;
     commit(nodes, ghost)?;
-    leader_completeness(nodes, ghost)
+    leader_completeness(nodes, ghost)?;
+    voter_changes(nodes)?;
+    snapshots(nodes, ghost)
 }
 
 fn running<'a>(nodes: &'a [NodeView<'a>]) -> impl Iterator<Item = (&'a NodeView<'a>, &'a Raft)> {
@@ -196,7 +218,7 @@ pub fn commit(nodes: &[NodeView<'_>], ghost: &mut Ghost) -> Result<(), Violation
                 )
             })?;
         }
-        if !ghost.committed.contains_key(&end) {
+        if end > ghost.committed_end() {
             flushed_on_majority(nodes, raft, node, end)?;
         }
         let hash = node.log.hash_below(end);
@@ -215,7 +237,7 @@ fn flushed_on_majority(
     end: Offset,
 ) -> Result<(), Violation> {
     let hash = committer.log.hash_below(end);
-    let voters = &raft.config().voters;
+    let voters = raft.voters();
     let holders = nodes.iter().filter(|node| {
         voters.contains(node.key) && node.durable_end >= end && node.log.hash_below(end) == hash
     });
@@ -252,6 +274,120 @@ pub fn leader_completeness(nodes: &[NodeView<'_>], ghost: &Ghost) -> Result<(), 
         })?;
     }
     Ok(())
+}
+
+/// RAFT-5: the voters in force are those of the last record in the log; only they elect; a leader changes them
+/// only after it has committed in its own epoch, and one change at a time.
+pub fn voter_changes(nodes: &[NodeView<'_>]) -> Result<(), Violation> {
+    for (node, raft) in running(nodes) {
+        voters_of_log(node, raft)?;
+        only_voters_elect(raft)?;
+        if let Some(leadership) = leadership(raft) {
+            one_change_at_a_time(raft, leadership)?;
+        }
+    }
+    Ok(())
+}
+
+fn voters_of_log(node: &NodeView<'_>, raft: &Raft) -> Result<(), Violation> {
+    let Some((version, voters)) = node.log.configuration() else {
+        return Ok(());
+    };
+    let known = raft.configuration();
+    let same = known.kraft_version == version && known.voters == voters;
+    demand(same, "RAFT-5", || {
+        format!(
+            "node {} acts by {known:?} and its log says {version} {voters:?}",
+            raft.id()
+        )
+    })
+}
+
+fn only_voters_elect(raft: &Raft) -> Result<(), Violation> {
+    let (Role::Prospective { ballot, .. } | Role::Candidate { ballot, .. }) = raft.role() else {
+        return Ok(());
+    };
+    let stranger = ballot
+        .granted
+        .iter()
+        .find(|&&id| raft.voters().get(id).is_none());
+    demand(stranger.is_none(), "RAFT-5", || {
+        format!("node {} counts the vote of {stranger:?}", raft.id())
+    })
+}
+
+fn one_change_at_a_time(raft: &Raft, leadership: &Leadership) -> Result<(), Violation> {
+    let (id, epoch) = (raft.id(), raft.epoch());
+    let (start, committed) = (leadership.epoch_start, leadership.high_watermark);
+    let changes: Vec<&Configuration> = raft.configurations().collect();
+    let own = |change: &&&Configuration| change.offset.is_some_and(|offset| offset > start);
+    let open = |change: &&&Configuration| change.offset >= committed;
+    let uncommitted = changes.iter().filter(own).filter(open).count();
+    demand(committed.is_some() || uncommitted == 0, "RAFT-5", || {
+        format!("leader {id} changes the voters before it commits in its epoch {epoch}")
+    })?;
+    demand(uncommitted <= 1, "RAFT-5", || {
+        format!("leader {id} of epoch {epoch} has {uncommitted} uncommitted voter changes")
+    })?;
+    for pair in changes.windows(2).filter(|pair| own(&&pair[1])) {
+        let joined = without(&pair[1].voters, &pair[0].voters);
+        let left = without(&pair[0].voters, &pair[1].voters);
+        demand(joined + left <= 1, "RAFT-5", || {
+            format!(
+                "leader {id} changes {joined} + {left} voters at {:?}",
+                pair[1].offset
+            )
+        })?;
+    }
+    Ok(())
+}
+
+fn without(voters: &VoterSet, others: &VoterSet) -> usize {
+    voters
+        .iter()
+        .filter(|voter| others.get(voter.id).is_none())
+        .count()
+}
+
+/// RAFT-6: a snapshot is of a committed prefix, ends with a batch, and is the same as that prefix; every log
+/// that does not start at 0 has one at or above its start.
+pub fn snapshots(nodes: &[NodeView<'_>], ghost: &mut Ghost) -> Result<(), Violation> {
+    for node in nodes {
+        let (name, start) = (node.key.id, node.log.start_offset());
+        let found = node.log.snapshots();
+        let held = found.iter().any(|snapshot| snapshot.id.offset >= start);
+        demand(start == 0 || held, "RAFT-6", || {
+            format!("node {name} has deleted all before {start}, and its last snapshot ends before")
+        })?;
+        for SnapshotContent { id, hash } in found {
+            demand(id.offset <= ghost.committed_end(), "RAFT-6", || {
+                format!("snapshot {id} of node {name} holds more than was committed")
+            })?;
+            let known = *ghost.snapshots.entry(id).or_insert(hash);
+            demand(known == hash, "RAFT-6", || {
+                format!("snapshot {id} of node {name} differs from another of that name")
+            })?;
+            for other in nodes {
+                same_as_prefix(id, hash, other)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn same_as_prefix(id: OffsetAndEpoch, hash: u64, node: &NodeView<'_>) -> Result<(), Violation> {
+    let (log, name) = (node.log, node.key.id);
+    let committed = node.raft.and_then(Raft::high_watermark);
+    if committed.is_none_or(|committed| committed < id.offset) || id.offset < log.start_offset() {
+        return Ok(());
+    }
+    let same = log.hash_below(id.offset) == hash && log.is_batch_boundary(id.offset);
+    demand(same, "RAFT-6", || {
+        format!(
+            "snapshot {id} is not what node {name} has committed below {}",
+            id.offset
+        )
+    })
 }
 
 /// RAFT-4: nothing leaves a node that its disk does not hold. `asked` is the request a reply answers.
@@ -313,6 +449,9 @@ fn epoch_said(request: &Request) -> LeaderEpoch {
         Request::BeginQuorumEpoch(begin) => begin.leader_epoch,
         Request::EndQuorumEpoch(end) => end.leader_epoch,
         Request::Fetch(fetch) => fetch.current_leader_epoch,
+        Request::FetchSnapshot(fetch) => fetch.current_leader_epoch,
+        Request::UpdateVoter(update) => update.current_leader_epoch,
+        Request::AddVoter(_) | Request::RemoveVoter(_) | Request::ApiVersions(_) => UNKNOWN_EPOCH,
     }
 }
 

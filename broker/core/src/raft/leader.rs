@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use broker_probe::{mutant, probe};
 use broker_protocol::ids::{LeaderEpoch, NodeId, Offset, ReplicaKey};
 
-use super::io::same_replica;
+use super::configuration::BOOTSTRAP_OFFSET;
+use super::voters::is_replica;
 use super::{
-    BeginQuorumEpochRequest, EndQuorumEpochRequest, EpochResponse, Error, Leadership, Output,
-    Progress, Raft, Request, Response, Role, Shutdown, Timer,
+    BeginQuorumEpochRequest, ConfigurationChange, EndQuorumEpochRequest, EpochResponse, Error,
+    Leadership, Output, Progress, Raft, Request, Response, Role, Shutdown, Timer,
 };
 use crate::Ticket;
 
@@ -22,23 +23,42 @@ impl Raft {
                 .iter()
                 .map(|voter| (voter.id, Progress::default()))
                 .collect(),
+            observers: BTreeMap::new(),
+            change: None,
+            told: BTreeMap::new(),
             fetched: BTreeSet::new(),
             parked: BTreeMap::new(),
         };
         self.lost_elections = 0;
         self.disarm_election(out);
         self.change_role(self.epoch, Role::Leader(leadership), out);
+        let change = self.bootstrap_change();
+        let (base_offset, mut records) = (self.log.end(), 1);
+        if let Some(change) = &change {
+            self.configurations.append(base_offset, change);
+            records += change.records();
+        }
         out.push(Output::AppendLeaderChange {
-            base_offset: self.log.end(),
+            base_offset,
             epoch: self.epoch,
-            voters: self.config.voters.iter().map(|voter| voter.id).collect(),
+            voters: self.voters().iter().map(|voter| voter.id).collect(),
             granting_voters: granting.into_iter().collect(),
+            change,
         });
-        self.log.append(self.epoch, 1);
+        self.log.append(self.epoch, records);
         self.flush(out);
         self.arm_check_quorum(out);
         self.on_begin_timer(out);
         self.advance_high_watermark(out);
+    }
+
+    /// Voters that only a bootstrap snapshot names, which is not replicated, go into the log.
+    fn bootstrap_change(&self) -> Option<ConfigurationChange> {
+        let configuration = self.configuration();
+        (configuration.offset == Some(BOOTSTRAP_OFFSET)).then(|| ConfigurationChange {
+            kraft_version: Some(configuration.kraft_version),
+            voters: Some(configuration.voters.clone()),
+        })
     }
 
     pub(super) fn on_append(
@@ -66,6 +86,11 @@ impl Raft {
             epoch,
         });
         self.log.append(epoch, Offset::from(records));
+        self.replicate(out);
+    }
+
+    /// What the leader appended goes to its disk and to those who wait for it.
+    pub(super) fn replicate(&mut self, out: &mut Vec<Output>) {
         self.flush(out);
         self.advance_high_watermark(out);
         self.answer_parked_with_records(out);
@@ -73,8 +98,10 @@ impl Raft {
 
     /// Moves the high watermark to what a majority has flushed.
     pub(super) fn advance_high_watermark(&mut self, out: &mut Vec<Output>) {
-        let own = self.is_voter().then(|| self.log.countable_end());
-        let majority = self.config.voters.majority();
+        // A leader that is removing itself is no part of the majority (K-08).
+        let counts = self.is_voter() || mutant!(K_08);
+        let own = counts.then(|| self.log.countable_end());
+        let majority = self.voters().majority();
         let Role::Leader(leadership) = &mut self.role else {
             return;
         };
@@ -99,12 +126,14 @@ impl Raft {
             leadership.high_watermark = Some(offset);
             self.raise_high_watermark(offset, out);
             self.answer_parked_with_high_watermark(out);
+            self.on_change_committed(out);
         }
     }
 
-    fn arm_check_quorum(&mut self, out: &mut Vec<Output>) {
+    pub(super) fn arm_check_quorum(&mut self, out: &mut Vec<Output>) {
         // The only voter is its own majority and hears no fetches (K-07).
-        if self.config.voters.len() > 1 || mutant!(K_07) {
+        let alone = self.voters().len() == 1 && self.is_voter();
+        if !alone || mutant!(K_07) {
             let ms = self.config.fetch_timeout_ms.saturating_mul(3) / 2;
             out.push(Output::Arm {
                 timer: Timer::CheckQuorum,
@@ -116,7 +145,7 @@ impl Raft {
 
     /// A voter fetched: with it a majority may have been heard again.
     pub(super) fn count_fetch_of(&mut self, voter: NodeId, out: &mut Vec<Output>) {
-        let needed = self.config.voters.majority() - usize::from(self.is_voter());
+        let needed = self.fetches_needed();
         let Role::Leader(leadership) = &mut self.role else {
             return;
         };
@@ -130,8 +159,14 @@ impl Raft {
         }
     }
 
+    /// How many other voters make a majority, with the leader if it is one.
+    fn fetches_needed(&self) -> usize {
+        self.voters().majority() - usize::from(self.is_voter())
+    }
+
     pub(super) fn on_check_quorum_timer(&mut self, out: &mut Vec<Output>) {
-        if matches!(self.role, Role::Leader(_)) {
+        // None when all others have been removed since the timer was armed.
+        if matches!(self.role, Role::Leader(_)) && (self.fetches_needed() > 0 || mutant!(K_07)) {
             probe!("raft: check-quorum makes the leader resign");
             self.resign(out);
         }
@@ -147,17 +182,10 @@ impl Raft {
                 silent.push(id);
             }
         }
-        if !leadership.voters.is_empty() {
-            let ms = self.config.fetch_timeout_ms / 2;
-            out.push(Output::Arm {
-                timer: Timer::BeginQuorumEpoch,
-                min_ms: ms,
-                max_ms: ms,
-            });
-        }
+        self.arm_begin_timer(out);
         for to in silent {
             let request = BeginQuorumEpochRequest {
-                voter: self.config.voters.get(to),
+                voter: self.voters().get(to),
                 leader: self.id(),
                 leader_epoch: self.epoch,
             };
@@ -171,6 +199,19 @@ impl Raft {
         }
     }
 
+    pub(super) fn arm_begin_timer(&self, out: &mut Vec<Output>) {
+        if let Role::Leader(leadership) = &self.role
+            && !leadership.voters.is_empty()
+        {
+            let ms = self.config.fetch_timeout_ms / 2;
+            out.push(Output::Arm {
+                timer: Timer::BeginQuorumEpoch,
+                min_ms: ms,
+                max_ms: ms,
+            });
+        }
+    }
+
     pub(super) fn on_begin_request(
         &mut self,
         ticket: Ticket,
@@ -180,7 +221,7 @@ impl Raft {
         let mut error = self.learn_leader(request.leader_epoch, request.leader, out);
         let for_me = request
             .voter
-            .is_none_or(|voter| same_replica(voter, self.config.me));
+            .is_none_or(|voter| is_replica(voter, self.config.me));
         if error == Error::None && !for_me {
             error = Error::InvalidVoterKey;
         }
@@ -241,7 +282,7 @@ impl Raft {
         }
     }
 
-    fn resign(&mut self, out: &mut Vec<Output>) {
+    pub(super) fn resign(&mut self, out: &mut Vec<Output>) {
         let unacknowledged = self.other_voters().iter().map(|voter| voter.id).collect();
         let request = EndQuorumEpochRequest {
             leader: self.id(),
@@ -303,7 +344,7 @@ impl Raft {
             let successors = &request.preferred_candidates;
             let position = successors
                 .iter()
-                .position(|&key| same_replica(key, self.config.me));
+                .position(|&key| is_replica(key, self.config.me));
             if self.is_voter() {
                 self.arm_succession(position.unwrap_or(successors.len()), successors.len(), out);
             }
@@ -330,7 +371,7 @@ impl Raft {
         }
     }
 
-    fn epoch_response(&self, error: Error) -> EpochResponse {
+    pub(super) fn epoch_response(&self, error: Error) -> EpochResponse {
         EpochResponse {
             error,
             leader: self.leader(),

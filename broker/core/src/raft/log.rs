@@ -1,9 +1,12 @@
-//! The metadata log as the core sees it: where it starts and ends, which epoch wrote what, how much is flushed.
+//! The metadata log as the core sees it: where it starts and ends, which epoch wrote what, how much is
+//! flushed, which snapshots there are.
+
+use std::collections::BTreeMap;
 
 use broker_probe::mutant;
 use broker_protocol::ids::{LeaderEpoch, Offset};
 
-use super::{BatchSummary, OffsetAndEpoch, Recovered};
+use super::{BatchSummary, OffsetAndEpoch, Recovered, Snapshot};
 
 /// The epoch Kafka gives an empty log; elected leaders have epochs from 1.
 pub(super) const NO_EPOCH: LeaderEpoch = LeaderEpoch(0);
@@ -13,8 +16,20 @@ pub struct Log {
     start: Offset,
     end: Offset,
     flushed: Offset,
+    /// Epoch of the record before `start`; that of the snapshot there.
+    base_epoch: LeaderEpoch,
     /// Ascending in both; each epoch's first offset.
     epochs: Vec<(LeaderEpoch, Offset)>,
+    /// Without the bootstrap snapshot, which nobody can fetch.
+    snapshots: BTreeMap<OffsetAndEpoch, Snapshot>,
+}
+
+/// Whether a replica can go on from where it says its log ends (KIP-595, KIP-630).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Continuation {
+    Valid,
+    Diverging(OffsetAndEpoch),
+    Snapshot(OffsetAndEpoch),
 }
 
 impl Log {
@@ -29,11 +44,22 @@ impl Log {
             "epochs of the log do not ascend: {:?}",
             recovered.epochs
         );
+        let fetchable = |snapshot: &&Snapshot| snapshot.id.offset > 0;
+        let found = recovered.snapshots.iter().filter(fetchable);
+        let snapshots: BTreeMap<_, _> = found.map(|found| (found.id, found.clone())).collect();
+        let latest = snapshots.last_key_value().map_or(0, |(id, _)| id.offset);
+        // Records before the start would be nowhere (KAFKA-14240).
+        assert!(
+            latest >= start,
+            "log starts at {start} and the last snapshot ends at {latest}"
+        );
         Log {
             start,
             end,
             flushed: end,
+            base_epoch: epoch_of_snapshot_at(&snapshots, start),
             epochs: recovered.epochs.clone(),
+            snapshots,
         }
     }
 
@@ -59,9 +85,81 @@ impl Log {
         }
     }
 
-    /// Epoch of the last record, 0 for an empty log.
+    /// Epoch of the last record, or of the snapshot that an empty log starts at, or 0.
     pub fn last_epoch(&self) -> LeaderEpoch {
-        self.epochs.last().map_or(NO_EPOCH, |&(epoch, _)| epoch)
+        self.epochs
+            .last()
+            .map_or(self.base_epoch, |&(epoch, _)| epoch)
+    }
+
+    /// Epoch of the last record below `end`, which is not below the start.
+    fn epoch_below(&self, end: Offset) -> LeaderEpoch {
+        let later = self.epochs.partition_point(|&(_, start)| start < end);
+        let index = later.checked_sub(1);
+        index.map_or(self.base_epoch, |index| self.epochs[index].0)
+    }
+
+    /// Whether the records below the end of the snapshot are those it was made of.
+    pub(super) fn contains(&self, snapshot: OffsetAndEpoch) -> bool {
+        let OffsetAndEpoch { offset, epoch } = snapshot;
+        (self.start..=self.end).contains(&offset) && self.epoch_below(offset) == epoch
+    }
+
+    pub fn latest_snapshot(&self) -> Option<OffsetAndEpoch> {
+        self.snapshots.last_key_value().map(|(&id, _)| id)
+    }
+
+    fn earliest_snapshot(&self) -> Option<OffsetAndEpoch> {
+        self.snapshots.first_key_value().map(|(&id, _)| id)
+    }
+
+    /// All snapshots but the bootstrap snapshot.
+    pub fn snapshots(&self) -> impl Iterator<Item = &Snapshot> {
+        self.snapshots.values()
+    }
+
+    pub fn snapshot(&self, id: OffsetAndEpoch) -> Option<&Snapshot> {
+        self.snapshots.get(&id)
+    }
+
+    pub(super) fn add_snapshot(&mut self, snapshot: Snapshot) {
+        self.snapshots.insert(snapshot.id, snapshot);
+    }
+
+    /// The name of a snapshot of the records below `end`.
+    pub(super) fn snapshot_id(&self, end: Offset) -> OffsetAndEpoch {
+        // By KIP-630 the end offset is exclusive (K-14).
+        let offset = if mutant!(K_14) { end - 1 } else { end };
+        let epoch = self.epoch_below(end);
+        OffsetAndEpoch { offset, epoch }
+    }
+
+    /// Nothing is left but the snapshot.
+    pub(super) fn start_at(&mut self, snapshot: OffsetAndEpoch) {
+        let OffsetAndEpoch { offset, epoch } = snapshot;
+        self.snapshots.retain(|&known, _| known >= snapshot);
+        (self.start, self.end, self.flushed) = (offset, offset, offset);
+        self.base_epoch = epoch;
+        self.epochs.clear();
+    }
+
+    /// Records below `start` and snapshots that end before it are deleted.
+    pub(super) fn raise_start(&mut self, start: Offset) {
+        assert!(
+            self.start < start && start <= self.end,
+            "raise the start of {self:?} to {start}"
+        );
+        self.base_epoch = self.epoch_below(start);
+        let begun = self.epochs.partition_point(|&(_, first)| first <= start);
+        self.epochs.drain(..begun.saturating_sub(1));
+        if let Some((_, first)) = self.epochs.first_mut() {
+            *first = start.max(*first);
+        }
+        if start == self.end {
+            self.epochs.clear();
+        }
+        self.start = start;
+        self.snapshots.retain(|id, _| id.offset >= start);
     }
 
     pub(super) fn end_offset_and_epoch(&self) -> OffsetAndEpoch {
@@ -82,18 +180,40 @@ impl Log {
             },
             None => OffsetAndEpoch {
                 offset: self.start,
-                epoch: NO_EPOCH,
+                epoch: self.base_epoch,
             },
         }
     }
 
-    /// Where a log that ends with (`offset`, `epoch`) parts from this one; None when it is a prefix.
-    pub(super) fn divergence(&self, offset: Offset, epoch: LeaderEpoch) -> Option<OffsetAndEpoch> {
+    /// How a replica whose log ends with (`offset`, `epoch`) gets on.
+    pub(super) fn continue_from(&self, offset: Offset, epoch: LeaderEpoch) -> Continuation {
+        if let Some(latest) = self.latest_snapshot()
+            && self.needs_snapshot(offset, epoch)
+        {
+            return Continuation::Snapshot(latest);
+        }
         if offset == 0 && self.start == 0 {
-            return None;
+            return Continuation::Valid;
         }
         let known = self.end_of_epoch(epoch);
-        (known.epoch != epoch || known.offset < offset).then_some(known)
+        if known.epoch != epoch || known.offset < offset {
+            Continuation::Diverging(known)
+        } else {
+            Continuation::Valid
+        }
+    }
+
+    /// What comes next is deleted, or where the logs part is no longer known. An empty log is filled faster
+    /// by a snapshot than by the records it was made of.
+    fn needs_snapshot(&self, offset: Offset, epoch: LeaderEpoch) -> bool {
+        let Some(earliest) = self.earliest_snapshot() else {
+            return false;
+        };
+        let foreign_snapshot = offset == self.start && offset == earliest.offset;
+        offset == 0
+            || offset < self.start
+            || (foreign_snapshot && epoch != earliest.epoch)
+            || epoch < earliest.epoch
     }
 
     /// Where to cut when a leader answered `diverging`.
@@ -111,7 +231,7 @@ impl Log {
             records > 0 && epoch >= self.last_epoch(),
             "append {records} of {epoch} to {self:?}"
         );
-        if epoch > self.last_epoch() {
+        if self.epochs.last().is_none_or(|&(last, _)| last < epoch) {
             self.epochs.push((epoch, self.end));
         }
         self.end += records;
@@ -148,4 +268,12 @@ impl Log {
     pub(super) fn flushed_to(&mut self, end: Offset) {
         self.flushed = self.flushed.max(end.min(self.end));
     }
+}
+
+fn epoch_of_snapshot_at(
+    snapshots: &BTreeMap<OffsetAndEpoch, Snapshot>,
+    start: Offset,
+) -> LeaderEpoch {
+    let found = snapshots.keys().find(|id| id.offset == start);
+    found.map_or(NO_EPOCH, |id| id.epoch)
 }

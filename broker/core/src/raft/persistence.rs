@@ -3,8 +3,8 @@
 
 use broker_protocol::ids::Offset;
 
-use super::{Output, QuorumState, Raft, Request, Role};
-use crate::PersistId;
+use super::{Output, QuorumState, Raft, Request, Response, Role};
+use crate::{PersistId, Ticket};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Persistence {
@@ -63,6 +63,16 @@ impl Raft {
         }
     }
 
+    /// A reply without records.
+    pub(super) fn reply(&mut self, ticket: Ticket, response: Response, out: &mut Vec<Output>) {
+        let output = Output::Reply {
+            ticket,
+            response,
+            read: None,
+        };
+        self.say(output, out);
+    }
+
     /// Flushes what is not flushed yet; one flush serves everything appended before it starts.
     pub(super) fn flush(&mut self, out: &mut Vec<Output>) {
         let end = self.log.end();
@@ -118,6 +128,10 @@ impl Raft {
                 to,
                 request: Request::Fetch(fetch),
             } => self.awaits_fetch(*to, fetch),
+            Output::Send {
+                to,
+                request: Request::FetchSnapshot(fetch),
+            } => self.awaits_chunk(*to, fetch),
             Output::Send {
                 to,
                 request: Request::Vote(vote),

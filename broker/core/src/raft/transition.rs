@@ -5,9 +5,32 @@ use std::collections::BTreeSet;
 use broker_probe::{mutant, probe};
 use broker_protocol::ids::{LeaderEpoch, NodeId, Offset};
 
-use super::{Error, Fetching, Inconsistency, Output, Raft, Role, Timer};
+use super::{
+    Configurations, Error, Fetching, Inconsistency, Output, Raft, Recovered, Role, Snapshot, Timer,
+};
 
 impl Raft {
+    /// Voters and what is committed for certain, from the last snapshot and the log behind it. A snapshot that
+    /// the log does not contain had just been fetched: what it holds is committed, the log is not.
+    pub(super) fn recover_snapshot(&mut self, recovered: &Recovered, out: &mut Vec<Output>) {
+        let latest = recovered.snapshots.iter().max_by_key(|found| found.id);
+        self.configurations = Configurations::starting_at(latest, &self.config.voters);
+        let end = latest.map_or(0, |latest: &Snapshot| latest.id.offset);
+        if let Some(latest) = latest.filter(|latest| latest.id.offset > 0) {
+            if !self.log.contains(latest.id) {
+                probe!("raft: a snapshot is ahead of the log at start");
+                self.log.start_at(latest.id);
+                let snapshot = latest.id;
+                out.push(Output::StartLogAt { snapshot });
+            }
+            self.raise_high_watermark(latest.id.offset, out);
+        }
+        let later = |(offset, _): &&_| (end..self.log.end()).contains(offset);
+        for (offset, change) in recovered.changes.iter().filter(later) {
+            self.configurations.append(*offset, change);
+        }
+    }
+
     pub(super) fn enter_first_role(&mut self, leader: Option<NodeId>, out: &mut Vec<Output>) {
         let written = self.log.last_epoch();
         if written > self.epoch {
@@ -22,8 +45,7 @@ impl Raft {
             // it must not write in that epoch again (K-02).
             self.become_unattached(self.epoch, out);
         }
-        if self.is_voter() && self.config.voters.len() == 1 && !matches!(self.role, Role::Leader(_))
-        {
+        if self.is_voter() && self.voters().len() == 1 && !matches!(self.role, Role::Leader(_)) {
             self.become_prospective(out);
         }
     }
@@ -60,6 +82,10 @@ impl Raft {
     /// Ends what the former role had under way.
     fn leave(&mut self, former: Role, out: &mut Vec<Output>) {
         self.fetching = Fetching::Idle;
+        self.download = None;
+        if matches!(former, Role::Follower { .. }) && self.tells_about_itself() {
+            out.push(Output::Disarm(Timer::UpdateVoter));
+        }
         for node in std::mem::take(&mut self.retrying) {
             out.push(Output::Disarm(Timer::Retry(node)));
         }
@@ -68,6 +94,12 @@ impl Raft {
         };
         out.push(Output::Disarm(Timer::CheckQuorum));
         out.push(Output::Disarm(Timer::BeginQuorumEpoch));
+        if !leadership.observers.is_empty() {
+            out.push(Output::Disarm(Timer::Observers));
+        }
+        if let Some(change) = leadership.change {
+            self.release_voter_change(change, out);
+        }
         if mutant!(K_19) {
             return;
         }
@@ -111,6 +143,8 @@ impl Raft {
         );
         self.complete_shutdown(out);
         self.arm_fetch_timeout(out);
+        self.told_leader = false;
+        self.arm_update_voter(out);
         self.fetch(out);
     }
 
@@ -127,10 +161,8 @@ impl Raft {
             epoch,
             self.epoch
         );
-        // A leader whose address nobody knows cannot be followed; this node's own leadership is either known
-        // to it or was lost with its disk.
-        let followable = leader
-            .filter(|&leader| leader != self.id() && self.config.voters.get(leader).is_some());
+        // This node's own leadership is either known to it or was lost with its disk.
+        let followable = leader.filter(|&leader| leader != self.id());
         match (followable, self.leader()) {
             (Some(claimed), Some(known)) if epoch == self.epoch && claimed != known => {
                 out.push(Output::Inconsistent(Inconsistency::TwoLeaders {

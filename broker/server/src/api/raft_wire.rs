@@ -434,6 +434,7 @@ pub fn fetch_response(response: wire::FetchResponse) -> Answer {
             high_watermark: None,
             log_start_offset: -1,
             diverging: None,
+            snapshot: None,
             batches: vec![],
         };
         return (Response::Fetch(answer), Bytes::new());
@@ -449,6 +450,7 @@ pub fn fetch_response(response: wire::FetchResponse) -> Answer {
             offset: diverging.end_offset,
             epoch: LeaderEpoch(diverging.epoch),
         }),
+        snapshot: None,
         batches: vec![],
     };
     (
@@ -483,6 +485,13 @@ pub fn error_code(error: raft::Error) -> ErrorCode {
         Error::InvalidRequest => ErrorCode::InvalidRequest,
         Error::InvalidVoterKey => ErrorCode::InvalidVoterKey,
         Error::BrokerNotAvailable => ErrorCode::BrokerNotAvailable,
+        Error::SnapshotNotFound => ErrorCode::SnapshotNotFound,
+        Error::PositionOutOfRange => ErrorCode::PositionOutOfRange,
+        Error::DuplicateVoter => ErrorCode::DuplicateVoter,
+        Error::VoterNotFound => ErrorCode::VoterNotFound,
+        Error::RequestTimedOut => ErrorCode::RequestTimedOut,
+        Error::UnsupportedVersion => ErrorCode::UnsupportedVersion,
+        Error::InvalidUpdateVersion => ErrorCode::InvalidUpdateVersion,
         Error::Unexpected => ErrorCode::UnknownServerError,
     }
 }
@@ -496,6 +505,13 @@ fn core_error(code: i16) -> Error {
         Some(ErrorCode::InvalidRequest) => Error::InvalidRequest,
         Some(ErrorCode::InvalidVoterKey) => Error::InvalidVoterKey,
         Some(ErrorCode::BrokerNotAvailable) => Error::BrokerNotAvailable,
+        Some(ErrorCode::SnapshotNotFound) => Error::SnapshotNotFound,
+        Some(ErrorCode::PositionOutOfRange) => Error::PositionOutOfRange,
+        Some(ErrorCode::DuplicateVoter) => Error::DuplicateVoter,
+        Some(ErrorCode::VoterNotFound) => Error::VoterNotFound,
+        Some(ErrorCode::RequestTimedOut) => Error::RequestTimedOut,
+        Some(ErrorCode::UnsupportedVersion) => Error::UnsupportedVersion,
+        Some(ErrorCode::InvalidUpdateVersion) => Error::InvalidUpdateVersion,
         _ => Error::Unexpected,
     }
 }

@@ -39,8 +39,7 @@ impl Quorum {
             let me = self.raft.config().me;
             description.voters = self
                 .raft
-                .config()
-                .voters
+                .voters()
                 .iter()
                 .map(|replica| {
                     let progress = leadership

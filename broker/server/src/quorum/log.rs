@@ -70,6 +70,7 @@ impl MetadataLog {
                 .iter()
                 .map(|entry| (entry.epoch, entry.start_offset))
                 .collect(),
+            ..raft::Recovered::default()
         }
     }
 
@@ -221,6 +222,7 @@ pub fn summarize(bytes: &Bytes) -> Result<Vec<BatchSummary>, BatchError> {
             base_offset: batch.base_offset(),
             last_offset: batch.last_offset(),
             epoch: LeaderEpoch(batch.partition_leader_epoch()),
+            change: None,
         });
     }
     Ok(batches)

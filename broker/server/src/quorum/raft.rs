@@ -101,6 +101,7 @@ impl Quorum {
                 epoch,
                 voters,
                 granting_voters,
+                ..
             } => {
                 let now = self.env.clock.wall();
                 let bytes = super::log::leader_change_batch(
@@ -152,6 +153,16 @@ impl Quorum {
             } => {
                 self.leader_epoch_start = epoch_start_offset;
                 self.role_changed(epoch, role, leader)?;
+            }
+            Output::ConfigurationChanged { .. } => {}
+            Output::AppendChange { .. }
+            | Output::KraftVersion { .. }
+            | Output::WriteSnapshot { .. }
+            | Output::AppendChunk { .. }
+            | Output::FinishSnapshot { .. }
+            | Output::StartLogAt { .. }
+            | Output::RaiseLogStart { .. } => {
+                unreachable!("snapshots and voter changes begin with inputs that are never given")
             }
             Output::Inconsistent(evidence) => {
                 panic!(
@@ -262,13 +273,7 @@ impl Quorum {
             epoch,
             role: observed_role(role),
             leader,
-            voters: self
-                .raft
-                .config()
-                .voters
-                .iter()
-                .map(|voter| voter.id)
-                .collect(),
+            voters: self.raft.voters().iter().map(|voter| voter.id).collect(),
         });
         if role != RoleName::Leader {
             self.deactivate(epoch)?;

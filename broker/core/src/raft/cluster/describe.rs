@@ -4,8 +4,8 @@ use std::fmt::{self, Display, Formatter};
 
 use super::{Action, Cluster, Envelope};
 use crate::raft::{
-    EpochResponse, Error, FetchResponse, Output, QuorumState, Raft, Request, Response, RoleName,
-    Timer,
+    EpochResponse, Error, FetchResponse, OffsetAndEpoch, Output, QuorumState, Raft, Request,
+    Response, RoleName, Timer, VoterSet,
 };
 use broker_protocol::ids::{LeaderEpoch, NodeId, ReplicaKey};
 
@@ -26,7 +26,22 @@ impl Display for Action {
             Action::PowerLoss(id) => write!(formatter, "{id}: power loss"),
             Action::Kill(id) => write!(formatter, "{id}: killed"),
             Action::WipeDisk(id) => write!(formatter, "{id}: gets an empty disk"),
+            Action::ReplaceDisk(id) => write!(formatter, "{id}: gets another disk"),
+            Action::Move(id) => write!(formatter, "{id}: stops, to listen elsewhere"),
             Action::Start(id) => write!(formatter, "{id}: starts"),
+            Action::CreateSnapshot(id, end) => write!(formatter, "{id}: snapshot below {end}"),
+            Action::FinishSnapshot(id) => write!(formatter, "{id}: snapshot done"),
+            Action::DamageSnapshot(id) => write!(formatter, "{id}: fetched snapshot damaged"),
+            Action::DeleteBefore(id, snapshot) => {
+                write!(formatter, "{id}: delete before {snapshot}")
+            }
+            Action::AddVoter(id, voter) => write!(formatter, "{id}: add voter {}", Key(*voter)),
+            Action::RemoveVoter(id, voter) => {
+                write!(formatter, "{id}: remove voter {}", Key(*voter))
+            }
+            Action::Upgrade(id, version) => {
+                write!(formatter, "{id}: finalize kraft.version {version}")
+            }
         }
     }
 }
@@ -62,6 +77,11 @@ fn name(request: &Request) -> &'static str {
         Request::BeginQuorumEpoch(_) => "BeginQuorumEpoch",
         Request::EndQuorumEpoch(_) => "EndQuorumEpoch",
         Request::Fetch(_) => "Fetch",
+        Request::FetchSnapshot(_) => "FetchSnapshot",
+        Request::AddVoter(_) => "AddVoter",
+        Request::RemoveVoter(_) => "RemoveVoter",
+        Request::UpdateVoter(_) => "UpdateVoter",
+        Request::ApiVersions(_) => "ApiVersions",
     }
 }
 
@@ -95,6 +115,18 @@ impl Display for Request {
                 )?;
                 write!(formatter, " hw={}", fetch.high_watermark)
             }
+            Request::FetchSnapshot(fetch) => {
+                let epoch = fetch.current_leader_epoch;
+                let (snapshot, position) = (fetch.snapshot, fetch.position);
+                write!(
+                    formatter,
+                    " epoch={epoch} snapshot={snapshot} position={position}"
+                )
+            }
+            Request::AddVoter(add) => write!(formatter, " {}", Key(add.voter)),
+            Request::RemoveVoter(remove) => write!(formatter, " {}", Key(remove.voter)),
+            Request::UpdateVoter(update) => write!(formatter, " {}", Key(update.voter)),
+            Request::ApiVersions(versions) => write!(formatter, " {}", Key(versions.voter)),
         }
     }
 }
@@ -139,6 +171,11 @@ impl Display for Response {
                 error,
                 leader,
                 leader_epoch,
+            })
+            | Response::UpdateVoter(EpochResponse {
+                error,
+                leader,
+                leader_epoch,
             }) => {
                 write!(
                     formatter,
@@ -148,6 +185,22 @@ impl Display for Response {
                 )
             }
             Response::Fetch(fetch) => describe_fetch(fetch, formatter),
+            Response::FetchSnapshot(chunk) if chunk.error == Error::None => {
+                let (position, end) = (chunk.position, chunk.position + chunk.chunk_bytes);
+                write!(formatter, "bytes {position}..{end} of {}", chunk.size)?;
+                write!(formatter, "{}", Known(chunk.leader, chunk.leader_epoch))
+            }
+            Response::FetchSnapshot(chunk) => {
+                let known = Known(chunk.leader, chunk.leader_epoch);
+                write!(formatter, "{:?}{known}", chunk.error)
+            }
+            Response::AddVoter(change) | Response::RemoveVoter(change) => {
+                formatter.write_str(&fine_or(change.error))
+            }
+            Response::ApiVersions(versions) => match versions.kraft_versions {
+                Some(range) => write!(formatter, "kraft.version {}..={}", range.min, range.max),
+                None => write!(formatter, "no kraft.version"),
+            },
         }
     }
 }
@@ -161,6 +214,10 @@ fn fine_or(error: Error) -> String {
 }
 
 fn describe_fetch(fetch: &FetchResponse, formatter: &mut Formatter<'_>) -> fmt::Result {
+    if let Some(snapshot) = fetch.snapshot {
+        write!(formatter, "begin with snapshot {snapshot}")?;
+        return write!(formatter, "{}", Known(fetch.leader, fetch.leader_epoch));
+    }
     match (fetch.diverging, fetch.batches.first(), fetch.batches.last()) {
         (Some(diverging), _, _) => {
             write!(
@@ -185,6 +242,31 @@ fn describe_fetch(fetch: &FetchResponse, formatter: &mut Formatter<'_>) -> fmt::
     write!(formatter, "{}", Known(fetch.leader, fetch.leader_epoch))
 }
 
+/// A replica: its id, and its directory where that matters.
+struct Key(ReplicaKey);
+
+impl Display for Key {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        let ReplicaKey { id, directory_id } = self.0;
+        write!(formatter, "{id}")?;
+        match directory_id.is_zero() {
+            true => Ok(()),
+            false => write!(formatter, "/{}", directory_id.0[15]),
+        }
+    }
+}
+
+fn voter_keys(voters: &VoterSet) -> String {
+    let keys: Vec<String> = voters.iter().map(|voter| Key(voter).to_string()).collect();
+    keys.join(",")
+}
+
+impl Display for OffsetAndEpoch {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}@{}", self.offset, self.epoch)
+    }
+}
+
 /// The leader and epoch a message or node knows.
 struct Known(Option<NodeId>, LeaderEpoch);
 
@@ -205,6 +287,9 @@ impl Display for Timer {
             Timer::Retry(node) => write!(formatter, "retry-{node}"),
             Timer::CheckQuorum => formatter.write_str("check-quorum"),
             Timer::BeginQuorumEpoch => formatter.write_str("begin-quorum-epoch"),
+            Timer::VoterChange => formatter.write_str("voter-change"),
+            Timer::Observers => formatter.write_str("observers"),
+            Timer::UpdateVoter => formatter.write_str("update-voter"),
             Timer::Parked(ticket) => write!(formatter, "parked-{}", ticket.0),
         }
     }
@@ -256,10 +341,40 @@ pub fn describe_change(output: &Output) -> Option<String> {
                 last.last_offset + 1
             ))
         }
+        Output::AppendChange {
+            base_offset, epoch, ..
+        } => Some(format!(
+            "appends a voter change at {base_offset} in epoch {epoch}"
+        )),
+        Output::ConfigurationChanged {
+            kraft_version,
+            voters,
+        } => Some(format!(
+            "kraft.version {kraft_version}, voters {}",
+            voter_keys(voters)
+        )),
+        Output::KraftVersion { result, .. } => Some(match result {
+            Ok(Some(end)) => format!("finalizes kraft.version once {end} is committed"),
+            Ok(None) => "has nothing to finalize".to_owned(),
+            Err(error) => format!("refuses kraft.version: {error:?}"),
+        }),
+        Output::WriteSnapshot { id, .. } => Some(format!("writes snapshot {id}")),
+        Output::AppendChunk { id, position } => {
+            Some(format!("adds to snapshot {id} at {position}"))
+        }
+        Output::FinishSnapshot { id } => Some(format!("has fetched snapshot {id}")),
+        Output::StartLogAt { snapshot } => Some(format!("starts its log at snapshot {snapshot}")),
+        Output::RaiseLogStart { snapshot } => {
+            Some(format!("deletes its log before snapshot {snapshot}"))
+        }
         Output::Truncate { end } => Some(format!("truncates to {end}")),
         Output::HighWatermark(offset) => Some(format!("high watermark {offset}")),
         Output::Inconsistent(what) => Some(format!("INCONSISTENT {what:?}")),
         Output::ShutdownComplete => Some("shutdown complete".to_owned()),
+        Output::Reply {
+            response: response @ (Response::AddVoter(_) | Response::RemoveVoter(_)),
+            ..
+        } => Some(format!("answers the voter change: {response}")),
         Output::SaveQuorumState { .. }
         | Output::Send { .. }
         | Output::Reply { .. }
@@ -278,19 +393,17 @@ impl Display for Cluster {
                 Some(raft) => write!(formatter, "{}", Summary(raft))?,
                 None => formatter.write_str("down")?,
             }
-            let epochs: Vec<String> = node
-                .disk
-                .log()
-                .0
+            let log = node.disk.log();
+            let kept = log
+                .entries
                 .iter()
-                .map(|entry| entry.epoch.to_string())
-                .collect();
-            writeln!(
-                formatter,
-                " log=[{}] durable={}",
-                epochs.join(" "),
-                node.disk.durable_end()
-            )?;
+                .skip(usize::try_from(log.start).unwrap_or(0));
+            let epochs: Vec<String> = kept.map(|entry| entry.epoch.to_string()).collect();
+            write!(formatter, " log=[{}]", epochs.join(" "))?;
+            if log.start > 0 {
+                write!(formatter, "from {}", log.start)?;
+            }
+            writeln!(formatter, " durable={}", node.disk.durable_end())?;
         }
         Ok(())
     }

@@ -83,6 +83,7 @@ fn no_truncation_below_the_high_watermark() {
             base_offset: 0,
             last_offset: 3,
             epoch: LeaderEpoch(1),
+            change: None,
         };
         answer(&mut raft, &mut out, Some(4), vec![batch], None);
         assert_eq!(raft.high_watermark(), Some(4));
@@ -113,6 +114,7 @@ fn follower_of_1(out: &mut Vec<Output>) -> Raft {
         log_start_offset: 0,
         log_end_offset: 0,
         epochs: Vec::new(),
+        ..Recovered::default()
     };
     Raft::start(
         Config::new(key(2), VoterSet::new([key(1), key(2), key(3)])),
@@ -143,6 +145,7 @@ fn answer(
         high_watermark,
         log_start_offset: 0,
         diverging,
+        snapshot: None,
         batches,
     });
     let request = request.expect("a follower fetches");

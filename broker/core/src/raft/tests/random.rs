@@ -10,7 +10,7 @@ use proptest::test_runner::{
     Config as ProptestConfig, RngAlgorithm, TestError, TestRng, TestRunner,
 };
 
-use crate::raft::cluster::{Action, Cluster, Shape};
+use crate::raft::cluster::{Action, Cluster, QuorumKind, Shape};
 
 const STEPS: usize = 600;
 /// A failure shows the end of its schedule.
@@ -36,16 +36,63 @@ const KINDS: [Kind; 10] = [
     (40, Cluster::starts),
 ];
 
-fn choose(cluster: &Cluster, Choice(number): Choice) -> Option<Action> {
+/// With snapshots; the voters stay.
+const SNAPSHOT_KINDS: [Kind; 13] = [
+    (500, Cluster::deliveries),
+    (200, Cluster::disk_work),
+    (70, Cluster::timers),
+    (60, Cluster::appends),
+    (20, Cluster::duplicates),
+    (30, Cluster::losses),
+    (12, Cluster::power_losses),
+    (8, Cluster::kills),
+    (5, Cluster::resignations),
+    (40, Cluster::starts),
+    (30, Cluster::snapshots),
+    (20, Cluster::deletions),
+    (5, Cluster::damages),
+];
+
+/// With snapshots and voter changes.
+const RECONFIGURATION_KINDS: [Kind; 18] = [
+    (520, Cluster::deliveries),
+    (180, Cluster::disk_work),
+    (70, Cluster::timers),
+    (40, Cluster::appends),
+    (15, Cluster::duplicates),
+    (25, Cluster::losses),
+    (8, Cluster::power_losses),
+    (8, Cluster::kills),
+    (5, Cluster::resignations),
+    (40, Cluster::starts),
+    (10, Cluster::snapshots),
+    (10, Cluster::deletions),
+    (2, Cluster::damages),
+    (40, Cluster::additions),
+    (20, Cluster::removals),
+    (1, Cluster::disk_replacements),
+    (3, Cluster::moves),
+    (3, Cluster::upgrades),
+];
+
+fn kinds(shape: Shape, snapshots: bool) -> &'static [Kind] {
+    match shape.quorum {
+        QuorumKind::Static if snapshots => &SNAPSHOT_KINDS,
+        QuorumKind::Static => &KINDS,
+        QuorumKind::Upgradable | QuorumKind::Dynamic => &RECONFIGURATION_KINDS,
+    }
+}
+
+fn choose(kinds: &[Kind], cluster: &Cluster, Choice(number): Choice) -> Option<Action> {
     let (mut kind, which) = (number % 1000, number / 1000);
-    let first = KINDS.iter().position(|&(weight, _)| {
+    let first = kinds.iter().position(|&(weight, _)| {
         let found = kind < weight;
         kind = kind.saturating_sub(weight);
         found
     });
     let first = first.expect("the weights make a thousand");
-    let kinds = KINDS[first..].iter().chain(&KINDS[..first]);
-    let mut possible = kinds
+    let in_turn = kinds[first..].iter().chain(&kinds[..first]);
+    let mut possible = in_turn
         .map(|(_, actions)| actions(cluster))
         .find(|actions| !actions.is_empty())?;
     let index = usize::try_from(which).expect("small") % possible.len();
@@ -53,21 +100,22 @@ fn choose(cluster: &Cluster, Choice(number): Choice) -> Option<Action> {
 }
 
 /// Runs the schedule until it breaks an invariant.
-fn run(shape: Shape, choices: &[u32]) -> Result<Cluster, String> {
+fn run((shape, snapshots): (Shape, bool), choices: &[u32]) -> Result<Cluster, String> {
     let ignore = &mut |_, _: &_| {};
     let mut cluster = Cluster::new(shape, ignore);
     let mut done = Vec::new();
     for &number in choices {
-        let Some(action) = choose(&cluster, Choice(number)) else {
+        let Some(action) = choose(kinds(shape, snapshots), &cluster, Choice(number)) else {
             break;
         };
         cluster.apply(&action, ignore);
         done.push(action);
         if let Some(violation) = &cluster.violation {
-            let last = &done[done.len().saturating_sub(LAST_SHOWN)..];
+            let (steps, last) = (done.len(), done.len().saturating_sub(LAST_SHOWN));
+            let last: Vec<String> = done[last..].iter().map(Action::to_string).collect();
+            let last = last.join("\n");
             return Err(format!(
-                "{violation} after {} steps, the last of them {last:#?}",
-                done.len()
+                "{violation} after {steps} steps, the last of them\n{last}\n{cluster}"
             ));
         }
     }
@@ -78,13 +126,24 @@ fn shape(voters: i32, observers: i32) -> Shape {
     Shape {
         voters,
         observers,
-        instant_saves: false,
-        instant_flushes: false,
+        ..Shape::default()
+    }
+}
+
+fn changing(quorum: QuorumKind, voters: i32, observers: i32, tell: bool) -> Shape {
+    Shape {
+        quorum,
+        tell,
+        ..shape(voters, observers)
     }
 }
 
 /// Shrinking a schedule shifts every later choice, so it gains little here: seeds are fixed instead.
 fn search(voters: i32, observers: i32, cases: u32, seed: u8) -> Result<(), String> {
+    search_in(shape(voters, observers), false, cases, seed)
+}
+
+fn search_in(shape: Shape, snapshots: bool, cases: u32, seed: u8) -> Result<(), String> {
     let config = ProptestConfig {
         cases,
         failure_persistence: None,
@@ -94,7 +153,7 @@ fn search(voters: i32, observers: i32, cases: u32, seed: u8) -> Result<(), Strin
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
     let mut runner = TestRunner::new_with_rng(config, rng);
     let outcome = runner.run(&vec(0..1_000_000u32, STEPS), |choices| {
-        run(shape(voters, observers), &choices)
+        run((shape, snapshots), &choices)
             .map(|_| ())
             .map_err(TestCaseError::fail)
     });
@@ -123,6 +182,27 @@ fn voters_with_observers_hold_all_invariants() {
 fn one_and_two_voters_hold_all_invariants() {
     search(1, 1, 400, 4).unwrap();
     search(2, 0, 400, 5).unwrap();
+}
+
+#[test]
+fn snapshots_hold_all_invariants() {
+    search_in(shape(3, 1), true, 800, 8).unwrap();
+}
+
+#[test]
+fn voter_changes_hold_all_invariants() {
+    search_in(changing(QuorumKind::Dynamic, 3, 2, false), true, 800, 9).unwrap();
+    search_in(changing(QuorumKind::Dynamic, 1, 3, false), true, 400, 10).unwrap();
+}
+
+#[test]
+fn nodes_that_join_by_themselves_hold_all_invariants() {
+    search_in(changing(QuorumKind::Dynamic, 3, 1, true), true, 600, 11).unwrap();
+}
+
+#[test]
+fn an_upgrade_of_kraft_version_holds_all_invariants() {
+    search_in(changing(QuorumKind::Upgradable, 3, 1, true), true, 600, 12).unwrap();
 }
 
 #[test]

@@ -153,8 +153,7 @@ fn cluster(voters: i32, observers: i32) -> Cluster {
     let shape = Shape {
         voters,
         observers,
-        instant_saves: false,
-        instant_flushes: false,
+        ..Shape::default()
     };
     Cluster::new(shape, &mut |_, _| {})
 }
