@@ -1,7 +1,7 @@
 //! `broker`: the command line of the broker. One file per command.
 //!
 //! Map: `start` and `format` act on a data folder; `dump_log` reads one; `topics`, `produce`, `consume`,
-//! `quorum` and `perf` are clients of a running broker through `broker_client` (`connect`). `failure` is what
+//! `quorum`, `features` and `perf` are clients of a running broker through `broker_client` (`connect`). `failure` is what
 //! commands end with, `logging` where tracing goes.
 //!
 //! Exit codes: 0 done · 1 failed · 2 bad usage or configuration. Data go to stdout, all else to stderr.
@@ -10,6 +10,7 @@ mod connect;
 mod consume;
 mod dump_log;
 mod failure;
+mod features;
 mod format;
 mod logging;
 mod perf;
@@ -46,6 +47,8 @@ enum Command {
     Consume(consume::Consume),
     /// Shows the metadata quorum.
     Quorum(quorum::Quorum),
+    /// Shows, raises and lowers the cluster's feature levels.
+    Features(features::Features),
     /// Prints segments, indexes and the metadata log of a stopped node; damage is reported with its place.
     DumpLog(dump_log::DumpLog),
     /// Measures a running broker.
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Command::Produce(command) => command.run(),
         Command::Consume(command) => command.run(),
         Command::Quorum(command) => command.run(),
+        Command::Features(command) => command.run(),
         Command::DumpLog(command) => command.run(),
         Command::Perf(command) => command.run(),
     };

@@ -18,6 +18,7 @@
 //! Map: `record` (log) → `image` (state) · `request`, `reply`, `error` (edges) · `soft` ·
 //! `cluster` (registration), `heartbeat` (fencing, shutdown) · `topics`, `create_topics`,
 //! `create_partitions`, `placement`, `topic_name` · `alter_partition` · `elections` ·
+//! `features`, `metadata_version` (what the cluster's nodes can read) ·
 //! `partition_change` (elects, bumps epochs) · `configs` · `draft` (changes in the making).
 
 mod alter_partition;
@@ -31,6 +32,7 @@ mod features;
 mod heartbeat;
 mod image;
 pub mod invariants;
+mod metadata_version;
 mod partition;
 mod partition_change;
 mod placement;
@@ -45,7 +47,9 @@ mod topics;
 pub use configs::TOPIC_CONFIG_NAMES;
 pub use draft::MAX_RECORDS_PER_BATCH;
 pub use error::*;
+pub use features::{KRAFT_VERSION_FEATURE, bootstrap_features, supported_features};
 pub use image::*;
+pub use metadata_version::{METADATA_VERSION_FEATURE, MetadataVersion};
 pub use partition::*;
 pub use producer_ids::PRODUCER_ID_BLOCK_SIZE;
 pub use record::*;
@@ -57,6 +61,31 @@ pub use topic_name::topic_name_problem;
 /// What the active controller does about one input. Never writes `hard`: the shell appends and applies
 /// the records that come out.
 pub fn decide(hard: &MetadataImage, soft: &mut Soft, input: Input, out: &mut Vec<Output>) {
+    let mut decided = Vec::new();
+    dispatch(hard, soft, input, &mut decided);
+    let version = hard.metadata_version();
+    out.extend(
+        decided
+            .into_iter()
+            .filter_map(|output| lowered(version, output)),
+    );
+}
+
+/// Only what nodes of the finalized `metadata.version` can read.
+fn lowered(version: MetadataVersion, output: Output) -> Option<Output> {
+    match output {
+        Output::Records(records) if !version.has_directories() => {
+            let records = records
+                .into_iter()
+                .filter_map(|record| version.lower(record));
+            let records: Vec<Record> = records.collect();
+            (!records.is_empty()).then_some(Output::Records(records))
+        }
+        output => Some(output),
+    }
+}
+
+fn dispatch(hard: &MetadataImage, soft: &mut Soft, input: Input, out: &mut Vec<Output>) {
     match input {
         Input::Activated { bootstrap } => {
             features::bootstrap(hard, soft, bootstrap, out);
@@ -73,7 +102,7 @@ pub fn decide(hard: &MetadataImage, soft: &mut Soft, input: Input, out: &mut Vec
             cluster::unregister_broker(hard, soft, ticket, broker, out);
         }
         Input::RegisterController(ticket, record) => {
-            cluster::register_controller(ticket, record, out)
+            cluster::register_controller(hard, ticket, record, out)
         }
         Input::CreateTopics(ticket, request) => {
             create_topics::create_topics(hard, soft, ticket, request, out)

@@ -39,6 +39,7 @@ pub mod offset_for_leader_epoch;
 pub mod produce;
 pub mod sync_group;
 pub mod unregister_broker;
+pub mod update_features;
 pub mod vote;
 
 pub use allocate_producer_ids::*;
@@ -76,6 +77,7 @@ pub use offset_for_leader_epoch::*;
 pub use produce::*;
 pub use sync_group::*;
 pub use unregister_broker::*;
+pub use update_features::*;
 pub use vote::*;
 
 use std::fmt::Debug;
@@ -147,6 +149,7 @@ macro_rules! for_each_api {
             EndQuorumEpoch EndQuorumEpochRequest;
             DescribeQuorum DescribeQuorumRequest;
             AlterPartition AlterPartitionRequest;
+            UpdateFeatures UpdateFeaturesRequest;
             Envelope EnvelopeRequest;
             FetchSnapshot FetchSnapshotRequest;
             DescribeCluster DescribeClusterRequest;

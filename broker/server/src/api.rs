@@ -8,6 +8,7 @@ mod admin;
 mod api_versions;
 mod cluster;
 mod describe_configs;
+mod features;
 mod fetch;
 mod find_coordinator;
 mod forward;
@@ -67,6 +68,7 @@ const BROKER_APIS: &[ApiKey] = &[
     ApiKey::IncrementalAlterConfigs,
     ApiKey::UnregisterBroker,
     ApiKey::DescribeQuorum,
+    ApiKey::UpdateFeatures,
 ];
 
 /// What a controller listener handles.
@@ -82,6 +84,7 @@ const CONTROLLER_APIS: &[ApiKey] = &[
     ApiKey::EndQuorumEpoch,
     ApiKey::DescribeQuorum,
     ApiKey::AlterPartition,
+    ApiKey::UpdateFeatures,
     ApiKey::Envelope,
     ApiKey::FetchSnapshot,
     ApiKey::DescribeCluster,
@@ -209,6 +212,9 @@ fn controller_request(api: Arc<Api>, request: RawRequest) -> BoxFuture<'static, 
         })),
         ApiKey::IncrementalAlterConfigs => Box::pin(answer(request, move |request, _| {
             admin::incremental_alter_configs(api, request)
+        })),
+        ApiKey::UpdateFeatures => Box::pin(answer(request, move |request, version| {
+            features::update_features(api, request, version)
         })),
         ApiKey::Envelope => Box::pin(answer(request, move |request, _| {
             forward::open_envelope(api, request)

@@ -14,6 +14,8 @@ pub use endpoint::{Listener, SecurityProtocol, Voter};
 pub use topic::{TOPIC_CONFIG_NAMES, TopicConfig, is_topic_config, validate_topic_config};
 pub use value::{ConfigError, Value};
 
+use crate::features;
+
 macro_rules! broker_config {
     ($( $(#[doc = $doc:literal])* $field:ident : $type:ty = $name:literal, $default:expr, $check:expr; )*) => {
         /// Everything a node is told at start. Durations are milliseconds, sizes bytes, as in Kafka.
@@ -236,6 +238,16 @@ broker_config! {
     max_connections: i64 = "max.connections", i64::from(i32::MAX), not_negative;
     /// An idle connection is closed after this long.
     connections_max_idle_ms: i64 = "connections.max.idle.ms", 600_000, minus_one_or_more;
+
+    /// Internal, for tests of rolling upgrades: the release whose features this node supports, e.g. 4.0.
+    internal_supported_release: String = "internal.supported.release", "4.1".into(), |release| features::check_release(release);
+    /// Internal: highest supported levels of single features, as name:level; they narrow the release.
+    internal_supported_feature_levels: Vec<String> =
+        "internal.supported.feature.levels", vec![], |levels| features::check_levels(levels);
+    /// Internal: the release whose feature levels a new cluster starts with, as kafka-storage's
+    /// --release-version; what the node supports if empty.
+    internal_bootstrap_release: String = "internal.bootstrap.release", String::new(),
+        |release| if release.is_empty() { Ok(()) } else { features::check_release(release) };
 }
 
 impl BrokerConfig {

@@ -4,6 +4,7 @@ pub mod api;
 pub mod config;
 pub mod connection;
 pub mod controller_channel;
+mod controller_registration;
 pub mod features;
 pub mod lifecycle;
 pub mod listener;

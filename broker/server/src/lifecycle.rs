@@ -1,14 +1,14 @@
 //! A broker's standing with the controller: registration, heartbeats, controlled shutdown.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
+use broker_core::metadata::VersionRange;
 use broker_env::{Env, time};
 use broker_protocol::ErrorCode;
 use broker_protocol::api as wire;
-use broker_protocol::ids::{BrokerEpoch, Uuid};
+use broker_protocol::ids::{BrokerEpoch, NodeId, Uuid};
 
 use crate::config::{BrokerConfig, Listener};
 use crate::controller_channel::ControllerChannel;
@@ -69,27 +69,57 @@ pub struct Lifecycle {
     pub standing: Arc<Standing>,
 }
 
+/// The cluster runs at feature levels that this broker does not support.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the controller refused to register broker {node}: UNSUPPORTED_VERSION; it supports {supported}"
+)]
+pub struct Unregistrable {
+    node: i32,
+    /// Features with their levels.
+    supported: String,
+}
+
 impl Lifecycle {
     /// Registers, then sends heartbeats until the broker may stop.
-    pub async fn run(mut self) {
-        self.register().await;
+    ///
+    /// # Errors
+    /// The cluster has no place for a broker of this release.
+    pub async fn run(mut self) -> Result<(), Unregistrable> {
+        self.register().await?;
         while !self.standing.may_stop.load(Ordering::Acquire) {
+            if self.must_tell_directories() {
+                self.register().await?;
+            }
             match self.heartbeat().await {
                 Some(ErrorCode::None) => self.pause().await,
                 Some(ErrorCode::StaleBrokerEpoch | ErrorCode::BrokerIdNotRegistered) => {
                     // Another incarnation or an operator removed this one.
-                    self.register().await;
+                    self.register().await?;
                 }
                 Some(_) | None => self.retry().await,
             }
         }
+        Ok(())
     }
 
-    async fn register(&mut self) {
+    /// The registration was made at a `metadata.version` without directories, which has grown since (KIP-858).
+    fn must_tell_directories(&self) -> bool {
+        let me = NodeId(self.config.node_id);
+        self.metadata.read(|image| {
+            let registered = image
+                .broker(me)
+                .filter(|it| it.epoch == self.standing.epoch());
+            image.metadata_version().has_directories()
+                && registered.is_some_and(|it| it.log_directories.is_empty())
+        })
+    }
+
+    async fn register(&mut self) -> Result<(), Unregistrable> {
         loop {
             if self.standing.stopping.load(Ordering::Acquire) {
                 self.standing.may_stop.store(true, Ordering::Release);
-                return;
+                return Ok(());
             }
             let request = self.registration();
             match self
@@ -106,10 +136,13 @@ impl Lifecycle {
                         epoch = response.broker_epoch,
                         "registered"
                     );
-                    return;
+                    return Ok(());
                 }
                 Ok(response) => {
                     let code = ErrorCode::from_code(response.error_code);
+                    if code == Some(ErrorCode::UnsupportedVersion) {
+                        return Err(self.unregistrable());
+                    }
                     tracing::debug!(node = self.config.node_id, ?code, "registration refused");
                 }
                 Err(error) => {
@@ -120,6 +153,15 @@ impl Lifecycle {
         }
     }
 
+    fn unregistrable(&self) -> Unregistrable {
+        let features = features::supported(&self.config).into_iter();
+        let supported = features.map(|(name, range)| format!("{name} {}-{}", range.min, range.max));
+        Unregistrable {
+            node: self.config.node_id,
+            supported: supported.collect::<Vec<String>>().join(", "),
+        }
+    }
+
     fn registration(&self) -> wire::BrokerRegistrationRequest {
         let listener = |listener: Listener| wire::BrokerRegistrationListener {
             name: listener.name,
@@ -127,13 +169,13 @@ impl Lifecycle {
             port: listener.port,
             ..Default::default()
         };
-        let feature = |(name, range): (String, (i16, i16))| wire::BrokerRegistrationFeature {
+        let feature = |(name, range): (String, VersionRange)| wire::BrokerRegistrationFeature {
             name,
-            min_supported_version: range.0,
-            max_supported_version: range.1,
+            min_supported_version: range.min,
+            max_supported_version: range.max,
             ..Default::default()
         };
-        let features: BTreeMap<String, (i16, i16)> = features::supported();
+        let features = features::supported(&self.config);
         wire::BrokerRegistrationRequest {
             broker_id: self.config.node_id,
             cluster_id: self.cluster_id.clone(),

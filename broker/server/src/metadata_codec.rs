@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use broker_core::metadata as core;
 use broker_core::metadata::{
     BrokerRegistrationChangeRecord, ConfigResource, ConfigResourceType, Endpoint,
-    LeaderRecoveryState, PartitionChangeRecord, PartitionRecord, Record, RegisterBrokerRecord,
-    RegisterControllerRecord, VersionRange,
+    LeaderRecoveryState, MetadataVersion, PartitionChangeRecord, PartitionRecord, Record,
+    RegisterBrokerRecord, RegisterControllerRecord, VersionRange,
 };
 use broker_protocol::codec::EncodeError;
 use broker_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch, TopicIdPartition};
@@ -29,11 +29,23 @@ pub enum RecordError {
     },
 }
 
+/// As nodes at this `metadata.version` read it; the core has left out what it cannot hold.
+///
 /// # Errors
 /// A value that Kafka's schema cannot hold, such as a string above 32 KiB.
-pub fn encode(record: &Record) -> Result<Bytes, EncodeError> {
+pub fn encode(record: &Record, version: MetadataVersion) -> Result<Bytes, EncodeError> {
     let record = to_wire(record);
-    record.encode(record.write_version())
+    record.encode(record_version(&record, version))
+}
+
+fn record_version(record: &MetadataRecord, version: MetadataVersion) -> i16 {
+    match record {
+        MetadataRecord::RegisterBroker(_) => version.register_broker_record_version(),
+        MetadataRecord::Partition(_) | MetadataRecord::PartitionChange(_) => {
+            version.partition_record_version()
+        }
+        other => other.write_version(),
+    }
 }
 
 /// # Errors
@@ -422,3 +434,6 @@ fn controller_feature(feature: wire::ControllerFeature) -> (String, VersionRange
 
 /// Features by name; the type `core::metadata` wants.
 pub type Features = BTreeMap<String, core::VersionRange>;
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,8 @@ use broker_storage::{DirectoryError, LogDirectory};
 use tokio::sync::mpsc;
 
 use crate::config::{BrokerConfig, ConfigError};
-use crate::lifecycle::{Standing, controlled_shutdown};
+use crate::features::UnsupportedLevel;
+use crate::lifecycle::{Standing, Unregistrable, controlled_shutdown};
 use crate::listener::Connections;
 use crate::metadata_cache::MetadataCache;
 use crate::observe::{Observation, Observer};
@@ -29,6 +30,10 @@ pub enum NodeError {
     Network(#[from] broker_env::NetworkError),
     #[error("the log directory failed: {0}")]
     Disk(#[from] DiskError),
+    #[error(transparent)]
+    UnsupportedLevel(#[from] UnsupportedLevel),
+    #[error(transparent)]
+    Unregistrable(#[from] Unregistrable),
     #[error(
         "{path} is not formatted and controller.quorum.voters names several nodes: format it with the cluster's id"
     )]

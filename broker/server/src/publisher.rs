@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use broker_core::metadata::{ConfigResource, MIN_INSYNC_REPLICAS, MetadataImage};
 use broker_protocol::ids::{NodeId, TopicIdPartition, Uuid};
-use broker_storage::DirectoryError;
 use tokio::sync::mpsc;
 
 use crate::config::BrokerConfig;
+use crate::features;
 use crate::metadata_cache::{MetadataCache, MetadataDelta};
+use crate::node::NodeError;
 use crate::observe::{Observation, Observer, PartitionState};
 use crate::quorum::Committed;
 use crate::replica_manager::ReplicaManager;
@@ -27,11 +28,12 @@ impl Publisher {
     /// Runs until the quorum member stops.
     ///
     /// # Errors
-    /// The log directory failed.
+    /// The log directory failed, or the cluster runs at a level that this node does not support.
     pub async fn run(
         self,
         mut committed: mpsc::UnboundedReceiver<Committed>,
-    ) -> Result<(), DirectoryError> {
+    ) -> Result<(), NodeError> {
+        let supported = features::supported(&self.config);
         let mut delta = MetadataDelta::default();
         let mut strays_removed = false;
         while let Some(batch) = committed.recv().await {
@@ -45,6 +47,8 @@ impl Publisher {
             if batch.end < batch.high_watermark {
                 continue;
             }
+            self.metadata
+                .read(|image| features::check(&supported, image))?;
             self.metadata.published();
             if self.replicas.is_some() && !self.is_registered() {
                 continue;

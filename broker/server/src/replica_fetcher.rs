@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use broker_core::metadata::MetadataImage;
 use broker_core::replica::{EpochEndOffset, FetchRequest, Fetched};
 use broker_env::Env;
 use broker_protocol::ErrorCode;
@@ -18,6 +19,8 @@ use crate::peer::Peer;
 use crate::replica_manager::ReplicaManager;
 
 const FETCH_VERSION: i16 = 17;
+/// The first with the follower's broker epoch (KIP-903), which leaders of ours insist on.
+const FETCH_VERSION_MIN: i16 = 15;
 
 /// The fetch tasks of a broker.
 pub struct ReplicaFetchers {
@@ -95,7 +98,7 @@ impl ReplicaFetchers {
             let request = self.request(&asked);
             let wait = Duration::from_millis(millis(self.config.replica_fetch_wait_max_ms));
             let limit = wait + Duration::from_millis(millis(self.config.replica_socket_timeout_ms));
-            match peer.call(&request, FETCH_VERSION, limit).await {
+            match peer.call(&request, self.version(), limit).await {
                 Ok(response) => distribute(asked, response),
                 Err(error) => {
                     tracing::debug!(node = self.config.node_id, %leader, %error, "replica fetch failed");
@@ -103,6 +106,14 @@ impl ReplicaFetchers {
                 }
             }
         }
+    }
+
+    /// As `metadata.version` has it: a leader of an older release may know no higher one.
+    fn version(&self) -> i16 {
+        let finalized = self.metadata.read(MetadataImage::metadata_version);
+        finalized
+            .fetch_request_version()
+            .clamp(FETCH_VERSION_MIN, FETCH_VERSION)
     }
 
     /// What each partition asks for; forgets those that follow somebody else by now.

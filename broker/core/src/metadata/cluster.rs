@@ -6,15 +6,13 @@ use broker_protocol::ids::{BrokerEpoch, NodeId, Uuid};
 use super::draft::Draft;
 use super::error::ErrorCode;
 use super::image::{BrokerRegistration, MetadataImage};
+use super::metadata_version::METADATA_VERSION_FEATURE;
 use super::partition::directory;
 use super::record::{Record, RegisterBrokerRecord, RegisterControllerRecord, VersionRange};
 use super::reply::{ApiError, Output, Reply};
 use super::request::BrokerRegistrationRequest;
 use super::soft::Soft;
 use crate::Ticket;
-
-/// Feature every broker is taken to support at level 1 only, unless it says otherwise.
-const METADATA_VERSION: &str = "metadata.version";
 
 /// Refuses what comes from an earlier incarnation of a broker, or from a stranger.
 pub(super) fn check_broker_epoch(
@@ -92,7 +90,7 @@ fn registration_record(
 ) -> RegisterBrokerRecord {
     let mut features = request.features;
     features
-        .entry(METADATA_VERSION.to_owned())
+        .entry(METADATA_VERSION_FEATURE.to_owned())
         .or_insert(VersionRange { min: 1, max: 1 });
     RegisterBrokerRecord {
         broker: request.broker,
@@ -131,7 +129,7 @@ fn check_log_directories(
 ) -> Result<(), ApiError> {
     let refuse = |message: String| Err(ApiError::new(ErrorCode::InvalidRegistration, message));
     let directories = &request.log_directories;
-    if directories.is_empty() {
+    if directories.is_empty() && hard.metadata_version().has_directories() {
         return refuse("No directories specified in request".to_owned());
     }
     if directories.iter().any(|&id| directory::is_reserved(id)) {
@@ -166,7 +164,11 @@ fn check_features(
     request: &BrokerRegistrationRequest,
 ) -> Result<(), ApiError> {
     for (name, &level) in hard.features() {
-        let unsaid = if name == METADATA_VERSION { 1 } else { 0 };
+        let unsaid = if name == METADATA_VERSION_FEATURE {
+            1
+        } else {
+            0
+        };
         let range = request.features.get(name).copied();
         let range = range.unwrap_or(VersionRange {
             min: unsaid,
@@ -208,10 +210,17 @@ pub(super) fn unregister_broker(
 
 /// ControllerRegistration (KIP-919).
 pub(super) fn register_controller(
+    hard: &MetadataImage,
     ticket: Ticket,
     record: RegisterControllerRecord,
     out: &mut Vec<Output>,
 ) {
+    if !hard.metadata_version().has_controller_registration() {
+        let message = "The current MetadataVersion is too old to support controller registrations.";
+        let error = ApiError::new(ErrorCode::UnsupportedVersion, message);
+        out.push(Output::Reply(ticket, Reply::RegisterController(Err(error))));
+        return;
+    }
     out.push(Output::Records(vec![Record::RegisterController(record)]));
     out.push(Output::Reply(ticket, Reply::RegisterController(Ok(()))));
 }

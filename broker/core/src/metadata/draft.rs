@@ -118,7 +118,8 @@ impl<'a> Draft<'a> {
         for id in self.image.partitions_on(broker) {
             let current = self.partition(id);
             let old = current.directory(broker);
-            let gone = old != directory::UNASSIGNED && !directories.contains(&old);
+            let placed = old != directory::UNASSIGNED && old != directory::MIGRATING;
+            let gone = placed && !directories.contains(&old);
             let needed = current.isr.contains(&broker) || current.last_known_elr.contains(&broker);
             if !gone || needed {
                 continue;
@@ -152,6 +153,8 @@ impl<'a> Draft<'a> {
             .min_insync_replicas(topic, self.config.min_insync_replicas);
         builder.min_insync_replicas = usize::try_from(min_isr).expect("at least one");
         builder.elr_enabled = self.image.elr_enabled();
+        builder.bumps_leader_epoch_on_shrink =
+            self.image.metadata_version().bumps_leader_epoch_on_shrink();
         builder.election = election;
         if election == Election::Online && self.unclean_election_enabled(topic) {
             builder.election = Election::Unclean;

@@ -86,7 +86,8 @@ impl BrokerRegistration {
 
     /// Whether a replica in `directory` can be served (KIP-858).
     pub fn has_online_directory(&self, directory: Uuid) -> bool {
-        directory == directory::UNASSIGNED || self.log_directories.contains(&directory)
+        let unplaced = [directory::UNASSIGNED, directory::MIGRATING];
+        unplaced.contains(&directory) || self.log_directories.contains(&directory)
     }
 
     /// Where a new replica goes: the only directory, or [`directory::UNASSIGNED`] until the broker chose.

@@ -8,10 +8,12 @@ use super::record::{LeaderRecoveryState, PartitionChangeRecord, PartitionRecord}
 pub mod directory {
     use broker_protocol::ids::Uuid;
 
+    /// The partition was last written at a `metadata.version` without directories.
+    pub const MIGRATING: Uuid = Uuid([0; 16]);
     /// The broker has not yet said which of its directories hosts the replica.
-    pub const UNASSIGNED: Uuid = Uuid([0; 16]);
+    pub const UNASSIGNED: Uuid = Uuid([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
     /// The directory that hosts the replica failed.
-    pub const LOST: Uuid = Uuid([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+    pub const LOST: Uuid = Uuid([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
 
     /// Whether no real directory may have this id: Kafka reserves the first hundred.
     pub fn is_reserved(id: Uuid) -> bool {
@@ -41,9 +43,14 @@ pub struct PartitionRegistration {
 
 impl PartitionRegistration {
     pub fn from_record(record: &PartitionRecord) -> PartitionRegistration {
+        let directories = if record.directories.is_empty() {
+            vec![directory::MIGRATING; record.replicas.len()]
+        } else {
+            record.directories.clone()
+        };
         PartitionRegistration {
             replicas: record.replicas.clone(),
-            directories: record.directories.clone(),
+            directories,
             isr: record.isr.clone(),
             eligible_leader_replicas: record.eligible_leader_replicas.clone(),
             last_known_elr: record.last_known_elr.clone(),
@@ -80,6 +87,9 @@ impl PartitionRegistration {
         assign(&mut next.isr, &change.isr);
         assign(&mut next.replicas, &change.replicas);
         assign(&mut next.directories, &change.directories);
+        if change.directories.is_none() && next.directories.len() != next.replicas.len() {
+            next.directories = vec![directory::MIGRATING; next.replicas.len()];
+        }
         assign(&mut next.removing_replicas, &change.removing_replicas);
         assign(&mut next.adding_replicas, &change.adding_replicas);
         assign(

@@ -27,6 +27,8 @@ pub(super) struct PartitionChangeBuilder<'a> {
     pub is_acceptable_leader: &'a dyn Fn(NodeId) -> bool,
     pub min_insync_replicas: usize,
     pub elr_enabled: bool,
+    /// Of `metadata.version` below 3.6.
+    pub bumps_leader_epoch_on_shrink: bool,
     pub election: Election,
     /// A broker that lost its memory of what it had: not even eligible.
     pub unclean_shutdown: Option<NodeId>,
@@ -48,6 +50,7 @@ impl<'a> PartitionChangeBuilder<'a> {
             is_acceptable_leader,
             min_insync_replicas: 1,
             elr_enabled: false,
+            bumps_leader_epoch_on_shrink: false,
             election: Election::Online,
             unclean_shutdown: None,
             target_isr: current.isr.clone(),
@@ -68,6 +71,7 @@ impl<'a> PartitionChangeBuilder<'a> {
         self.set_elr(&mut record);
         self.set_isr(&mut record);
         self.set_last_known_leader(&mut record);
+        self.bump_leader_epoch_on_shrink(&mut record);
         if self.target_recovery_state != self.current.leader_recovery_state {
             record.leader_recovery_state = Some(self.target_recovery_state);
         }
@@ -190,6 +194,21 @@ impl<'a> PartitionChangeBuilder<'a> {
         let may_set = !self.target_isr.is_empty() || self.elr_enabled;
         if record.isr.is_none() && may_set && self.target_isr != self.current.isr {
             record.isr = Some(self.target_isr.clone());
+        }
+    }
+
+    /// To name the leader, even the same one, is to begin a new epoch.
+    fn bump_leader_epoch_on_shrink(&self, record: &mut PartitionChangeRecord) {
+        let Some(isr) = record
+            .isr
+            .as_ref()
+            .filter(|_| self.bumps_leader_epoch_on_shrink)
+        else {
+            return;
+        };
+        let shrinks = self.current.isr.iter().any(|member| !isr.contains(member));
+        if shrinks && record.leader.is_none() {
+            record.leader = self.current.leader;
         }
     }
 

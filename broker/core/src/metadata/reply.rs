@@ -83,7 +83,7 @@ pub enum Reply {
     /// In the order of the request.
     IncrementalAlterConfigs(Vec<(ConfigResource, Result<(), ApiError>)>),
     /// In the order of feature names.
-    UpdateFeatures(Vec<(String, Result<(), ApiError>)>),
+    UpdateFeatures(Result<(), ApiError>),
     ElectLeaders(Vec<((String, i32), Result<(), ApiError>)>),
 }
 

@@ -164,9 +164,42 @@ pub enum ConfigOperationType {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UpdateFeaturesRequest {
-    /// Level per feature, 0 to remove it.
-    pub updates: BTreeMap<String, i16>,
+    /// Each feature at most once.
+    pub updates: Vec<FeatureUpdate>,
     pub validate_only: bool,
+    /// The finalized `kraft.version`, which the quorum keeps.
+    pub kraft_version: i16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FeatureUpdate {
+    pub name: String,
+    /// 0 to disable it.
+    pub level: i16,
+    pub upgrade_type: UpgradeType,
+}
+
+/// Which way a feature may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum UpgradeType {
+    Upgrade,
+    /// Only if nothing is lost by it.
+    SafeDowngrade,
+    UnsafeDowngrade,
+    /// A number Kafka does not have.
+    Unknown,
+}
+
+impl UpgradeType {
+    /// Kafka's number: 1 upgrade, 2 safe, 3 unsafe downgrade.
+    pub fn from_code(code: i8) -> UpgradeType {
+        match code {
+            1 => UpgradeType::Upgrade,
+            2 => UpgradeType::SafeDowngrade,
+            3 => UpgradeType::UnsafeDowngrade,
+            _ => UpgradeType::Unknown,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use broker_protocol::ids::{NodeId, Offset};
 
+use super::metadata_version::MetadataVersion;
+use super::record::VersionRange;
+
 /// Static configuration of a controller, by Kafka's names. All controllers should agree on it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ControllerConfig {
@@ -17,8 +20,12 @@ pub struct ControllerConfig {
     pub min_insync_replicas: i32,
     /// Names a topic may be configured with; any other is refused with INVALID_CONFIG.
     pub topic_config_names: BTreeSet<String>,
-    /// Features this controller supports, with their highest level; lowest is 0.
-    pub supported_features: BTreeMap<String, i16>,
+    /// `node.id`.
+    pub node_id: NodeId,
+    /// `controller.quorum.voters`: who must be registered before a feature changes (KIP-919).
+    pub voters: BTreeSet<NodeId>,
+    /// Levels of each feature that this controller supports.
+    pub supported_features: BTreeMap<String, VersionRange>,
 }
 
 impl Default for ControllerConfig {
@@ -29,9 +36,9 @@ impl Default for ControllerConfig {
             default_replication_factor: 1,
             min_insync_replicas: 1,
             topic_config_names: super::configs::TOPIC_CONFIG_NAMES.map(str::to_owned).into(),
-            supported_features: BTreeMap::from(
-                super::features::SUPPORTED.map(|(name, level)| (name.to_owned(), level)),
-            ),
+            node_id: NodeId::NONE,
+            voters: BTreeSet::new(),
+            supported_features: super::features::supported_features(MetadataVersion::LATEST),
         }
     }
 }

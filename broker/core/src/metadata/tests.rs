@@ -123,10 +123,7 @@ impl World {
     }
 
     fn all_features(&self) -> std::collections::BTreeMap<String, VersionRange> {
-        let supported = self.config.supported_features.iter();
-        supported
-            .map(|(name, &max)| (name.clone(), VersionRange { min: 0, max }))
-            .collect()
+        self.config.supported_features.clone()
     }
 
     /// A heartbeat of a broker that has applied everything and wants nothing special.

@@ -129,7 +129,7 @@ metadata_records! {
 
 impl MetadataRecord {
     /// The version that a cluster at metadata.version 4.1 writes: the highest, but a registration change only
-    /// as high as its fields need.
+    /// as high as its fields need. For older ones see `broker_core::metadata::MetadataVersion`.
     pub fn write_version(&self) -> i16 {
         match self {
             MetadataRecord::BrokerRegistrationChange(change) => change.lowest_version(),

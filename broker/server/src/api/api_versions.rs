@@ -68,9 +68,9 @@ fn response(
         ..Default::default()
     });
     // Before version 4 a feature whose lowest level is 0 cannot be told (KAFKA-17492).
-    let supported = features::supported()
+    let supported = features::supported(&api.config)
         .into_iter()
-        .filter(|(_, (min, _))| version >= 4 || *min > 0);
+        .filter(|(_, range)| version >= 4 || range.min > 0);
     let epoch = api.metadata.last_offset();
     let finalized = api.metadata.read(|image| {
         let level = |(name, level): (&String, &i16)| FinalizedFeatureKey {
@@ -85,10 +85,10 @@ fn response(
         error_code: error.code(),
         api_keys: api_keys.collect(),
         supported_features: supported
-            .map(|(name, (min, max))| SupportedFeatureKey {
+            .map(|(name, range)| SupportedFeatureKey {
                 name,
-                min_version: min,
-                max_version: max,
+                min_version: range.min,
+                max_version: range.max,
                 ..Default::default()
             })
             .collect(),

@@ -19,6 +19,7 @@ use crate::api::{Api, BrokerService, ControllerService, Forwarder};
 use crate::config::{BrokerConfig, TOPIC_CONFIG_NAMES};
 use crate::connection::Service;
 use crate::controller_channel::ControllerChannel;
+use crate::controller_registration::ControllerRegistration;
 use crate::features;
 use crate::lifecycle::{Lifecycle, Standing};
 use crate::listener::{ConnectionLimits, Connections};
@@ -104,7 +105,22 @@ impl Node {
                 controller: channel("heartbeat"),
                 standing: standing.clone(),
             };
-            env.spawn("broker lifecycle", lifecycle.run());
+            let failures = failures.clone();
+            env.spawn("broker lifecycle", async move {
+                if let Err(error) = lifecycle.run().await {
+                    let _node_has_stopped = failures.send(error.into());
+                }
+            });
+        }
+        if config.is_controller() {
+            let registration = ControllerRegistration {
+                env: env.clone(),
+                config: config.clone(),
+                incarnation,
+                metadata: metadata.clone(),
+                controller: channel("registration"),
+            };
+            env.spawn("controller registration", registration.run());
         }
         Ok(Node {
             env,
@@ -267,7 +283,7 @@ async fn start_quorum(
         handle: handle.clone(),
         events,
         controller: config.is_controller().then(|| controller_config(config)),
-        bootstrap: features::bootstrap(),
+        bootstrap: features::bootstrap(config),
         no_op_interval_ms: millis(config.metadata_max_idle_interval_ms),
     });
     let (failures, observer) = (failures.clone(), observer.clone());
@@ -328,7 +344,13 @@ fn controller_config(config: &BrokerConfig) -> ControllerConfig {
             .unwrap_or(i16::MAX),
         min_insync_replicas: config.min_insync_replicas,
         topic_config_names: TOPIC_CONFIG_NAMES.map(str::to_owned).into(),
-        ..ControllerConfig::default()
+        node_id: NodeId(config.node_id),
+        voters: config
+            .voters()
+            .iter()
+            .map(|voter| NodeId(voter.id))
+            .collect(),
+        supported_features: features::supported(config),
     }
 }
 
@@ -394,7 +416,7 @@ fn start_publisher(
     let failures = failures.clone();
     env.spawn("metadata publisher", async move {
         if let Err(error) = publisher.run(committed).await {
-            let _node_has_stopped = failures.send(NodeError::Directory(error));
+            let _node_has_stopped = failures.send(error);
         }
     });
 }

@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use broker_core::Ticket;
-use broker_core::metadata::{self, Input, MetadataImage, Output, Record, Reply, Soft};
+use broker_core::metadata::{
+    self, Input, MetadataImage, MetadataVersion, Output, Record, Reply, Soft,
+};
 use broker_core::raft;
 use broker_env::DiskError;
 use broker_protocol::ids::{LeaderEpoch, Offset};
@@ -15,6 +17,7 @@ use tokio::sync::oneshot;
 
 use super::log::DecodedBatch;
 use super::{ControllerInput, NotController, Quorum, TimerName};
+use crate::features;
 use crate::observe::Observation;
 
 type ReplySender = oneshot::Sender<Result<Reply, NotController>>;
@@ -134,8 +137,10 @@ impl Quorum {
             expected, ticket,
             "raft appends another batch than the one handed in"
         );
-        let bytes: Bytes =
-            super::log::record_batch(&records, base_offset, epoch, self.env.clock.wall());
+        let now = self.env.clock.wall();
+        let image = self.controller.as_ref().map(|controller| &controller.image);
+        let version = image.map_or(MetadataVersion::LATEST, MetadataImage::metadata_version);
+        let bytes: Bytes = super::log::record_batch(&records, base_offset, epoch, now, version);
         self.append_to_log(&bytes)?;
         if let Some(controller) = &mut self.controller {
             for record in &records {
@@ -188,6 +193,13 @@ impl Quorum {
         let Some(controller) = &mut self.controller else {
             return Ok(());
         };
+        if let Err(error) =
+            features::check(&controller.config.supported_features, &controller.image)
+        {
+            // The publisher ends the node for it: it must decide nothing before.
+            tracing::error!(node = %self.node, %error, "not the active controller");
+            return Ok(());
+        }
         controller.active = Some(Active {
             epoch,
             soft: Soft::new(controller.config.clone()),

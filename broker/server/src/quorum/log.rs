@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, MutexGuard};
 
-use broker_core::metadata::Record;
+use broker_core::metadata::{MetadataVersion, Record};
 use broker_core::raft::{self, BatchSummary};
 use broker_env::{Disk, DiskError, DiskErrorKind, WallTime};
 use broker_protocol::ids::{LeaderEpoch, NodeId, Offset};
@@ -237,16 +237,17 @@ pub fn prefix(bytes: &Bytes, count: usize) -> Bytes {
     bytes.slice(..sizes.sum::<usize>())
 }
 
-/// Records as one batch with its place in the log.
+/// Records as one batch with its place in the log, as `version` has them.
 pub fn record_batch(
     records: &[Record],
     base_offset: Offset,
     epoch: LeaderEpoch,
     now: WallTime,
+    version: MetadataVersion,
 ) -> Bytes {
     let mut builder = builder(base_offset, epoch, false);
     for record in records {
-        let value = metadata_codec::encode(record)
+        let value = metadata_codec::encode(record, version)
             .expect("the controller checks the sizes of what it records");
         builder.append(now.0, None, Some(&value), &[]);
     }

@@ -43,7 +43,9 @@ impl MetadataImage {
                 next_producer_id,
             });
         }
-        records
+        let version = self.metadata_version();
+        let records = records.into_iter();
+        records.filter_map(|record| version.lower(record)).collect()
     }
 }
 

@@ -175,8 +175,10 @@ fn reply(reply: &Reply) -> Vec<String> {
             .iter()
             .map(|(resource, it)| named(&resource.name, it))
             .collect(),
-        Reply::UpdateFeatures(results) => {
-            results.iter().map(|(name, it)| named(name, it)).collect()
+        Reply::UpdateFeatures(result) => {
+            vec![outcome(
+                result.as_ref().map(|()| "features updated".to_owned()),
+            )]
         }
         Reply::ElectLeaders(results) => results
             .iter()

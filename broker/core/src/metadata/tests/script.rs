@@ -93,6 +93,11 @@ impl<'a> Arguments<'a> {
         )
     }
 
+    fn release(&self) -> Option<MetadataVersion> {
+        let text = self.options.get("release")?;
+        Some(MetadataVersion::from_release(text).unwrap_or_else(|| panic!("no release {text}")))
+    }
+
     fn broker(&self) -> i32 {
         self.words[0]
             .parse()
@@ -117,9 +122,19 @@ impl Script {
                     self.world.config.min_insync_replicas = min;
                     self.world.soft = Soft::new(self.world.config.clone());
                 }
-                self.world.feed(Input::Activated {
-                    bootstrap: bootstrap(arguments.has("elr")),
-                })
+                if let Some(voters) = arguments.options.get("voters") {
+                    self.world.config.node_id = NodeId(arguments.number("node").unwrap_or(1));
+                    self.world.config.voters = nodes(&id_list(voters)).into_iter().collect();
+                    self.world.soft = Soft::new(self.world.config.clone());
+                }
+                let bootstrap = match arguments.release() {
+                    Some(release) => vec![Record::FeatureLevel {
+                        name: METADATA_VERSION_FEATURE.to_owned(),
+                        level: release.level(),
+                    }],
+                    None => bootstrap(arguments.has("elr")),
+                };
+                self.world.feed(Input::Activated { bootstrap })
             }
             "fail-over" => self.world.fail_over(),
             "show" => return describe::image(&self.world),
@@ -163,6 +178,10 @@ impl Script {
                 let broker = arguments.broker();
                 Input::AllocateProducerIds(ticket, NodeId(broker), self.world.broker_epoch(broker))
             }
+            "register-controller" => {
+                Input::RegisterController(ticket, register_controller(arguments))
+            }
+            "features" => Input::UpdateFeatures(ticket, update_features(arguments)),
             "elect" => Input::ElectLeaders(ticket, elect(arguments)),
             "balance" => Input::LeaderBalanceTimer,
             "no-op" => Input::NoOpTimer,
@@ -177,6 +196,9 @@ impl Script {
             .unwrap_or(u64::from(broker.unsigned_abs()));
         let mut request = self.world.registration(broker, incarnation);
         request.rack = arguments.options.get("rack").map(|&rack| rack.to_owned());
+        if let Some(release) = arguments.release() {
+            request.features = supported_features(release);
+        }
         if let Some(number) = arguments.number("directory") {
             request.log_directories = vec![uuid(4, number)];
         }
@@ -275,6 +297,39 @@ fn create_partitions(arguments: &Arguments<'_>) -> CreatePartitionsRequest {
         topics: vec![topic],
         validate_only: false,
         random: 0,
+    }
+}
+
+fn register_controller(arguments: &Arguments<'_>) -> RegisterControllerRecord {
+    RegisterControllerRecord {
+        controller: NodeId(arguments.broker()),
+        incarnation_id: uuid(5, 1),
+        endpoints: Vec::new(),
+        features: supported_features(arguments.release().unwrap_or(MetadataVersion::LATEST)),
+    }
+}
+
+/// `features NAME=LEVEL .. [type=safe|unsafe|unknown] [validate-only]`
+fn update_features(arguments: &Arguments<'_>) -> UpdateFeaturesRequest {
+    let upgrade_type = match arguments.options.get("type").copied() {
+        None => UpgradeType::Upgrade,
+        Some("safe") => UpgradeType::SafeDowngrade,
+        Some("unsafe") => UpgradeType::UnsafeDowngrade,
+        Some(_) => UpgradeType::Unknown,
+    };
+    let features = arguments
+        .options
+        .iter()
+        .filter(|(name, _)| **name != "type");
+    let updates = features.map(|(name, level)| FeatureUpdate {
+        name: (*name).to_owned(),
+        level: level.parse().expect("a level"),
+        upgrade_type,
+    });
+    UpdateFeaturesRequest {
+        updates: updates.collect(),
+        validate_only: arguments.has("validate-only"),
+        kraft_version: 0,
     }
 }
 
