@@ -18,7 +18,7 @@
 //! Map: `record` (log) → `image` (state) · `request`, `reply`, `error` (edges) · `soft` ·
 //! `cluster` (registration), `heartbeat` (fencing, shutdown) · `topics`, `create_topics`,
 //! `create_partitions`, `placement`, `topic_name` · `alter_partition` · `elections` ·
-//! `partition_change` (elects, bumps epochs) · `configs` · `draft` (changes in the making).
+//! `reassignment` · `partition_change` (elects, bumps epochs) · `configs` · `draft` (changes in the making).
 
 mod alter_partition;
 mod cluster;
@@ -35,6 +35,7 @@ mod partition;
 mod partition_change;
 mod placement;
 mod producer_ids;
+mod reassignment;
 mod record;
 mod reply;
 mod request;
@@ -61,6 +62,7 @@ pub fn decide(hard: &MetadataImage, soft: &mut Soft, input: Input, out: &mut Vec
         Input::Activated { bootstrap } => {
             features::bootstrap(hard, soft, bootstrap, out);
             heartbeat::begin_sessions(hard, soft, out);
+            elections::begin_timers(soft, out);
         }
         Input::RegisterBroker(ticket, request) => {
             cluster::register_broker(hard, soft, ticket, request, out)
@@ -97,8 +99,18 @@ pub fn decide(hard: &MetadataImage, soft: &mut Soft, input: Input, out: &mut Vec
         Input::ElectLeaders(ticket, request) => {
             elections::elect_leaders(hard, soft, ticket, request, out)
         }
+        Input::AlterConfigs(ticket, request) => {
+            configs::alter_configs(hard, soft, ticket, request, out)
+        }
+        Input::AlterPartitionReassignments(ticket, request) => {
+            reassignment::alter_partition_reassignments(hard, soft, ticket, request, out);
+        }
+        Input::ListPartitionReassignments(ticket, asked) => {
+            reassignment::list_partition_reassignments(hard, ticket, asked, out);
+        }
         Input::NoOpTimer => out.push(Output::Records(vec![Record::NoOp])),
         Input::LeaderBalanceTimer => elections::balance_leaders(hard, soft, out),
+        Input::UncleanElectionTimer => elections::elect_unclean_leaders(hard, soft, out),
     }
 }
 
