@@ -6,7 +6,7 @@
 //! cuts keep them few: exploration starts with node 1 elected and its first record committed; messages that
 //! bind nobody arrive at once ([`binds_nobody`]); timers that only repeat do not run out ([`matters`]).
 
-use broker_core::raft::cluster::{Action, Cluster, Envelope, Shape};
+use broker_core::raft::cluster::{Action, Cluster, Envelope, QuorumKind, Shape};
 use broker_core::raft::{Output, Raft, Request, Role, Timer};
 use broker_probe::{current_mutant, set_mutant};
 use broker_protocol::ids::{LeaderEpoch, NodeId, Offset};
@@ -122,6 +122,8 @@ impl RaftModel {
             shape: Shape {
                 voters: 3,
                 observers: 0,
+                quorum: QuorumKind::Static,
+                tell: false,
                 instant_saves: true,
                 instant_flushes: true,
             },

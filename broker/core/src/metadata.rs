@@ -18,7 +18,7 @@
 //! Map: `record` (log) → `image` (state) · `request`, `reply`, `error` (edges) · `soft` ·
 //! `cluster` (registration), `heartbeat` (fencing, shutdown) · `topics`, `create_topics`,
 //! `create_partitions`, `placement`, `topic_name` · `alter_partition` · `elections` ·
-//! `features`, `metadata_version` (what the cluster's nodes can read) ·
+//! `reassignment` · `features`, `metadata_version` (what the cluster's nodes can read) ·
 //! `partition_change` (elects, bumps epochs) · `configs` · `draft` (changes in the making).
 
 mod alter_partition;
@@ -37,6 +37,7 @@ mod partition;
 mod partition_change;
 mod placement;
 mod producer_ids;
+mod reassignment;
 mod record;
 mod reply;
 mod request;
@@ -90,6 +91,7 @@ fn dispatch(hard: &MetadataImage, soft: &mut Soft, input: Input, out: &mut Vec<O
         Input::Activated { bootstrap } => {
             features::bootstrap(hard, soft, bootstrap, out);
             heartbeat::begin_sessions(hard, soft, out);
+            elections::begin_timers(soft, out);
         }
         Input::RegisterBroker(ticket, request) => {
             cluster::register_broker(hard, soft, ticket, request, out)
@@ -126,8 +128,18 @@ fn dispatch(hard: &MetadataImage, soft: &mut Soft, input: Input, out: &mut Vec<O
         Input::ElectLeaders(ticket, request) => {
             elections::elect_leaders(hard, soft, ticket, request, out)
         }
+        Input::AlterConfigs(ticket, request) => {
+            configs::alter_configs(hard, soft, ticket, request, out)
+        }
+        Input::AlterPartitionReassignments(ticket, request) => {
+            reassignment::alter_partition_reassignments(hard, soft, ticket, request, out);
+        }
+        Input::ListPartitionReassignments(ticket, asked) => {
+            reassignment::list_partition_reassignments(hard, ticket, asked, out);
+        }
         Input::NoOpTimer => out.push(Output::Records(vec![Record::NoOp])),
         Input::LeaderBalanceTimer => elections::balance_leaders(hard, soft, out),
+        Input::UncleanElectionTimer => elections::elect_unclean_leaders(hard, soft, out),
     }
 }
 

@@ -5,9 +5,11 @@
 //! listener to the active controller in an Envelope (KIP-590).
 
 mod admin;
+mod alter_configs;
 mod api_versions;
 mod cluster;
 mod describe_configs;
+mod elect_leaders;
 mod features;
 mod fetch;
 mod find_coordinator;
@@ -19,6 +21,7 @@ mod offset_for_leader_epoch;
 mod produce;
 mod quorum;
 pub mod raft_wire;
+mod reassignments;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -65,7 +68,11 @@ const BROKER_APIS: &[ApiKey] = &[
     ApiKey::CreateTopics,
     ApiKey::DeleteTopics,
     ApiKey::CreatePartitions,
+    ApiKey::AlterConfigs,
+    ApiKey::ElectLeaders,
     ApiKey::IncrementalAlterConfigs,
+    ApiKey::AlterPartitionReassignments,
+    ApiKey::ListPartitionReassignments,
     ApiKey::UnregisterBroker,
     ApiKey::DescribeQuorum,
     ApiKey::UpdateFeatures,
@@ -78,7 +85,11 @@ const CONTROLLER_APIS: &[ApiKey] = &[
     ApiKey::CreateTopics,
     ApiKey::DeleteTopics,
     ApiKey::CreatePartitions,
+    ApiKey::AlterConfigs,
+    ApiKey::ElectLeaders,
     ApiKey::IncrementalAlterConfigs,
+    ApiKey::AlterPartitionReassignments,
+    ApiKey::ListPartitionReassignments,
     ApiKey::Vote,
     ApiKey::BeginQuorumEpoch,
     ApiKey::EndQuorumEpoch,
@@ -211,7 +222,19 @@ fn controller_request(api: Arc<Api>, request: RawRequest) -> BoxFuture<'static, 
             admin::create_partitions(api, request)
         })),
         ApiKey::IncrementalAlterConfigs => Box::pin(answer(request, move |request, _| {
-            admin::incremental_alter_configs(api, request)
+            alter_configs::incremental_alter_configs(api, request)
+        })),
+        ApiKey::AlterConfigs => Box::pin(answer(request, move |request, _| {
+            alter_configs::alter_configs(api, request)
+        })),
+        ApiKey::ElectLeaders => Box::pin(answer(request, move |request, _| {
+            elect_leaders::elect_leaders(api, request)
+        })),
+        ApiKey::AlterPartitionReassignments => Box::pin(answer(request, move |request, _| {
+            reassignments::alter(api, request)
+        })),
+        ApiKey::ListPartitionReassignments => Box::pin(answer(request, move |request, _| {
+            reassignments::list(api, request)
         })),
         ApiKey::UpdateFeatures => Box::pin(answer(request, move |request, version| {
             features::update_features(api, request, version)

@@ -4,12 +4,14 @@
 //! answers. An unknown property or a wrong value is an error that names it. `config/` holds the value
 //! types, the listener and voter syntax and the topic-level properties.
 
+mod dynamic;
 mod endpoint;
 mod topic;
 mod value;
 
 use std::collections::BTreeMap;
 
+pub use dynamic::{is_dynamic_config, topic_synonym, validate_dynamic_config};
 pub use endpoint::{Listener, SecurityProtocol, Voter};
 pub use topic::{TOPIC_CONFIG_NAMES, TopicConfig, is_topic_config, validate_topic_config};
 pub use value::{ConfigError, Value};
@@ -114,14 +116,6 @@ fn replication_factor(value: &i32) -> Result<(), String> {
     }
 }
 
-fn must_be_false(value: &bool) -> Result<(), String> {
-    if *value {
-        Err("unclean leader election is not supported; only false".into())
-    } else {
-        Ok(())
-    }
-}
-
 fn segment_bytes(value: &i64) -> Result<(), String> {
     if (14..=i64::from(i32::MAX)).contains(value) {
         Ok(())
@@ -165,8 +159,16 @@ broker_config! {
     auto_create_topics_enable: bool = "auto.create.topics.enable", true, any;
     /// Whether topics can be deleted.
     delete_topic_enable: bool = "delete.topic.enable", true, any;
-    /// Elect leaders outside the ISR.
-    unclean_leader_election_enable: bool = "unclean.leader.election.enable", false, must_be_false;
+    /// Elect replicas outside the ISR where nobody else is left, at the price of records.
+    unclean_leader_election_enable: bool = "unclean.leader.election.enable", false, any;
+    /// How often the controller looks where such an election is allowed and needed.
+    unclean_leader_election_interval_ms: i64 = "unclean.leader.election.interval.ms", 300_000, positive;
+    /// Give preferred replicas their leadership back from time to time.
+    auto_leader_rebalance_enable: bool = "auto.leader.rebalance.enable", true, any;
+    /// How often the controller looks at that.
+    leader_imbalance_check_interval_seconds: i64 = "leader.imbalance.check.interval.seconds", 300, positive;
+    /// Share of a broker's partitions that others may lead in its place.
+    leader_imbalance_per_broker_percentage: i64 = "leader.imbalance.per.broker.percentage", 10, not_negative;
 
     /// A segment is rolled at this size.
     log_segment_bytes: i64 = "log.segment.bytes", 1_073_741_824, segment_bytes;
@@ -404,6 +406,7 @@ impl BrokerConfig {
             retention_bytes: self.log_retention_bytes,
             max_message_bytes: self.message_max_bytes,
             min_insync_replicas: self.min_insync_replicas,
+            unclean_leader_election_enable: self.unclean_leader_election_enable,
             ..TopicConfig::default()
         }
     }
@@ -448,7 +451,8 @@ mod tests {
             ("auto.create.topics.enable", "yes"),
             ("controller.quorum.voters", "1@host"),
             ("process.roles", "broker,voter"),
-            ("unclean.leader.election.enable", "true"),
+            ("unclean.leader.election.enable", "maybe"),
+            ("leader.imbalance.check.interval.seconds", "0"),
             ("log.segment.bytes", "1"),
             ("listener.security.protocol.map", "PLAINTEXT:SSL"),
         ] {

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, RwLock};
 
-use broker_core::metadata::{ConfigResourceType, MetadataImage, Record};
+use broker_core::metadata::{ConfigResource, ConfigResourceType, MetadataImage, Record};
 use broker_env::Address;
 use broker_protocol::ids::{LeaderEpoch, NodeId, Offset, TopicIdPartition, Uuid};
 
-use crate::config::TopicConfig;
+use crate::config::{BrokerConfig, TopicConfig};
 use crate::quorum::Committed;
 use crate::waiters::{Waiter, Waiters};
 
@@ -87,13 +87,20 @@ impl MetadataCache {
         })
     }
 
-    /// A topic's properties over the broker's defaults.
-    pub fn topic_config(&self, topic: &str, defaults: TopicConfig) -> TopicConfig {
+    /// A topic's properties over what the broker's are, static ones and those changed at run time.
+    pub fn topic_config(&self, topic: &str, config: &BrokerConfig) -> TopicConfig {
         self.read(|image| {
-            let resource = broker_core::metadata::ConfigResource::topic(topic);
-            match image.configs().get(&resource) {
-                Some(overrides) => defaults.with_overrides(overrides),
-                None => defaults,
+            let broker = ConfigResource::broker(NodeId(config.node_id));
+            let mut effective = config.topic_defaults();
+            for resource in [ConfigResource::cluster(), broker] {
+                let set = image.configs().get(&resource).into_iter().flatten();
+                for (name, value) in set {
+                    effective.override_default(name, value);
+                }
+            }
+            match image.configs().get(&ConfigResource::topic(topic)) {
+                Some(overrides) => effective.with_overrides(overrides),
+                None => effective,
             }
         })
     }
@@ -130,11 +137,12 @@ impl MetadataDelta {
                 self.configured_topics
                     .extend(image.topics().map(|topic| topic.name.clone()));
             }
+            // The partition epochs grow, and a leader that does not hear of it is refused for ever.
+            Record::ClearElr { .. } => self.partitions.extend(image.partitions_changed_by(record)),
             Record::Topic { .. }
             | Record::FeatureLevel { .. }
             | Record::ProducerIds { .. }
             | Record::RegisterController(_)
-            | Record::ClearElr { .. }
             | Record::NoOp => {}
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use broker_core::metadata::{ConfigResource, MIN_INSYNC_REPLICAS, MetadataImage};
+use broker_core::metadata::MetadataImage;
 use broker_protocol::ids::{NodeId, TopicIdPartition, Uuid};
 use tokio::sync::mpsc;
 
@@ -118,10 +118,8 @@ impl Publisher {
     ) -> Option<PartitionState> {
         let registration = image.partition(id)?;
         let topic = image.topic_name(id.topic_id)?;
-        let overridden = image.config(&ConfigResource::topic(topic), MIN_INSYNC_REPLICAS);
-        let min_insync_replicas = overridden
-            .and_then(|value| value.parse().ok())
-            .unwrap_or(self.config.min_insync_replicas);
+        let min_insync_replicas =
+            image.min_insync_replicas(topic, self.config.min_insync_replicas);
         Some(PartitionState {
             replicas: registration.replicas.clone(),
             isr: registration.isr.clone(),

@@ -169,6 +169,8 @@ enum TimerName {
     Raft(Timer),
     Session(NodeId),
     NoOp,
+    LeaderBalance,
+    UncleanElection,
 }
 
 /// What the member is made of.
@@ -331,6 +333,8 @@ impl Quorum {
                     .await
             }
             TimerName::NoOp => self.no_op().await,
+            TimerName::LeaderBalance => self.decide(metadata::Input::LeaderBalanceTimer).await,
+            TimerName::UncleanElection => self.decide(metadata::Input::UncleanElectionTimer).await,
         }
     }
 

@@ -99,7 +99,7 @@ impl ReplicaManager {
         for topic in &delta.configured_topics {
             let config = self
                 .metadata
-                .topic_config(topic, self.config.topic_defaults());
+                .topic_config(topic, &self.config);
             for partition in self
                 .partitions()
                 .iter()
@@ -157,7 +157,7 @@ impl ReplicaManager {
         }
         let config = self
             .metadata
-            .topic_config(&name.topic, self.config.topic_defaults());
+            .topic_config(&name.topic, &self.config);
         let found = self.directory.log(&name);
         let log = match found {
             Some(log)

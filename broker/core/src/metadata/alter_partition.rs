@@ -65,13 +65,14 @@ fn alter(
         Verdict::AlreadySo => return Ok(altered(current)),
         Verdict::Change => {}
     }
-    let leader = current.leader;
+    let leader_epoch = current.leader_epoch;
     draft.change(id, Election::Online, |builder| {
         builder.target_isr = change.new_isr.iter().map(|&(member, _)| member).collect();
         builder.target_recovery_state = change.leader_recovery_state;
     });
     let next = draft.partition(id);
-    if next.leader != leader {
+    // Also when the leader stays but a reassignment was completed: it goes on in a new epoch.
+    if next.leader_epoch != leader_epoch {
         probe!("metadata: AlterPartition changed the leader");
         return Err(ErrorCode::NewLeaderElected);
     }

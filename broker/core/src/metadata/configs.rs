@@ -1,4 +1,4 @@
-//! Configurations of topics and brokers: IncrementalAlterConfigs and the checks of values.
+//! Configurations of topics and brokers: IncrementalAlterConfigs, AlterConfigs, and the checks of values.
 
 use std::collections::BTreeMap;
 
@@ -6,15 +6,14 @@ use broker_probe::mutant;
 
 use super::create_topics::check_batch_size;
 use super::error::ErrorCode;
-use super::image::{MIN_INSYNC_REPLICAS, MetadataImage};
+use super::image::{MIN_INSYNC_REPLICAS, MetadataImage, UNCLEAN_LEADER_ELECTION};
 use super::record::{ConfigResource, ConfigResourceType, Record};
 use super::reply::{ApiError, Output, Reply};
-use super::request::{ConfigOperation, ConfigOperationType, IncrementalAlterConfigsRequest};
+use super::request::{
+    AlterConfigsRequest, ConfigOperation, ConfigOperationType, IncrementalAlterConfigsRequest,
+};
 use super::soft::{ControllerConfig, Soft};
 use crate::Ticket;
-
-/// `unclean.leader.election.enable`, of a topic.
-pub(super) const UNCLEAN_LEADER_ELECTION: &str = "unclean.leader.election.enable";
 
 /// Topic configurations of Kafka 4.1.
 pub const TOPIC_CONFIG_NAMES: [&str; 33] = [
@@ -141,6 +140,9 @@ pub(super) fn check_topic_configs<'a>(
     Ok(())
 }
 
+/// New values by name; none to unset.
+type Changes<'a> = BTreeMap<&'a str, Option<String>>;
+
 /// Each resource succeeds or fails as a whole; the good ones make one batch.
 pub(super) fn incremental_alter_configs(
     hard: &MetadataImage,
@@ -152,7 +154,9 @@ pub(super) fn incremental_alter_configs(
     let mut records = Vec::new();
     let mut results = Vec::new();
     for (resource, operations) in request.resources {
-        let result = alter_resource(hard, &soft.config, &resource, &operations, &mut records);
+        let result = check_resource(hard, &resource)
+            .and_then(|()| incremental_changes(hard, &resource, &operations))
+            .and_then(|changes| alter(hard, &soft.config, &resource, changes, &mut records));
         results.push((resource, result));
     }
     if !request.validate_only && !records.is_empty() {
@@ -164,23 +168,78 @@ pub(super) fn incremental_alter_configs(
     ));
 }
 
-fn alter_resource(
+fn incremental_changes<'a>(
+    hard: &MetadataImage,
+    resource: &ConfigResource,
+    operations: &'a [ConfigOperation],
+) -> Result<Changes<'a>, ApiError> {
+    let mut changes = Changes::new();
+    for ConfigOperation { name, operation } in operations {
+        let value = operation.result(name, hard.config(resource, name))?;
+        insert_once(&mut changes, name, value)?;
+    }
+    Ok(changes)
+}
+
+/// AlterConfigs (KIP-133), resource by resource as the incremental one.
+pub(super) fn alter_configs(
+    hard: &MetadataImage,
+    soft: &Soft,
+    ticket: Ticket,
+    request: AlterConfigsRequest,
+    out: &mut Vec<Output>,
+) {
+    let mut records = Vec::new();
+    let mut results = Vec::new();
+    for (resource, values) in request.resources {
+        let result = check_resource(hard, &resource)
+            .and_then(|()| replacing_changes(hard, &resource, &values))
+            .and_then(|changes| alter(hard, &soft.config, &resource, changes, &mut records));
+        results.push((resource, result));
+    }
+    if !request.validate_only && !records.is_empty() {
+        out.push(Output::Records(records));
+    }
+    out.push(Output::Reply(ticket, Reply::AlterConfigs(results)));
+}
+
+/// What is not named is unset.
+fn replacing_changes<'a>(
+    hard: &'a MetadataImage,
+    resource: &ConfigResource,
+    values: &'a [(String, Option<String>)],
+) -> Result<Changes<'a>, ApiError> {
+    let mut changes = Changes::new();
+    for (name, value) in values {
+        let operation = ConfigOperationType::Set(value.clone());
+        insert_once(&mut changes, name, operation.result(name, None)?)?;
+    }
+    let set = hard.configs().get(resource).into_iter().flatten();
+    for (name, _) in set {
+        changes.entry(name).or_insert(None);
+    }
+    Ok(changes)
+}
+
+fn insert_once<'a>(
+    changes: &mut Changes<'a>,
+    name: &'a str,
+    value: Option<String>,
+) -> Result<(), ApiError> {
+    if changes.insert(name, value).is_some() {
+        let message = format!("Error due to duplicate config keys: {name}");
+        return Err(ApiError::new(ErrorCode::InvalidRequest, message));
+    }
+    Ok(())
+}
+
+fn alter(
     hard: &MetadataImage,
     config: &ControllerConfig,
     resource: &ConfigResource,
-    operations: &[ConfigOperation],
+    changes: Changes<'_>,
     records: &mut Vec<Record>,
 ) -> Result<(), ApiError> {
-    check_resource(hard, resource)?;
-    let mut changes: BTreeMap<&str, Option<String>> = BTreeMap::new();
-    for ConfigOperation { name, operation } in operations {
-        let current = hard.config(resource, name);
-        let value = operation.result(name, current)?;
-        if changes.insert(name, value).is_some() {
-            let message = format!("Error due to duplicate config keys: {name}");
-            return Err(ApiError::new(ErrorCode::InvalidRequest, message));
-        }
-    }
     if resource.kind == ConfigResourceType::Topic {
         check_topic_configs(
             config,
@@ -189,7 +248,7 @@ fn alter_resource(
                 .filter_map(|(name, it)| Some((*name, it.as_deref()?))),
         )?;
     } else {
-        check_broker_value(&changes)?;
+        check_broker_values(hard, resource, &changes)?;
     }
     check_batch_size(records.len() + changes.len() + 1)?;
     // First clear, then change: in between nobody is eligible by the wrong measure.
@@ -213,11 +272,7 @@ fn alter_resource(
 }
 
 /// Who is eligible was judged by the old `min.insync.replicas` (KAFKA-16540).
-fn clears_elr(
-    hard: &MetadataImage,
-    resource: &ConfigResource,
-    changes: &BTreeMap<&str, Option<String>>,
-) -> bool {
+fn clears_elr(hard: &MetadataImage, resource: &ConfigResource, changes: &Changes<'_>) -> bool {
     let counts = match resource.kind {
         ConfigResourceType::Topic => true,
         ConfigResourceType::Broker => resource.name.is_empty(),
@@ -247,14 +302,31 @@ fn check_resource(hard: &MetadataImage, resource: &ConfigResource) -> Result<(),
     }
 }
 
-/// Names of broker configurations are the brokers' matter; what the controller itself reads is not.
-fn check_broker_value(changes: &BTreeMap<&str, Option<String>>) -> Result<(), ApiError> {
-    let value = changes.get(MIN_INSYNC_REPLICAS).and_then(Option::as_deref);
-    if value.is_some_and(|value| !value_kind(MIN_INSYNC_REPLICAS).fits(value)) {
-        let message = format!("Invalid value for configuration {MIN_INSYNC_REPLICAS}");
-        return Err(ApiError::new(ErrorCode::InvalidConfig, message));
+/// Names of broker configurations are the brokers' matter; what the controller itself reads is not. With
+/// eligible replicas, brokers must not disagree on `min.insync.replicas` (KAFKA-16540), so it is the
+/// cluster's, and always set.
+fn check_broker_values(
+    hard: &MetadataImage,
+    resource: &ConfigResource,
+    changes: &Changes<'_>,
+) -> Result<(), ApiError> {
+    let refuse = |message: String| Err(ApiError::new(ErrorCode::InvalidConfig, message));
+    for name in [MIN_INSYNC_REPLICAS, UNCLEAN_LEADER_ELECTION] {
+        let value = changes.get(name).and_then(Option::as_deref);
+        if let Some(value) = value.filter(|value| !value_kind(name).fits(value)) {
+            return refuse(format!("Invalid value {value} for configuration {name}"));
+        }
     }
-    Ok(())
+    let change = changes.get(MIN_INSYNC_REPLICAS);
+    match change.filter(|_| hard.elr_enabled() && resource.kind == ConfigResourceType::Broker) {
+        Some(_) if !resource.name.is_empty() => refuse(format!(
+            "Broker-level {MIN_INSYNC_REPLICAS} cannot be altered while ELR is enabled."
+        )),
+        Some(None) => refuse(format!(
+            "Cluster-level {MIN_INSYNC_REPLICAS} cannot be removed while ELR is enabled."
+        )),
+        _ => Ok(()),
+    }
 }
 
 impl ConfigOperationType {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use broker_probe::mutant;
 use broker_protocol::ids::{LeaderEpoch, NodeId, PartitionEpoch, TopicIdPartition};
 
 use super::configs::check_topic_configs;
@@ -115,9 +116,10 @@ impl Batch<'_> {
     }
 }
 
-/// A user's request that makes a batch too large to append is refused before it does harm.
+/// A user's request that makes a batch too large to append is refused before it does harm: the append would
+/// fail one active controller after the other (KAFKA-14204).
 pub(super) fn check_batch_size(records: usize) -> Result<(), ApiError> {
-    if records > MAX_RECORDS_PER_BATCH {
+    if records > MAX_RECORDS_PER_BATCH && !mutant!(M_04) {
         let message = "Unable to perform excessively large batch operation.";
         return Err(ApiError::new(ErrorCode::PolicyViolation, message));
     }
@@ -242,6 +244,31 @@ pub(super) fn check_manual_replicas(
     replicas: &[NodeId],
     replication_factor: Option<usize>,
 ) -> Result<(), ApiError> {
+    check_replica_list(hard, replicas)?;
+    let refuse = |message: String| Err(ApiError::new(ErrorCode::InvalidReplicaAssignment, message));
+    if let Some(expected) = replication_factor
+        && expected != replicas.len()
+    {
+        return refuse(format!(
+            "The manual partition assignment includes a partition with {} replica(s), but this is not \
+             consistent with previous partitions, which have {expected} replica(s).",
+            replicas.len()
+        ));
+    }
+    if !replicas.iter().any(|&broker| hard.is_active(broker)) {
+        return refuse(format!(
+            "All brokers specified in the manual partition assignment for partition {partition} are fenced \
+             or in controlled shutdown."
+        ));
+    }
+    Ok(())
+}
+
+/// Some, registered, distinct.
+pub(super) fn check_replica_list(
+    hard: &MetadataImage,
+    replicas: &[NodeId],
+) -> Result<(), ApiError> {
     let refuse = |message: String| Err(ApiError::new(ErrorCode::InvalidReplicaAssignment, message));
     if replicas.is_empty() {
         return refuse(
@@ -261,21 +288,6 @@ pub(super) fn check_manual_replicas(
             ));
         }
     }
-    if let Some(expected) = replication_factor
-        && expected != replicas.len()
-    {
-        return refuse(format!(
-            "The manual partition assignment includes a partition with {} replica(s), but this is not \
-             consistent with previous partitions, which have {expected} replica(s).",
-            replicas.len()
-        ));
-    }
-    if !replicas.iter().any(|&broker| hard.is_active(broker)) {
-        return refuse(format!(
-            "All brokers specified in the manual partition assignment for partition {partition} are fenced \
-             or in controlled shutdown."
-        ));
-    }
     Ok(())
 }
 
@@ -285,7 +297,7 @@ pub(super) fn new_partition(
     partition: TopicIdPartition,
     replicas: &[NodeId],
 ) -> PartitionRecord {
-    let fits = |broker: &NodeId| hard.is_active(*broker) || broker_probe::mutant!(M_05);
+    let fits = |broker: &NodeId| hard.is_active(*broker) || mutant!(M_05);
     let isr: Vec<NodeId> = replicas.iter().copied().filter(fits).collect();
     let leader = *isr
         .first()

@@ -143,7 +143,12 @@ impl<'a> Draft<'a> {
     ) -> Option<PartitionChangeRecord> {
         let current = self.partition(id);
         let is_acceptable = |broker: NodeId| self.can_lead(current, broker);
-        let mut builder = PartitionChangeBuilder::new(id, current, &is_acceptable);
+        let default_directory = |broker: NodeId| {
+            let registration = self.image.broker(broker);
+            registration.map_or(directory::UNASSIGNED, |it| it.default_directory())
+        };
+        let mut builder =
+            PartitionChangeBuilder::new(id, current, &is_acceptable, &default_directory);
         let topic = self
             .image
             .topic_name(id.topic_id)
@@ -163,17 +168,18 @@ impl<'a> Draft<'a> {
         builder.build()
     }
 
-    fn can_lead(&self, partition: &PartitionRegistration, broker: NodeId) -> bool {
+    /// Whether the broker may lead, judged by its state and that of the directory its replica is in.
+    pub fn can_lead(&self, partition: &PartitionRegistration, broker: NodeId) -> bool {
         let directory = partition.directory(broker);
         let registration = self.image.broker(broker);
         let online = registration.is_some_and(|it| it.has_online_directory(directory));
         online && !self.failed_directories.contains(&directory) && self.is_active(broker)
     }
 
-    fn unclean_election_enabled(&self, topic: &str) -> bool {
-        self.image
-            .topic_config(topic, super::configs::UNCLEAN_LEADER_ELECTION)
-            == Some("true")
+    /// `unclean.leader.election.enable` as it is in force for the topic.
+    pub fn unclean_election_enabled(&self, topic: &str) -> bool {
+        let default = self.config.unclean_leader_election_enable;
+        self.image.unclean_election_enabled(topic, default)
     }
 
     /// Ends the decision with one batch.

@@ -1,9 +1,10 @@
-//! What happens to partitions when brokers come and go.
+//! What happens to partitions when brokers come and go, by timer, and on demand (ElectLeaders).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use broker_protocol::ids::{NodeId, TopicIdPartition, Uuid};
 
+use super::create_topics::check_batch_size;
 use super::draft::Draft;
 use super::error::ErrorCode;
 use super::image::MetadataImage;
@@ -14,8 +15,8 @@ use super::request::{ElectLeadersRequest, ElectionType};
 use super::soft::Soft;
 use crate::Ticket;
 
-/// Most preferred elections of one pass, so that a pass stays short.
-const MAX_ELECTIONS_PER_IMBALANCE: usize = 1_000;
+/// Most elections of one pass of a timer, so that a pass stays short.
+const MAX_ELECTIONS_PER_PASS: usize = 1_000;
 
 /// Partitions move first and the registration changes last (KIP-841), or the other way round when the
 /// broker comes back: so no prefix of the records has an inactive broker in an ISR with others.
@@ -117,16 +118,75 @@ impl Draft<'_> {
     }
 }
 
-/// Gives preferred replicas their leadership back, as `auto.leader.rebalance.enable` wants.
+/// The periodic elections of an active controller.
+pub(super) fn begin_timers(soft: &Soft, out: &mut Vec<Output>) {
+    out.extend(leader_balance_in(
+        soft,
+        soft.config.leader_balance_interval_ms,
+    ));
+    out.push(Output::ArmUncleanElection {
+        after_ms: soft.config.unclean_leader_election_interval_ms,
+    });
+}
+
+/// None if `auto.leader.rebalance.enable` is off.
+fn leader_balance_in(soft: &Soft, after_ms: Option<u64>) -> Option<Output> {
+    soft.config.leader_balance_interval_ms?;
+    after_ms.map(|after_ms| Output::ArmLeaderBalance { after_ms })
+}
+
+/// Gives preferred replicas their leadership back, as `auto.leader.rebalance.enable` wants, where more than
+/// `leader.imbalance.per.broker.percentage` of a broker's partitions are led elsewhere.
 pub(super) fn balance_leaders(hard: &MetadataImage, soft: &Soft, out: &mut Vec<Output>) {
+    let mut away: BTreeMap<NodeId, u64> = BTreeMap::new();
+    for preferred in imbalanced(hard).map(|(_, preferred)| preferred) {
+        *away.entry(preferred).or_insert(0) += 1;
+    }
+    let allowed = soft.config.leader_imbalance_per_broker_percentage;
+    away.retain(|&broker, count| {
+        let all = u64::try_from(hard.preferred_count(broker)).unwrap_or(u64::MAX);
+        count.saturating_mul(100) > all.saturating_mul(allowed)
+    });
     let mut draft = Draft::new(hard, &soft.config);
-    for &id in hard.imbalanced_partitions() {
-        if draft.records.len() >= MAX_ELECTIONS_PER_IMBALANCE {
+    for (id, _) in imbalanced(hard).filter(|(_, preferred)| away.contains_key(preferred)) {
+        if draft.records.len() >= MAX_ELECTIONS_PER_PASS {
             break;
         }
         draft.change(id, Election::Preferred, |_| {});
     }
+    let is_done = draft.records.len() < MAX_ELECTIONS_PER_PASS;
     draft.emit(out);
+    let interval = soft.config.leader_balance_interval_ms;
+    out.extend(leader_balance_in(
+        soft,
+        if is_done { interval } else { Some(0) },
+    ));
+}
+
+/// Partitions led elsewhere than by their preferred replica, with that replica.
+fn imbalanced(hard: &MetadataImage) -> impl Iterator<Item = (TopicIdPartition, NodeId)> {
+    hard.imbalanced_partitions()
+        .iter()
+        .filter_map(|&id| Some((id, hard.partition(id)?.preferred_leader()?)))
+}
+
+/// Elects where nobody complete is left, if the configuration has come to allow that.
+pub(super) fn elect_unclean_leaders(hard: &MetadataImage, soft: &Soft, out: &mut Vec<Output>) {
+    let mut draft = Draft::new(hard, &soft.config);
+    for &id in hard.leaderless_partitions() {
+        if draft.records.len() >= MAX_ELECTIONS_PER_PASS {
+            break;
+        }
+        let topic = hard.topic_name(id.topic_id).expect("an indexed partition");
+        if draft.unclean_election_enabled(topic) {
+            draft.change(id, Election::Unclean, |_| {});
+        }
+    }
+    let is_done = draft.records.len() < MAX_ELECTIONS_PER_PASS;
+    draft.emit(out);
+    let interval = soft.config.unclean_leader_election_interval_ms;
+    let after_ms = if is_done { interval } else { 0 };
+    out.push(Output::ArmUncleanElection { after_ms });
 }
 
 /// ElectLeaders (KIP-460).
@@ -142,7 +202,8 @@ pub(super) fn elect_leaders(
     let partitions = request.partitions.unwrap_or_else(|| every_partition(hard));
     let mut results = Vec::new();
     for (topic, partition) in partitions {
-        let result = elect_leader(&mut draft, &topic, partition, request.kind);
+        let result = check_batch_size(draft.records.len() + 1)
+            .and_then(|()| elect_leader(&mut draft, &topic, partition, request.kind));
         let needless = result
             .as_ref()
             .is_err_and(|error| error.code == ErrorCode::ElectionNotNeeded);
@@ -150,7 +211,7 @@ pub(super) fn elect_leaders(
             results.push(((topic, partition), result));
         }
     }
-    draft.emit_in_batches(out);
+    draft.emit(out);
     out.push(Output::Reply(ticket, Reply::ElectLeaders(results)));
 }
 

@@ -27,6 +27,8 @@ pub use shared::Shared;
 pub const ELR_FEATURE: &str = "eligible.leader.replicas.version";
 /// `min.insync.replicas`, of a topic or of the cluster.
 pub const MIN_INSYNC_REPLICAS: &str = "min.insync.replicas";
+/// `unclean.leader.election.enable`, of a topic or of the cluster.
+pub const UNCLEAN_LEADER_ELECTION: &str = "unclean.leader.election.enable";
 
 /// All cluster metadata at one offset of the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -245,6 +247,16 @@ impl MetadataImage {
         &self.index.imbalanced
     }
 
+    /// Partitions whose replicas are being moved (KIP-455).
+    pub fn reassigning_partitions(&self) -> &BTreeSet<TopicIdPartition> {
+        &self.index.reassigning
+    }
+
+    /// How many partitions have `broker` as their preferred leader.
+    pub fn preferred_count(&self, broker: NodeId) -> usize {
+        self.index.preferred_count(broker)
+    }
+
     /// How many partitions `broker` leads.
     pub fn leader_count(&self, broker: NodeId) -> usize {
         self.index.leader_count(broker)
@@ -314,12 +326,21 @@ impl MetadataImage {
 
     /// Of the topic, else cluster-wide, else `static_default`; at least 1.
     pub fn min_insync_replicas(&self, topic: &str, static_default: i32) -> i32 {
-        let set = self
-            .topic_config(topic, MIN_INSYNC_REPLICAS)
-            .or_else(|| self.config(&ConfigResource::cluster(), MIN_INSYNC_REPLICAS));
+        let set = self.topic_or_cluster_config(topic, MIN_INSYNC_REPLICAS);
         set.and_then(|value| value.parse().ok())
             .unwrap_or(static_default)
             .max(1)
+    }
+
+    /// Of the topic, else cluster-wide, else `static_default`.
+    pub fn unclean_election_enabled(&self, topic: &str, static_default: bool) -> bool {
+        let set = self.topic_or_cluster_config(topic, UNCLEAN_LEADER_ELECTION);
+        set.map_or(static_default, |value| value == "true")
+    }
+
+    fn topic_or_cluster_config(&self, topic: &str, name: &str) -> Option<&str> {
+        self.topic_config(topic, name)
+            .or_else(|| self.config(&ConfigResource::cluster(), name))
     }
 }
 

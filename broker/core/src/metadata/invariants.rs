@@ -11,7 +11,7 @@ use broker_protocol::ids::{BrokerEpoch, NodeId, TopicIdPartition};
 
 use super::image::{MIN_INSYNC_REPLICAS, MetadataImage};
 use super::partition::PartitionRegistration;
-use super::record::{ConfigResourceType, Record};
+use super::record::{ConfigResourceType, LeaderRecoveryState, Record};
 
 /// A broken invariant: its id and what was seen.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -83,6 +83,22 @@ pub fn check_partition(
         eligible_leader_replicas: elr,
         ..
     } = partition;
+    demand(is_subset(replicas, replicas), "a replica is listed twice")?;
+    for (members, what) in [
+        (
+            &partition.adding_replicas,
+            "adding replicas are no replicas",
+        ),
+        (
+            &partition.removing_replicas,
+            "removing replicas are no replicas",
+        ),
+        (&partition.last_known_elr, "last known leader is no replica"),
+    ] {
+        demand(is_subset(members, replicas), what)?;
+    }
+    let stays = |id: &NodeId| !partition.removing_replicas.contains(id);
+    demand(replicas.iter().any(stays), "no replica is to stay")?;
     demand(is_subset(isr, replicas), "ISR is no subset of the replicas")?;
     demand(is_subset(elr, replicas), "ELR is no subset of the replicas")?;
     demand(
@@ -161,6 +177,8 @@ impl Transition {
         for (id, before) in &self.partitions {
             if let Some(after) = image.partition(*id) {
                 check_epochs(*id, before, after)?;
+                let min_isr = min_insync_replicas(image, *id, min_insync_default);
+                check_reassignment(*id, before, after, min_isr)?;
             }
         }
         if let Some((broker, before)) = self.broker_epoch
@@ -216,9 +234,50 @@ fn check_epochs(
         after.leader == before.leader || after.leader_epoch > before.leader_epoch,
         "leader changed within an epoch",
     )?;
+    let stays = |id: &NodeId| after.replicas.contains(id);
+    demand(
+        before.replicas.iter().all(stays) || after.leader_epoch > before.leader_epoch,
+        "replicas went within a leader epoch",
+    )?;
     demand(
         after == before || after.partition_epoch > before.partition_epoch,
         "changed within an epoch",
+    )
+}
+
+/// META-3: a completed reassignment leaves what is committed on as many replicas as it was committed with.
+/// Cancelling one gives the old replicas back as they are.
+fn check_reassignment(
+    id: TopicIdPartition,
+    before: &PartitionRegistration,
+    after: &PartitionRegistration,
+    min_isr: usize,
+) -> Result<(), Violation> {
+    let is_original = |id: &&NodeId| !before.adding_replicas.contains(id);
+    let original: Vec<&NodeId> = before.replicas.iter().filter(is_original).collect();
+    let went = |id: &NodeId| !after.replicas.contains(id);
+    let is_cancelled = after.replicas.iter().eq(original.iter().copied());
+    let is_unclean = after.leader_recovery_state == LeaderRecoveryState::Recovering;
+    if !before.replicas.iter().any(went) || is_cancelled || is_unclean {
+        return Ok(());
+    }
+    let demand = |holds, what: &str| {
+        demand(holds, "META-3", || {
+            format!("{id}: {what}: {before:?} -> {after:?}")
+        })
+    };
+    let shrinks = after.replicas.len() < original.len();
+    let mut needed = after
+        .replicas
+        .iter()
+        .filter(|id| shrinks || !original.contains(id));
+    demand(
+        needed.all(|id| after.isr.contains(id)),
+        "reassigned to a replica that is not in sync",
+    )?;
+    demand(
+        after.isr.len() >= min_isr.min(after.replicas.len()),
+        "reassigned to fewer in-sync replicas than min.insync.replicas",
     )
 }
 

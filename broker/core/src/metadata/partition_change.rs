@@ -1,13 +1,14 @@
 //! From a partition and what is wanted of it to a change record: elects the leader, tracks eligible
 //! leader replicas (KIP-966), and decides which epochs grow.
 //!
-//! Leader epoch: grows with each change of the leader, not when only the ISR shrinks (KAFKA-15021).
-//! Partition epoch: grows with each record.
+//! Leader epoch: grows with each change of the leader and when replicas go, not when only the ISR shrinks
+//! (KAFKA-15021). Partition epoch: grows with each record.
 
 use broker_probe::{mutant, probe};
-use broker_protocol::ids::{NodeId, TopicIdPartition};
+use broker_protocol::ids::{NodeId, TopicIdPartition, Uuid};
 
-use super::partition::PartitionRegistration;
+use super::partition::{PartitionRegistration, directory};
+use super::reassignment::{Reassignment, completed};
 use super::record::{LeaderRecoveryState, PartitionChangeRecord};
 
 /// Who may be elected.
@@ -25,6 +26,8 @@ pub(super) struct PartitionChangeBuilder<'a> {
     pub id: TopicIdPartition,
     pub current: &'a PartitionRegistration,
     pub is_acceptable_leader: &'a dyn Fn(NodeId) -> bool,
+    /// Where a new replica goes; [`directory::UNASSIGNED`] if its broker is to choose.
+    pub default_directory: &'a dyn Fn(NodeId) -> Uuid,
     pub min_insync_replicas: usize,
     pub elr_enabled: bool,
     /// Of `metadata.version` below 3.6.
@@ -35,6 +38,7 @@ pub(super) struct PartitionChangeBuilder<'a> {
     pub target_isr: Vec<NodeId>,
     pub target_elr: Vec<NodeId>,
     pub target_recovery_state: LeaderRecoveryState,
+    pub assignment: Reassignment,
 }
 
 impl<'a> PartitionChangeBuilder<'a> {
@@ -43,11 +47,13 @@ impl<'a> PartitionChangeBuilder<'a> {
         id: TopicIdPartition,
         current: &'a PartitionRegistration,
         is_acceptable_leader: &'a dyn Fn(NodeId) -> bool,
+        default_directory: &'a dyn Fn(NodeId) -> Uuid,
     ) -> PartitionChangeBuilder<'a> {
         PartitionChangeBuilder {
             id,
             current,
             is_acceptable_leader,
+            default_directory,
             min_insync_replicas: 1,
             elr_enabled: false,
             bumps_leader_epoch_on_shrink: false,
@@ -56,6 +62,7 @@ impl<'a> PartitionChangeBuilder<'a> {
             target_isr: current.isr.clone(),
             target_elr: current.eligible_leader_replicas.clone(),
             target_recovery_state: current.leader_recovery_state,
+            assignment: Reassignment::of(current),
         }
     }
 
@@ -66,16 +73,28 @@ impl<'a> PartitionChangeBuilder<'a> {
             // The last member would lead again, whatever it lost meanwhile.
             self.target_isr.clone_from(&self.current.isr);
         }
+        self.complete_reassignment();
         self.populate_elr();
         self.elect(&mut record);
+        self.begin_leader_epoch_without_removed_replicas(&mut record);
         self.set_elr(&mut record);
         self.set_isr(&mut record);
         self.set_last_known_leader(&mut record);
         self.bump_leader_epoch_on_shrink(&mut record);
+        self.set_assignment(&mut record);
         if self.target_recovery_state != self.current.leader_recovery_state {
             record.leader_recovery_state = Some(self.target_recovery_state);
         }
         (!record.is_no_op()).then_some(record)
+    }
+
+    fn complete_reassignment(&mut self) {
+        let min_isr = self.min_insync_replicas;
+        if let Some((replicas, isr)) = completed(&self.assignment, &self.target_isr, min_isr) {
+            probe!("metadata: reassignment completed");
+            self.assignment = Reassignment::settled(replicas);
+            self.target_isr = isr;
+        }
     }
 
     /// Whoever leaves the ISR below `min.insync.replicas` stays eligible: nothing can be committed
@@ -97,6 +116,7 @@ impl<'a> PartitionChangeBuilder<'a> {
             .copied();
         eligible.extend(leavers.collect::<Vec<_>>());
         eligible.retain(|id| !self.target_isr.contains(id));
+        eligible.retain(|id| self.assignment.replicas.contains(id));
         if !mutant!(R_20b) {
             eligible.retain(|&id| self.unclean_shutdown != Some(id));
         }
@@ -135,29 +155,37 @@ impl<'a> PartitionChangeBuilder<'a> {
 
     /// The leader, and whether it may lack committed data.
     fn choose_leader(&self) -> (Option<NodeId>, bool) {
-        let preferred = self
-            .current
-            .preferred_leader()
+        let replicas = &self.assignment.replicas;
+        let preferred = replicas
+            .first()
             .filter(|_| self.election == Election::Preferred);
-        let candidates = preferred
+        let mut candidates = preferred
             .into_iter()
-            .chain(self.current.leader)
-            .chain(self.current.replicas.clone());
-        if let Some(leader) = candidates.into_iter().find(|&id| self.is_valid_leader(id)) {
+            .chain(&self.current.leader)
+            .chain(replicas);
+        if let Some(&leader) = candidates.find(|&&id| self.is_valid_leader(id)) {
             return (Some(leader), false);
         }
         if let Some(leader) = self.last_known_leader() {
             return (Some(leader), true);
         }
-        let mut live = self
-            .current
-            .replicas
+        let mut live = replicas
             .iter()
-            .copied()
-            .filter(|&id| (self.is_acceptable_leader)(id));
+            .filter(|&&id| (self.is_acceptable_leader)(id));
         match live.next() {
-            Some(leader) if self.election == Election::Unclean => (Some(leader), true),
+            Some(&leader) if self.election == Election::Unclean || mutant!(R_32) => {
+                (Some(leader), true)
+            }
             _ => (None, false),
+        }
+    }
+
+    /// A follower that is told to stop only because it is no replica any longer must be told so in a new
+    /// leader epoch, or its fetches would still count.
+    fn begin_leader_epoch_without_removed_replicas(&self, record: &mut PartitionChangeRecord) {
+        let stays = |id: &NodeId| self.assignment.replicas.contains(id);
+        if record.leader.is_none() && !self.current.replicas.iter().all(stays) {
+            record.leader = Some(self.current.leader.unwrap_or(NodeId::NONE));
         }
     }
 
@@ -176,7 +204,8 @@ impl<'a> PartitionChangeBuilder<'a> {
         let [last] = *self.current.last_known_elr.as_slice() else {
             return None;
         };
-        (mutant!(R_22) || (self.is_acceptable_leader)(last)).then_some(last)
+        let is_replica = self.assignment.replicas.contains(&last);
+        (is_replica && (mutant!(R_22) || (self.is_acceptable_leader)(last))).then_some(last)
     }
 
     fn set_elr(&mut self, record: &mut PartitionChangeRecord) {
@@ -223,7 +252,7 @@ impl<'a> PartitionChangeBuilder<'a> {
         let current_leader = self.current.leader.unwrap_or(NodeId::NONE);
         let next_leader = record.leader.unwrap_or(current_leader);
         let isr_becomes_empty = record.isr.as_ref().is_some_and(Vec::is_empty);
-        if isr_becomes_empty && current_leader != NodeId::NONE {
+        if isr_becomes_empty && self.assignment.replicas.contains(&current_leader) {
             if known.as_slice() != [current_leader] {
                 record.last_known_elr = Some(vec![current_leader]);
             }
@@ -231,4 +260,25 @@ impl<'a> PartitionChangeBuilder<'a> {
             record.last_known_elr = Some(Vec::new());
         }
     }
+    fn set_assignment(&self, record: &mut PartitionChangeRecord) {
+        let Reassignment {
+            replicas,
+            adding,
+            removing,
+        } = &self.assignment;
+        let current = self.current;
+        let directory = |&id: &NodeId| match current.directory(id) {
+            directory::LOST if !current.replicas.contains(&id) => (self.default_directory)(id),
+            known => known,
+        };
+        record.replicas = changed(&current.replicas, replicas.clone());
+        record.adding_replicas = changed(&current.adding_replicas, adding.clone());
+        record.removing_replicas = changed(&current.removing_replicas, removing.clone());
+        let directories = replicas.iter().map(directory).collect();
+        record.directories = changed(&current.directories, directories);
+    }
+}
+
+fn changed<T: PartialEq>(current: &[T], next: Vec<T>) -> Option<Vec<T>> {
+    (current != next).then_some(next)
 }

@@ -26,6 +26,14 @@ pub enum Output {
     DisarmSession {
         broker: NodeId,
     },
+    /// Feed [`Input::LeaderBalanceTimer`](super::Input) after this time.
+    ArmLeaderBalance {
+        after_ms: u64,
+    },
+    /// Feed [`Input::UncleanElectionTimer`](super::Input) after this time.
+    ArmUncleanElection {
+        after_ms: u64,
+    },
 }
 
 /// An error code with its message for the client.
@@ -82,9 +90,25 @@ pub enum Reply {
     AllocateProducerIds(Result<ProducerIdsBlock, ApiError>),
     /// In the order of the request.
     IncrementalAlterConfigs(Vec<(ConfigResource, Result<(), ApiError>)>),
-    /// In the order of feature names.
+    /// All updates or none (v2 of the API has no result per feature).
     UpdateFeatures(Result<(), ApiError>),
+    /// In the order of the request.
+    AlterConfigs(Vec<(ConfigResource, Result<(), ApiError>)>),
     ElectLeaders(Vec<((String, i32), Result<(), ApiError>)>),
+    /// In the order of the request.
+    AlterPartitionReassignments(Vec<((String, i32), Result<(), ApiError>)>),
+    ListPartitionReassignments(Vec<OngoingReassignment>),
+}
+
+/// A partition whose replicas are being moved.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct OngoingReassignment {
+    pub topic: String,
+    pub partition: i32,
+    /// Old and new.
+    pub replicas: Vec<NodeId>,
+    pub adding: Vec<NodeId>,
+    pub removing: Vec<NodeId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

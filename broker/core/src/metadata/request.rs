@@ -30,11 +30,19 @@ pub enum Input {
     AllocateProducerIds(Ticket, NodeId, BrokerEpoch),
     IncrementalAlterConfigs(Ticket, IncrementalAlterConfigsRequest),
     UpdateFeatures(Ticket, UpdateFeaturesRequest),
+    /// As `IncrementalAlterConfigs`, but what is not named is unset (KIP-133).
+    AlterConfigs(Ticket, AlterConfigsRequest),
     ElectLeaders(Ticket, ElectLeadersRequest),
+    AlterPartitionReassignments(Ticket, AlterPartitionReassignmentsRequest),
+    /// Topic names and partitions; none for all.
+    ListPartitionReassignments(Ticket, Option<Vec<(String, i32)>>),
     /// `metadata.max.idle.interval.ms` passed: write a NoOp, so that followers see a moving log.
     NoOpTimer,
     /// `leader.imbalance.check.interval.seconds` passed: give preferred replicas their leadership back.
     LeaderBalanceTimer,
+    /// `unclean.leader.election.interval.ms` passed: elect where only an unclean election can help and is
+    /// allowed.
+    UncleanElectionTimer,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -160,6 +168,29 @@ pub enum ConfigOperationType {
     Append(String),
     /// Of a list.
     Subtract(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AlterConfigsRequest {
+    /// All that is to be set on each resource.
+    pub resources: Vec<(ConfigResource, Vec<(String, Option<String>)>)>,
+    pub validate_only: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AlterPartitionReassignmentsRequest {
+    pub partitions: Vec<ReassignablePartition>,
+    /// KIP-860: false refuses a target with more or fewer replicas.
+    pub allow_replication_factor_change: bool,
+}
+
+/// Where one partition's replicas are to be.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ReassignablePartition {
+    pub topic: String,
+    pub partition: i32,
+    /// The first is preferred as leader. None cancels what is under way.
+    pub replicas: Option<Vec<NodeId>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

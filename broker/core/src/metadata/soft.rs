@@ -18,6 +18,15 @@ pub struct ControllerConfig {
     pub default_replication_factor: i16,
     /// `min.insync.replicas`.
     pub min_insync_replicas: i32,
+    /// `unclean.leader.election.enable`.
+    pub unclean_leader_election_enable: bool,
+    /// `unclean.leader.election.interval.ms`.
+    pub unclean_leader_election_interval_ms: u64,
+    /// `leader.imbalance.check.interval.seconds`, in milliseconds; none without
+    /// `auto.leader.rebalance.enable`.
+    pub leader_balance_interval_ms: Option<u64>,
+    /// `leader.imbalance.per.broker.percentage`.
+    pub leader_imbalance_per_broker_percentage: u64,
     /// Names a topic may be configured with; any other is refused with INVALID_CONFIG.
     pub topic_config_names: BTreeSet<String>,
     /// `node.id`.
@@ -35,6 +44,10 @@ impl Default for ControllerConfig {
             num_partitions: 1,
             default_replication_factor: 1,
             min_insync_replicas: 1,
+            unclean_leader_election_enable: false,
+            unclean_leader_election_interval_ms: 300_000,
+            leader_balance_interval_ms: Some(300_000),
+            leader_imbalance_per_broker_percentage: 10,
             topic_config_names: super::configs::TOPIC_CONFIG_NAMES.map(str::to_owned).into(),
             node_id: NodeId::NONE,
             voters: BTreeSet::new(),

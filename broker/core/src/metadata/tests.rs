@@ -245,6 +245,19 @@ impl World {
 
     pub fn set_config(&mut self, resource: ConfigResource, name: &str, value: &str) -> Input {
         let operation = ConfigOperationType::Set(Some(value.to_owned()));
+        self.change_config(resource, name, operation)
+    }
+
+    pub fn delete_config(&mut self, resource: ConfigResource, name: &str) -> Input {
+        self.change_config(resource, name, ConfigOperationType::Delete)
+    }
+
+    fn change_config(
+        &self,
+        resource: ConfigResource,
+        name: &str,
+        operation: ConfigOperationType,
+    ) -> Input {
         let operations = vec![ConfigOperation {
             name: name.to_owned(),
             operation,
@@ -256,6 +269,20 @@ impl World {
         };
         Input::IncrementalAlterConfigs(Ticket(0), request)
     }
+}
+
+/// Asks for one partition's replicas to be moved; none to cancel.
+pub(super) fn reassign(id: (&str, i32), target: Option<&[i32]>) -> Input {
+    let partition = ReassignablePartition {
+        topic: id.0.to_owned(),
+        partition: id.1,
+        replicas: target.map(nodes),
+    };
+    let request = AlterPartitionReassignmentsRequest {
+        partitions: vec![partition],
+        allow_replication_factor_change: true,
+    };
+    Input::AlterPartitionReassignments(Ticket(0), request)
 }
 
 pub(super) fn bootstrap(elr: bool) -> Vec<Record> {

@@ -1,4 +1,4 @@
-//! Admin requests at the active controller: topics and configurations.
+//! Admin requests at the active controller: topics and partitions.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,9 +13,9 @@ use broker_protocol::ids::{NodeId, Uuid};
 use super::Api;
 use crate::config::validate_topic_config;
 
-const NOT_CONTROLLER: i16 = ErrorCode::NotController.code();
+pub(super) const NOT_CONTROLLER: i16 = ErrorCode::NotController.code();
 
-fn split(result: Result<(), ApiError>) -> (i16, Option<String>) {
+pub(super) fn split(result: Result<(), ApiError>) -> (i16, Option<String>) {
     match result {
         Ok(()) => (0, None),
         Err(error) => (error.code.code(), error.message),
@@ -268,115 +268,6 @@ pub async fn create_partitions(
     };
     wire::CreatePartitionsResponse {
         results,
-        ..Default::default()
-    }
-}
-
-pub async fn incremental_alter_configs(
-    api: Arc<Api>,
-    request: wire::IncrementalAlterConfigsRequest,
-) -> wire::IncrementalAlterConfigsResponse {
-    let mut responses = Vec::new();
-    let mut resources = Vec::new();
-    for resource in request.resources {
-        match alterations(&resource) {
-            Ok(altered) => resources.push(altered),
-            Err(error) => responses.push(config_response(
-                resource.resource_type,
-                resource.resource_name,
-                Err(error),
-            )),
-        }
-    }
-    let asked: Vec<core::ConfigResource> = resources
-        .iter()
-        .map(|(resource, _)| resource.clone())
-        .collect();
-    let core_request = core::IncrementalAlterConfigsRequest {
-        resources,
-        validate_only: request.validate_only,
-    };
-    let reply = api
-        .quorum
-        .controller(move |ticket, _| Input::IncrementalAlterConfigs(ticket, core_request))
-        .await;
-    match reply {
-        Ok(Reply::IncrementalAlterConfigs(results)) => {
-            let answered = results.into_iter().map(|(resource, result)| {
-                config_response(resource.kind.code(), resource.name, result)
-            });
-            responses.extend(answered);
-        }
-        Ok(other) => panic!("the controller answered IncrementalAlterConfigs with {other:?}"),
-        Err(_) => responses.extend(asked.into_iter().map(|resource| {
-            config_response(
-                resource.kind.code(),
-                resource.name,
-                Err(ErrorCode::NotController.into()),
-            )
-        })),
-    }
-    wire::IncrementalAlterConfigsResponse {
-        responses,
-        ..Default::default()
-    }
-}
-
-type Altered = (core::ConfigResource, Vec<core::ConfigOperation>);
-
-fn alterations(resource: &wire::AlterConfigsResource) -> Result<Altered, ApiError> {
-    let kind = core::ConfigResourceType::from_code(resource.resource_type).ok_or_else(|| {
-        ApiError::new(
-            ErrorCode::InvalidRequest,
-            format!("unknown resource type {}", resource.resource_type),
-        )
-    })?;
-    let mut operations = Vec::new();
-    for config in &resource.configs {
-        let value = config.value.clone().unwrap_or_default();
-        let operation = match config.config_operation {
-            0 => {
-                if kind == core::ConfigResourceType::Topic {
-                    validate_topic_config(&config.name, &value)
-                        .map_err(|reason| ApiError::new(ErrorCode::InvalidConfig, reason))?;
-                }
-                core::ConfigOperationType::Set(config.value.clone())
-            }
-            1 => core::ConfigOperationType::Delete,
-            2 => core::ConfigOperationType::Append(value),
-            3 => core::ConfigOperationType::Subtract(value),
-            other => {
-                return Err(ApiError::new(
-                    ErrorCode::InvalidRequest,
-                    format!("unknown config operation {other}"),
-                ));
-            }
-        };
-        operations.push(core::ConfigOperation {
-            name: config.name.clone(),
-            operation,
-        });
-    }
-    Ok((
-        core::ConfigResource {
-            kind,
-            name: resource.resource_name.clone(),
-        },
-        operations,
-    ))
-}
-
-fn config_response(
-    kind: i8,
-    name: String,
-    result: Result<(), ApiError>,
-) -> wire::AlterConfigsResourceResponse {
-    let (error_code, error_message) = split(result);
-    wire::AlterConfigsResourceResponse {
-        error_code,
-        error_message,
-        resource_type: kind,
-        resource_name: name,
         ..Default::default()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::dynamic::topic_synonym;
 use super::value::Value;
 
 /// The effective configuration of a topic. Durations are milliseconds, sizes bytes.
@@ -20,6 +21,7 @@ pub struct TopicConfig {
     pub min_insync_replicas: i32,
     /// `CreateTime` or `LogAppendTime`.
     pub message_timestamp_type: String,
+    pub unclean_leader_election_enable: bool,
 }
 
 impl Default for TopicConfig {
@@ -37,12 +39,13 @@ impl Default for TopicConfig {
             max_message_bytes: 1_048_588,
             min_insync_replicas: 1,
             message_timestamp_type: "CreateTime".into(),
+            unclean_leader_election_enable: false,
         }
     }
 }
 
 /// The topic-level properties that can be set.
-pub const TOPIC_CONFIG_NAMES: [&str; 12] = [
+pub const TOPIC_CONFIG_NAMES: [&str; 13] = [
     "cleanup.policy",
     "segment.bytes",
     "segment.ms",
@@ -55,6 +58,7 @@ pub const TOPIC_CONFIG_NAMES: [&str; 12] = [
     "max.message.bytes",
     "min.insync.replicas",
     "message.timestamp.type",
+    "unclean.leader.election.enable",
 ];
 
 pub fn is_topic_config(name: &str) -> bool {
@@ -77,6 +81,15 @@ impl TopicConfig {
         self
     }
 
+    /// Applies a broker property that was changed at run time, if it is the default of one of these.
+    pub fn override_default(&mut self, broker_property: &str, value: &str) {
+        if let Some(name) = topic_synonym(broker_property)
+            && let Err(reason) = self.set(name, value)
+        {
+            tracing::warn!(broker_property, value, reason, "broker property ignored");
+        }
+    }
+
     /// Sets one property; the error names it.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         let named = |reason: String| format!("{name}={value}: {reason}");
@@ -88,6 +101,9 @@ impl TopicConfig {
             }
             "message.timestamp.type" => {
                 return Err(named("must be CreateTime or LogAppendTime".into()));
+            }
+            "unclean.leader.election.enable" => {
+                self.unclean_leader_election_enable = bool::parse(value).map_err(named)?;
             }
             "min.insync.replicas" => {
                 let parsed = i32::parse(value).map_err(named)?;
@@ -140,6 +156,7 @@ impl TopicConfig {
             self.max_message_bytes.to_string(),
             self.min_insync_replicas.to_string(),
             self.message_timestamp_type.clone(),
+            self.unclean_leader_election_enable.to_string(),
         ];
         TOPIC_CONFIG_NAMES.into_iter().zip(values).collect()
     }

@@ -343,6 +343,14 @@ fn controller_config(config: &BrokerConfig) -> ControllerConfig {
         default_replication_factor: i16::try_from(config.default_replication_factor)
             .unwrap_or(i16::MAX),
         min_insync_replicas: config.min_insync_replicas,
+        unclean_leader_election_enable: config.unclean_leader_election_enable,
+        unclean_leader_election_interval_ms: millis(config.unclean_leader_election_interval_ms),
+        leader_balance_interval_ms: config.auto_leader_rebalance_enable.then(|| {
+            millis(config.leader_imbalance_check_interval_seconds).saturating_mul(1_000)
+        }),
+        leader_imbalance_per_broker_percentage: millis(
+            config.leader_imbalance_per_broker_percentage,
+        ),
         topic_config_names: TOPIC_CONFIG_NAMES.map(str::to_owned).into(),
         node_id: NodeId(config.node_id),
         voters: config

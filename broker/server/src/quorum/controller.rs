@@ -100,6 +100,14 @@ impl Quorum {
                         .arm(TimerName::Session(broker), after_ms, after_ms);
                 }
                 Output::DisarmSession { broker } => self.timers.disarm(&TimerName::Session(broker)),
+                Output::ArmLeaderBalance { after_ms } => {
+                    self.timers
+                        .arm(TimerName::LeaderBalance, after_ms, after_ms);
+                }
+                Output::ArmUncleanElection { after_ms } => {
+                    self.timers
+                        .arm(TimerName::UncleanElection, after_ms, after_ms);
+                }
             }
         }
         self.release_committed();

@@ -14,8 +14,10 @@ pub(super) struct Index {
     pub elr: ByBroker,
     pub leaderless: Shared<BTreeSet<TopicIdPartition>>,
     pub imbalanced: Shared<BTreeSet<TopicIdPartition>>,
+    pub reassigning: Shared<BTreeSet<TopicIdPartition>>,
     pub partition_count: usize,
     leader_counts: BTreeMap<NodeId, usize>,
+    preferred_counts: BTreeMap<NodeId, usize>,
     /// Topics by their name with `.` as `_`, only those that have one of the two.
     collisions: BTreeMap<String, BTreeSet<String>>,
 }
@@ -30,8 +32,14 @@ impl Index {
             Some(leader) => *self.leader_counts.entry(leader).or_insert(0) += 1,
             None => _ = self.leaderless.make_mut().insert(id),
         }
+        if let Some(preferred) = partition.preferred_leader() {
+            *self.preferred_counts.entry(preferred).or_insert(0) += 1;
+        }
         if is_imbalanced(partition) {
             self.imbalanced.make_mut().insert(id);
+        }
+        if partition.is_reassigning() {
+            self.reassigning.make_mut().insert(id);
         }
     }
 
@@ -41,23 +49,22 @@ impl Index {
         self.isr.remove(id, &partition.isr);
         self.elr.remove(id, &partition.eligible_leader_replicas);
         match partition.leader {
-            Some(leader) => self.remove_leader(leader),
+            Some(leader) => count_down(&mut self.leader_counts, leader),
             None => _ = self.leaderless.make_mut().remove(&id),
+        }
+        if let Some(preferred) = partition.preferred_leader() {
+            count_down(&mut self.preferred_counts, preferred);
         }
         if is_imbalanced(partition) {
             self.imbalanced.make_mut().remove(&id);
         }
+        if partition.is_reassigning() {
+            self.reassigning.make_mut().remove(&id);
+        }
     }
 
-    fn remove_leader(&mut self, leader: NodeId) {
-        let count = self
-            .leader_counts
-            .get_mut(&leader)
-            .expect("counted when the leader was added");
-        *count -= 1;
-        if *count == 0 {
-            self.leader_counts.remove(&leader);
-        }
+    pub fn preferred_count(&self, broker: NodeId) -> usize {
+        self.preferred_counts.get(&broker).copied().unwrap_or(0)
     }
 
     pub fn leader_count(&self, broker: NodeId) -> usize {
@@ -86,6 +93,16 @@ impl Index {
     pub fn colliding_topic(&self, name: &str) -> Option<&str> {
         let names = self.collisions.get(&unify(name))?;
         names.first().map(String::as_str)
+    }
+}
+
+fn count_down(counts: &mut BTreeMap<NodeId, usize>, broker: NodeId) {
+    let count = counts
+        .get_mut(&broker)
+        .expect("counted when the partition was added");
+    *count -= 1;
+    if *count == 0 {
+        counts.remove(&broker);
     }
 }
 

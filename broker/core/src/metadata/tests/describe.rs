@@ -13,6 +13,10 @@ pub fn output(world: &World, output: &Output) -> Vec<String> {
             vec![format!("arm session {broker} {after_ms} ms")]
         }
         Output::DisarmSession { broker } => vec![format!("disarm session {broker}")],
+        Output::ArmLeaderBalance { after_ms } => vec![format!("arm leader balance {after_ms} ms")],
+        Output::ArmUncleanElection { after_ms } => {
+            vec![format!("arm unclean election {after_ms} ms")]
+        }
     }
 }
 
@@ -92,6 +96,9 @@ fn registration_change(record: &BrokerRegistrationChangeRecord) -> String {
 fn change(record: &PartitionChangeRecord) -> String {
     let mut line = String::new();
     for (what, list) in [
+        ("replicas", &record.replicas),
+        ("adding", &record.adding_replicas),
+        ("removing", &record.removing_replicas),
         ("isr", &record.isr),
         ("elr", &record.eligible_leader_replicas),
         ("lastKnown", &record.last_known_elr),
@@ -131,6 +138,14 @@ fn partition(partition: &PartitionRegistration) -> String {
         partition.leader_epoch,
         partition.partition_epoch
     );
+    for (what, list) in [
+        ("adding", &partition.adding_replicas),
+        ("removing", &partition.removing_replicas),
+    ] {
+        if !list.is_empty() {
+            line.push_str(&format!(" {what} {}", ids(list)));
+        }
+    }
     if !partition.eligible_leader_replicas.is_empty() {
         line.push_str(&format!(
             " elr {}",
@@ -171,7 +186,7 @@ fn reply(reply: &Reply) -> Vec<String> {
             };
             vec![outcome(result.as_ref().map(block))]
         }
-        Reply::IncrementalAlterConfigs(results) => results
+        Reply::IncrementalAlterConfigs(results) | Reply::AlterConfigs(results) => results
             .iter()
             .map(|(resource, it)| named(&resource.name, it))
             .collect(),
@@ -180,11 +195,23 @@ fn reply(reply: &Reply) -> Vec<String> {
                 result.as_ref().map(|()| "features updated".to_owned()),
             )]
         }
-        Reply::ElectLeaders(results) => results
+        Reply::ElectLeaders(results) | Reply::AlterPartitionReassignments(results) => results
             .iter()
             .map(|((topic, id), it)| named(&format!("{topic}-{id}"), it))
             .collect(),
+        Reply::ListPartitionReassignments(ongoing) => ongoing.iter().map(reassignment).collect(),
     }
+}
+
+fn reassignment(it: &OngoingReassignment) -> String {
+    format!(
+        "reply {}-{}: replicas {} adding {} removing {}",
+        it.topic,
+        it.partition,
+        ids(&it.replicas),
+        ids(&it.adding),
+        ids(&it.removing)
+    )
 }
 
 fn outcome(result: Result<String, &ApiError>) -> String {

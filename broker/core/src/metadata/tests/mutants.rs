@@ -5,8 +5,9 @@ use super::*;
 
 type Scenario = fn() -> Result<(), String>;
 
-const SCENARIOS: [(&str, Scenario); 10] = [
+const SCENARIOS: [(&str, Scenario); 14] = [
     ("M_02", two_brokers_expire_together),
+    ("M_04", a_batch_that_cannot_be_appended_is_refused),
     ("M_05", new_partition_with_a_fenced_replica),
     ("M_07", producer_ids_are_given_once),
     ("R_19", fenced_replica_stays_out_of_the_isr),
@@ -15,6 +16,9 @@ const SCENARIOS: [(&str, Scenario); 10] = [
     ("R_22", fenced_last_known_leader_is_not_elected),
     ("R_23", changed_min_insync_replicas_clears_the_elr),
     ("R_25", retried_alter_partition_succeeds),
+    ("R_32", nobody_outside_the_isr_is_elected),
+    ("R_35", a_sick_replica_does_not_hold_up_a_reassignment),
+    ("R_35b", a_reassignment_waits_for_its_new_replicas),
     ("K_23", registration_is_enough_to_be_caught_up),
 ];
 
@@ -59,6 +63,28 @@ fn two_brokers_expire_together() -> Result<(), String> {
     expect(
         world.partition(id).isr == nodes(&[3]),
         "both must be out of the ISR",
+    )
+}
+
+fn a_batch_that_cannot_be_appended_is_refused() -> Result<(), String> {
+    let mut world = World::with_brokers(1, false, 1);
+    let too_many = i32::try_from(MAX_RECORDS_PER_BATCH).expect("a small number") + 1;
+    let request = CreateTopicsRequest {
+        topics: vec![world.topic("t", too_many, 1)],
+        validate_only: false,
+        random: 0,
+    };
+    let mut out = Vec::new();
+    decide(
+        &world.image,
+        &mut world.soft,
+        Input::CreateTopics(Ticket(0), request),
+        &mut out,
+    );
+    let fits = |output: &Output| !matches!(output, Output::Records(records) if records.len() > MAX_RECORDS_PER_BATCH);
+    expect(
+        out.iter().all(fits),
+        "a batch of more records than a controller can append",
     )
 }
 
@@ -190,6 +216,46 @@ fn retried_alter_partition_succeeds() -> Result<(), String> {
         "the retry must get the first answer",
     )?;
     expect(world.log.len() == length, "the retry must change nothing")
+}
+
+fn nobody_outside_the_isr_is_elected() -> Result<(), String> {
+    let mut world = World::with_brokers(2, false, 1);
+    let id = world.create_topic_on("t", &[1, 2]);
+    let shrink = world.alter_input(1, world.alteration(id, &[1]));
+    feed(&mut world, shrink)?;
+    expire(&mut world, &[1])?;
+    expect(
+        world.partition(id).leader.is_none(),
+        "a replica outside of the ISR must not lead",
+    )
+}
+
+/// Replicas 1, 2, 3 on their way to 2, 3, 4 with the leader 1; 2 is away.
+fn reassigning_with_a_sick_replica() -> Result<(World, TopicIdPartition), String> {
+    let mut world = World::with_brokers(4, true, 2);
+    let id = world.create_topic_on("t", &[1, 2, 3]);
+    expire(&mut world, &[2])?;
+    feed(&mut world, reassign(("t", 0), Some(&[2, 3, 4])))?;
+    Ok((world, id))
+}
+
+fn a_sick_replica_does_not_hold_up_a_reassignment() -> Result<(), String> {
+    let (mut world, id) = reassigning_with_a_sick_replica()?;
+    let join = world.alter_input(1, world.alteration(id, &[1, 3, 4]));
+    feed(&mut world, join)?;
+    let partition = world.partition(id);
+    expect(
+        partition.replicas == nodes(&[2, 3, 4]) && !partition.is_reassigning(),
+        "all new replicas are in sync: the reassignment must complete",
+    )
+}
+
+fn a_reassignment_waits_for_its_new_replicas() -> Result<(), String> {
+    let (world, id) = reassigning_with_a_sick_replica()?;
+    expect(
+        world.partition(id).is_reassigning(),
+        "nothing of the new replica is in sync: the reassignment must go on",
+    )
 }
 
 fn registration_is_enough_to_be_caught_up() -> Result<(), String> {

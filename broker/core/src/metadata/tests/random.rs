@@ -69,7 +69,13 @@ enum Action {
     Elect {
         unclean: bool,
     },
+    Reassign {
+        pick: usize,
+        target: Vec<i32>,
+        cancel: bool,
+    },
     Balance,
+    UncleanTimer,
     FailOver,
 }
 
@@ -107,7 +113,10 @@ fn action() -> impl Strategy<Value = Action> {
         1 => (0..5u8, 0..4i32).prop_map(|(name, value)| MinInsyncReplicas { name, value }),
         1 => (0..4u8, any::<bool>()).prop_map(|(name, enabled)| UncleanElection { name, enabled }),
         1 => any::<bool>().prop_map(|unclean| Elect { unclean }),
+        4 => (any::<usize>(), prop::collection::vec(broker(), 1..4), prop::bool::weighted(0.25))
+            .prop_map(|(pick, target, cancel)| Reassign { pick, target, cancel }),
         1 => Just(Balance),
+        1 => Just(UncleanTimer),
         1 => Just(FailOver),
     ]
 }
@@ -276,7 +285,21 @@ impl Random {
                     },
                 )
             }
+            Action::Reassign {
+                pick,
+                target,
+                cancel,
+            } => {
+                let count = world.image.partition_count();
+                let (id, _) = world.image.partitions().nth(pick.checked_rem(count)?)?;
+                let topic = world.image.topic_name(id.topic_id)?;
+                reassign(
+                    (topic, id.partition),
+                    (!cancel).then_some(target.as_slice()),
+                )
+            }
             Action::Balance => Input::LeaderBalanceTimer,
+            Action::UncleanTimer => Input::UncleanElectionTimer,
         })
     }
 

@@ -169,11 +169,30 @@ impl Script {
             "set" => {
                 let resource = match arguments.words[0] {
                     "cluster" => ConfigResource::cluster(),
+                    broker if broker.parse::<i32>().is_ok() => ConfigResource {
+                        name: broker.to_owned(),
+                        ..ConfigResource::cluster()
+                    },
                     topic => ConfigResource::topic(topic),
                 };
                 let (name, value) = arguments.options.first_key_value().expect("name=value");
-                self.world.set_config(resource, name, value)
+                match *value {
+                    "(unset)" => self.world.delete_config(resource, name),
+                    value => self.world.set_config(resource, name, value),
+                }
             }
+            "reassign" => Input::AlterPartitionReassignments(ticket, reassign(arguments)),
+            "list-reassignments" => {
+                let asked = arguments
+                    .words
+                    .iter()
+                    .map(|it| topic_partition(it))
+                    .collect();
+                let all = arguments.words.is_empty();
+                Input::ListPartitionReassignments(ticket, (!all).then_some(asked))
+            }
+            "unclean-timer" => Input::UncleanElectionTimer,
+            "alter-configs" => Input::AlterConfigs(ticket, alter_configs(arguments)),
             "producer-ids" => {
                 let broker = arguments.broker();
                 Input::AllocateProducerIds(ticket, NodeId(broker), self.world.broker_epoch(broker))
@@ -330,6 +349,32 @@ fn update_features(arguments: &Arguments<'_>) -> UpdateFeaturesRequest {
         updates: updates.collect(),
         validate_only: arguments.has("validate-only"),
         kraft_version: 0,
+    }
+}
+
+fn reassign(arguments: &Arguments<'_>) -> AlterPartitionReassignmentsRequest {
+    let (topic, partition) = topic_partition(arguments.words[0]);
+    let target = arguments
+        .options
+        .get("to")
+        .map(|list| nodes(&id_list(list)));
+    AlterPartitionReassignmentsRequest {
+        partitions: vec![ReassignablePartition {
+            topic,
+            partition,
+            replicas: target.filter(|_| !arguments.has("cancel")),
+        }],
+        allow_replication_factor_change: !arguments.has("keep-factor"),
+    }
+}
+
+fn alter_configs(arguments: &Arguments<'_>) -> AlterConfigsRequest {
+    let values = arguments.options.iter();
+    let values = values.map(|(name, value)| (String::from(*name), Some(String::from(*value))));
+    let resource = ConfigResource::topic(arguments.words[0]);
+    AlterConfigsRequest {
+        resources: vec![(resource, values.collect())],
+        validate_only: false,
     }
 }
 
