@@ -209,6 +209,13 @@ broker_config! {
     /// Bytes of a whole answer to a consumer's fetch.
     fetch_max_bytes: i64 = "fetch.max.bytes", 57_671_680, positive;
 
+    /// Fetch sessions kept for clients and followers (KIP-227).
+    max_incremental_fetch_session_cache_slots: i32 =
+        "max.incremental.fetch.session.cache.slots", 1_000, not_negative_i32;
+
+    /// Which replica serves a consumer (KIP-392): the leader if empty, or Kafka's name of the rack-aware one.
+    replica_selector_class: String = "replica.selector.class", String::new(), |class| replica_selector(class);
+
     /// The controller fences a broker it has not heard of for this long.
     broker_session_timeout_ms: i64 = "broker.session.timeout.ms", 9_000, positive;
     /// How often a broker tells the controller that it lives.
@@ -238,7 +245,24 @@ broker_config! {
     connections_max_idle_ms: i64 = "connections.max.idle.ms", 600_000, minus_one_or_more;
 }
 
+const RACK_AWARE_SELECTOR: &str = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
+const LEADER_SELECTOR: &str = "org.apache.kafka.common.replica.LeaderSelector";
+
+fn replica_selector(class: &str) -> Result<(), String> {
+    match class {
+        "" | LEADER_SELECTOR | RACK_AWARE_SELECTOR => Ok(()),
+        _ => Err(format!(
+            "must be {LEADER_SELECTOR} or {RACK_AWARE_SELECTOR}"
+        )),
+    }
+}
+
 impl BrokerConfig {
+    /// Whether consumers are sent to replicas in their rack.
+    pub fn selects_replicas_by_rack(&self) -> bool {
+        self.replica_selector_class == RACK_AWARE_SELECTOR
+    }
+
     /// Reads Kafka's `server.properties` syntax; the error names line, property and reason.
     pub fn from_properties(text: &str) -> Result<BrokerConfig, ConfigError> {
         let mut config = BrokerConfig::default();
@@ -438,6 +462,7 @@ mod tests {
             ("process.roles", "broker,voter"),
             ("unclean.leader.election.enable", "true"),
             ("log.segment.bytes", "1"),
+            ("replica.selector.class", "com.example.Own"),
             ("listener.security.protocol.map", "PLAINTEXT:SSL"),
         ] {
             let error = BrokerConfig::from_pairs([(name, value)])

@@ -5,6 +5,7 @@ pub mod config;
 pub mod connection;
 pub mod controller_channel;
 pub mod features;
+pub mod fetch_sessions;
 pub mod lifecycle;
 pub mod listener;
 pub mod metadata_cache;

@@ -1,14 +1,16 @@
-//! Followers fetch: one task per leader, one fetch at a time for all partitions that follow it.
+//! Followers fetch: one task per leader, one fetch at a time, in one session (KIP-227), for all partitions
+//! that follow it. A partition in which nothing happens is neither asked for nor answered.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use broker_core::fetch_session::{FetchParams, FetchSession, SessionRequest};
 use broker_core::replica::{EpochEndOffset, FetchRequest, Fetched};
 use broker_env::Env;
 use broker_protocol::ErrorCode;
 use broker_protocol::api as wire;
-use broker_protocol::ids::{LeaderEpoch, NodeId, TopicIdPartition};
+use broker_protocol::ids::{LeaderEpoch, NodeId, TopicIdPartition, Uuid};
 use tokio::sync::Notify;
 
 use crate::config::BrokerConfig;
@@ -28,10 +30,19 @@ pub struct ReplicaFetchers {
     lines: Mutex<BTreeMap<NodeId, Arc<Line>>>,
 }
 
+/// What a leader's task is told.
 #[derive(Default)]
 struct Line {
-    partitions: Mutex<BTreeSet<TopicIdPartition>>,
+    /// Partitions whose position, epoch or leader may have changed: to be looked at before the next fetch.
+    changed: Mutex<BTreeSet<TopicIdPartition>>,
     ready: Notify,
+}
+
+/// The partitions a task fetches, each with what its core asked for, and the session that repeats none of it.
+#[derive(Default)]
+struct Fetching {
+    session: FetchSession,
+    asked: BTreeMap<TopicIdPartition, (Arc<Partition>, FetchRequest)>,
 }
 
 impl ReplicaFetchers {
@@ -50,30 +61,31 @@ impl ReplicaFetchers {
         }
     }
 
-    /// The partition has something to fetch from this leader.
+    /// The partition has something to fetch from this leader, and nothing from any other.
     pub fn ready(self: &Arc<Self>, partition: TopicIdPartition, leader: NodeId) {
+        let mut lines = self.lines.lock().expect("no panic under this lock");
+        for (_, other) in lines.iter().filter(|(id, _)| **id != leader) {
+            other.note(partition);
+        }
         if leader == NodeId::NONE || leader.0 == self.config.node_id {
             return;
         }
-        let mut lines = self.lines.lock().expect("no panic under this lock");
         let line = lines.entry(leader).or_insert_with(|| {
             let line = Arc::new(Line::default());
             self.env
                 .spawn("replica fetcher", self.clone().run(leader, line.clone()));
             line
         });
-        line.partitions
-            .lock()
-            .expect("no panic under this lock")
-            .insert(partition);
+        line.note(partition);
         line.ready.notify_one();
     }
 
     async fn run(self: Arc<Self>, leader: NodeId, line: Arc<Line>) {
         let mut peer: Option<Peer> = None;
+        let mut fetching = Fetching::default();
         loop {
-            let asked = self.collect(leader, &line);
-            if asked.is_empty() {
+            self.look_at_changes(leader, &line, &mut fetching);
+            if fetching.asked.is_empty() {
                 line.ready.notified().await;
                 continue;
             }
@@ -87,71 +99,60 @@ impl ReplicaFetchers {
                 peer = None;
             }
             let Some(address) = address else {
-                fail_all(asked);
+                fetching.fail_all(ErrorCode::NetworkException);
                 continue;
             };
             let client_id = format!("broker-{}-fetcher-{leader}", self.config.node_id);
             let peer = peer.get_or_insert_with(|| Peer::new(self.env.clone(), address, client_id));
-            let request = self.request(&asked);
+            let request = self.request(fetching.session.request());
             let wait = Duration::from_millis(millis(self.config.replica_fetch_wait_max_ms));
             let limit = wait + Duration::from_millis(millis(self.config.replica_socket_timeout_ms));
             match peer.call(&request, FETCH_VERSION, limit).await {
-                Ok(response) => distribute(asked, response),
+                Ok(response) => fetching.answered(&line, response),
                 Err(error) => {
                     tracing::debug!(node = self.config.node_id, %leader, %error, "replica fetch failed");
-                    fail_all(asked);
+                    fetching.session.failed();
+                    fetching.fail_all(ErrorCode::NetworkException);
                 }
             }
         }
     }
 
-    /// What each partition asks for; forgets those that follow somebody else by now.
-    fn collect(&self, leader: NodeId, line: &Line) -> Asked {
-        let mut asked = Asked::new();
-        let mut partitions = line.partitions.lock().expect("no panic under this lock");
-        partitions.retain(|id| {
-            let Some(partition) = self.replicas.partition(*id) else {
-                return false;
-            };
-            match partition.fetch_request() {
-                Some(request) if request.leader == leader => {
-                    asked.insert(*id, (partition, request));
-                    true
+    /// Takes over what changed; drops what follows somebody else by now, or has nothing to ask: it will be
+    /// announced when it has.
+    fn look_at_changes(&self, leader: NodeId, line: &Line, fetching: &mut Fetching) {
+        let changed = std::mem::take(&mut *line.changed.lock().expect("no panic under this lock"));
+        for id in changed {
+            let asked = self.replicas.partition(id).and_then(|partition| {
+                let request = partition.fetch_request()?;
+                (request.leader == leader).then_some((partition, request))
+            });
+            match asked {
+                Some((partition, request)) => {
+                    fetching.session.want(id, self.params(&request));
+                    fetching.asked.insert(id, (partition, request));
                 }
-                Some(_) => false,
-                None => partition.with_core(|core| core.current_leader() == leader),
+                None => fetching.drop_partition(id),
             }
-        });
-        asked
+        }
     }
 
-    fn request(&self, asked: &Asked) -> wire::FetchRequest {
+    fn params(&self, request: &FetchRequest) -> FetchParams {
+        FetchParams {
+            current_leader_epoch: Some(request.leader_epoch),
+            fetch_offset: request.fetch_offset,
+            last_fetched_epoch: request.last_fetched_epoch,
+            log_start: request.log_start,
+            max_bytes: bounded(self.config.replica_fetch_max_bytes),
+        }
+    }
+
+    fn request(&self, session: SessionRequest) -> wire::FetchRequest {
         let broker_epoch = self.metadata.read(|image| {
             image
                 .broker(NodeId(self.config.node_id))
                 .map_or(-1, |broker| broker.epoch.0)
         });
-        let mut topics: BTreeMap<broker_protocol::ids::Uuid, Vec<wire::FetchPartition>> =
-            BTreeMap::new();
-        for (id, (_, request)) in asked {
-            topics
-                .entry(id.topic_id)
-                .or_default()
-                .push(wire::FetchPartition {
-                    partition: id.partition,
-                    current_leader_epoch: request.leader_epoch.0,
-                    fetch_offset: request.fetch_offset,
-                    last_fetched_epoch: request.last_fetched_epoch.map_or(-1, |epoch| epoch.0),
-                    log_start_offset: request.log_start,
-                    partition_max_bytes: bounded(self.config.replica_fetch_max_bytes),
-                    ..Default::default()
-                });
-        }
-        let topic = |(topic_id, partitions)| wire::FetchTopic {
-            topic_id,
-            partitions,
-            ..Default::default()
-        };
         wire::FetchRequest {
             replica_state: wire::FetchReplicaState {
                 replica_id: self.config.node_id,
@@ -161,36 +162,106 @@ impl ReplicaFetchers {
             max_wait_ms: bounded(self.config.replica_fetch_wait_max_ms),
             min_bytes: bounded(self.config.replica_fetch_min_bytes),
             max_bytes: bounded(self.config.replica_fetch_response_max_bytes),
-            session_epoch: -1,
-            topics: topics.into_iter().map(topic).collect(),
+            session_id: session.session_id,
+            session_epoch: session.session_epoch,
+            topics: topics(session.partitions),
+            forgotten_topics_data: forgotten(session.forgotten),
             ..Default::default()
         }
     }
 }
 
-type Asked = BTreeMap<TopicIdPartition, (Arc<Partition>, FetchRequest)>;
-
-fn fail_all(asked: Asked) {
-    for (_, (partition, request)) in asked {
-        partition.fetch_response(request, Err(ErrorCode::NetworkException));
+impl Line {
+    fn note(&self, partition: TopicIdPartition) {
+        self.changed
+            .lock()
+            .expect("no panic under this lock")
+            .insert(partition);
     }
 }
 
-fn distribute(mut asked: Asked, response: wire::FetchResponse) {
-    for topic in response.responses {
-        for data in topic.partitions {
-            let id = TopicIdPartition {
-                topic_id: topic.topic_id,
-                partition: data.partition_index,
-            };
-            if let Some((partition, request)) = asked.remove(&id) {
-                let result = fetched(&partition, data);
-                partition.fetch_response(request, result);
+impl Fetching {
+    fn drop_partition(&mut self, id: TopicIdPartition) {
+        self.session.drop_partition(id);
+        self.asked.remove(&id);
+    }
+
+    /// Each partition backs off, and is announced again after that.
+    fn fail_all(&mut self, error: ErrorCode) {
+        for (id, (partition, request)) in std::mem::take(&mut self.asked) {
+            self.session.drop_partition(id);
+            partition.fetch_response(request, Err(error));
+        }
+    }
+
+    fn answered(&mut self, line: &Line, response: wire::FetchResponse) {
+        let error = ErrorCode::from_code(response.error_code);
+        let error = error.unwrap_or(ErrorCode::UnknownServerError);
+        if error != ErrorCode::None {
+            if !self.session.refused(error) {
+                self.fail_all(error);
+            }
+            return;
+        }
+        let mut answers = BTreeMap::new();
+        for topic in response.responses {
+            for data in topic.partitions {
+                let id = TopicIdPartition {
+                    topic_id: topic.topic_id,
+                    partition: data.partition_index,
+                };
+                answers.insert(id, data);
+            }
+        }
+        let answered = answers.keys().copied().collect();
+        if let Err(error) = self.session.answered(response.session_id, &answered) {
+            return self.fail_all(error);
+        }
+        // The others are as they were: they cost nothing here.
+        for (id, data) in answers {
+            if let Some((partition, request)) = self.asked.get(&id) {
+                let result = fetched(partition, data);
+                partition.fetch_response(*request, result);
+                line.note(id);
             }
         }
     }
-    // A leader that does not mention a partition, or failed as a whole.
-    fail_all(asked);
+}
+
+fn topics(partitions: Vec<(TopicIdPartition, FetchParams)>) -> Vec<wire::FetchTopic> {
+    let mut topics: BTreeMap<Uuid, Vec<wire::FetchPartition>> = BTreeMap::new();
+    for (id, params) in partitions {
+        let epoch = |epoch: Option<LeaderEpoch>| epoch.map_or(-1, |epoch| epoch.0);
+        let partition = wire::FetchPartition {
+            partition: id.partition,
+            current_leader_epoch: epoch(params.current_leader_epoch),
+            fetch_offset: params.fetch_offset,
+            last_fetched_epoch: epoch(params.last_fetched_epoch),
+            log_start_offset: params.log_start,
+            partition_max_bytes: params.max_bytes,
+            ..Default::default()
+        };
+        topics.entry(id.topic_id).or_default().push(partition);
+    }
+    let topic = |(topic_id, partitions)| wire::FetchTopic {
+        topic_id,
+        partitions,
+        ..Default::default()
+    };
+    topics.into_iter().map(topic).collect()
+}
+
+fn forgotten(partitions: Vec<TopicIdPartition>) -> Vec<wire::ForgottenTopic> {
+    let mut topics: BTreeMap<Uuid, Vec<i32>> = BTreeMap::new();
+    for id in partitions {
+        topics.entry(id.topic_id).or_default().push(id.partition);
+    }
+    let topic = |(topic_id, partitions)| wire::ForgottenTopic {
+        topic_id,
+        partitions,
+        ..Default::default()
+    };
+    topics.into_iter().map(topic).collect()
 }
 
 fn fetched(partition: &Partition, data: wire::FetchPartitionData) -> FetchResult {

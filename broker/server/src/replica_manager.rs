@@ -13,6 +13,7 @@ use broker_storage::{DirectoryError, LogDirectory, SharedLog};
 
 use crate::api::raft_wire::METADATA_TOPIC;
 use crate::config::BrokerConfig;
+use crate::fetch_sessions::FetchSessions;
 use crate::metadata_cache::{MetadataCache, MetadataDelta};
 use crate::observe::{BatchSummary, Observation};
 use crate::partition::{Partition, PartitionContext, log_config};
@@ -26,6 +27,7 @@ pub struct ReplicaManager {
     metadata: Arc<MetadataCache>,
     context: PartitionContext,
     partitions: RwLock<BTreeMap<TopicIdPartition, Arc<Partition>>>,
+    pub sessions: FetchSessions,
 }
 
 impl ReplicaManager {
@@ -38,6 +40,7 @@ impl ReplicaManager {
     ) -> ReplicaManager {
         let node = NodeId(config.node_id);
         ReplicaManager {
+            sessions: FetchSessions::new(env.clone(), &config),
             env,
             node,
             config,

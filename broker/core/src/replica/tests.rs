@@ -5,6 +5,7 @@ mod edges;
 mod follower_edges;
 mod network;
 mod node;
+mod preferred_replica;
 mod random;
 mod script;
 mod world;

@@ -206,6 +206,11 @@ impl Partition {
         });
         inner.log_end_waiters.wake_all();
         inner.high_watermark_waiters.wake_all();
+        // Whoever it was fetched from is asked no more.
+        self.send(PartitionEvent::FetchReady {
+            partition: self.id,
+            leader: self.context.node,
+        });
     }
 
     fn reply(&self, inner: &mut Inner, ticket: broker_core::Ticket, reply: Reply) {
