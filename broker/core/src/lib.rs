@@ -26,6 +26,7 @@ pub mod metadata;
 pub mod producer;
 pub mod raft;
 pub mod replica;
+pub mod replication_quota;
 
 /// Names a request that waits for its answer; given by the shell, never interpreted by a core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -17,13 +17,14 @@
 //!
 //! Map: `record` (log) → `image` (state) · `request`, `reply`, `error` (edges) · `soft` ·
 //! `cluster` (registration), `heartbeat` (fencing, shutdown) · `topics`, `create_topics`,
-//! `create_partitions`, `placement`, `topic_name` · `alter_partition` · `elections` ·
+//! `create_partitions`, `placement`, `topic_name` · `alter_partition` · `directories` · `elections` ·
 //! `partition_change` (elects, bumps epochs) · `configs` · `draft` (changes in the making).
 
 mod alter_partition;
 mod cluster;
 mod configs;
 mod create_topics;
+mod directories;
 mod draft;
 mod elections;
 mod error;
@@ -84,6 +85,9 @@ pub fn decide(hard: &MetadataImage, soft: &mut Soft, input: Input, out: &mut Vec
         }
         Input::AlterPartition(ticket, request) => {
             alter_partition::alter_partition(hard, soft, ticket, request, out);
+        }
+        Input::AssignReplicas(ticket, request) => {
+            directories::assign_replicas(hard, soft, ticket, request, out);
         }
         Input::AllocateProducerIds(ticket, broker, epoch) => {
             producer_ids::allocate_producer_ids(hard, ticket, broker, epoch, out);

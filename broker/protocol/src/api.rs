@@ -7,6 +7,7 @@
 pub mod allocate_producer_ids;
 pub mod alter_partition;
 pub mod api_versions;
+pub mod assign_replicas_to_dirs;
 pub mod begin_quorum_epoch;
 pub mod broker_heartbeat;
 pub mod broker_registration;
@@ -44,6 +45,7 @@ pub mod vote;
 pub use allocate_producer_ids::*;
 pub use alter_partition::*;
 pub use api_versions::*;
+pub use assign_replicas_to_dirs::*;
 pub use begin_quorum_epoch::*;
 pub use broker_heartbeat::*;
 pub use broker_registration::*;
@@ -155,6 +157,7 @@ macro_rules! for_each_api {
             UnregisterBroker UnregisterBrokerRequest;
             AllocateProducerIds AllocateProducerIdsRequest;
             ControllerRegistration ControllerRegistrationRequest;
+            AssignReplicasToDirs AssignReplicasToDirsRequest;
             DescribeTopicPartitions DescribeTopicPartitionsRequest;
         }
     };

@@ -150,8 +150,8 @@ broker_config! {
     broker_rack: String = "broker.rack", String::new(), any;
     /// The data folder; overridden by log.dirs.
     log_dir: String = "log.dir", "./data".into(), |path| value::not_empty(path);
-    /// The data folder. One for now.
-    log_dirs: Vec<String> = "log.dirs", vec![], |paths| value::at_most_one(paths);
+    /// The data folders, best on a disk each. The first one also holds the metadata log.
+    log_dirs: Vec<String> = "log.dirs", vec![], |paths| value::distinct(paths);
 
     /// Partitions of a topic that does not say.
     num_partitions: i32 = "num.partitions", 1, positive_i32;
@@ -212,6 +212,11 @@ broker_config! {
     /// Fetch sessions kept for clients and followers (KIP-227).
     max_incremental_fetch_session_cache_slots: i32 =
         "max.incremental.fetch.session.cache.slots", 1_000, not_negative_i32;
+
+    /// Bytes per second that throttled replicas which lag may fetch from this broker (KIP-73).
+    leader_replication_throttled_rate: i64 = "leader.replication.throttled.rate", i64::MAX, not_negative;
+    /// Bytes per second that throttled replicas on this broker which lag may fetch.
+    follower_replication_throttled_rate: i64 = "follower.replication.throttled.rate", i64::MAX, not_negative;
 
     /// Which replica serves a consumer (KIP-392): the leader if empty, or Kafka's name of the rack-aware one.
     replica_selector_class: String = "replica.selector.class", String::new(), |class| replica_selector(class);
@@ -463,6 +468,7 @@ mod tests {
             ("unclean.leader.election.enable", "true"),
             ("log.segment.bytes", "1"),
             ("replica.selector.class", "com.example.Own"),
+            ("log.dirs", "/a,/b,/a"),
             ("listener.security.protocol.map", "PLAINTEXT:SSL"),
         ] {
             let error = BrokerConfig::from_pairs([(name, value)])

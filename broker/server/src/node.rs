@@ -6,12 +6,13 @@ mod start;
 use std::sync::Arc;
 
 use broker_env::{DiskError, Env, select};
-use broker_storage::{DirectoryError, LogDirectory};
+use broker_storage::DirectoryError;
 use tokio::sync::mpsc;
 
 use crate::config::{BrokerConfig, ConfigError};
 use crate::lifecycle::{Standing, controlled_shutdown};
 use crate::listener::Connections;
+use crate::log_directories::LogDirectories;
 use crate::metadata_cache::MetadataCache;
 use crate::observe::{Observation, Observer};
 use crate::quorum::QuorumHandle;
@@ -49,7 +50,7 @@ pub struct Node {
     env: Env,
     config: Arc<BrokerConfig>,
     cluster_id: String,
-    directory: Arc<LogDirectory>,
+    directories: Arc<LogDirectories>,
     metadata: Arc<MetadataCache>,
     replicas: Option<Arc<ReplicaManager>>,
     quorum: QuorumHandle,
@@ -120,7 +121,7 @@ impl Node {
         }
         self.abandon();
         self.quorum.shutdown().await;
-        let written = self.directory.close(self.standing.epoch()).await?;
+        let written = self.directories.close(self.standing.epoch()).await?;
         if written {
             self.observer.observe(|| Observation::StoppedCleanly);
         }

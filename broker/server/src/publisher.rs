@@ -33,7 +33,7 @@ impl Publisher {
         mut committed: mpsc::UnboundedReceiver<Committed>,
     ) -> Result<(), DirectoryError> {
         let mut delta = MetadataDelta::default();
-        let mut strays_removed = false;
+        let mut strays_set_aside = false;
         while let Some(batch) = committed.recv().await {
             let hash = self.metadata.apply(&batch, &mut delta);
             self.observer.observe(|| Observation::MetadataApplied {
@@ -54,9 +54,9 @@ impl Publisher {
                 if !delta.is_empty() {
                     replicas.apply(&delta).await?;
                 }
-                if !strays_removed {
-                    replicas.remove_strays().await?;
-                    strays_removed = true;
+                if !strays_set_aside {
+                    replicas.set_strays_aside().await?;
+                    strays_set_aside = true;
                 }
             }
             delta = MetadataDelta::default();

@@ -8,6 +8,8 @@ use std::time::Duration;
 use broker_core::fetch_session::{FetchParams, FetchSession, SessionRequest};
 use broker_core::replica::{EpochEndOffset, FetchRequest, Fetched};
 use broker_env::Env;
+use broker_env::time::timeout;
+use broker_probe::probe;
 use broker_protocol::ErrorCode;
 use broker_protocol::api as wire;
 use broker_protocol::ids::{LeaderEpoch, NodeId, TopicIdPartition, Uuid};
@@ -18,6 +20,7 @@ use crate::metadata_cache::MetadataCache;
 use crate::partition::{FetchResult, Partition, fetched_batches};
 use crate::peer::Peer;
 use crate::replica_manager::ReplicaManager;
+use crate::replication_quotas::{ReplicationQuotas, Side};
 
 const FETCH_VERSION: i16 = 17;
 
@@ -43,6 +46,10 @@ struct Line {
 struct Fetching {
     session: FetchSession,
     asked: BTreeMap<TopicIdPartition, (Arc<Partition>, FetchRequest)>,
+    /// Had all the leader had committed, as of the last answer: never throttled.
+    caught_up: BTreeSet<TopicIdPartition>,
+    /// Left out while the throttle's rate is exceeded.
+    throttled: BTreeSet<TopicIdPartition>,
 }
 
 impl ReplicaFetchers {
@@ -86,7 +93,7 @@ impl ReplicaFetchers {
         loop {
             self.look_at_changes(leader, &line, &mut fetching);
             if fetching.asked.is_empty() {
-                line.ready.notified().await;
+                self.wait(&line, &fetching).await;
                 continue;
             }
             let address = self
@@ -108,7 +115,7 @@ impl ReplicaFetchers {
             let wait = Duration::from_millis(millis(self.config.replica_fetch_wait_max_ms));
             let limit = wait + Duration::from_millis(millis(self.config.replica_socket_timeout_ms));
             match peer.call(&request, FETCH_VERSION, limit).await {
-                Ok(response) => fetching.answered(&line, response),
+                Ok(response) => fetching.answered(&line, &self.replicas.quotas, response),
                 Err(error) => {
                     tracing::debug!(node = self.config.node_id, %leader, %error, "replica fetch failed");
                     fetching.session.failed();
@@ -121,13 +128,20 @@ impl ReplicaFetchers {
     /// Takes over what changed; drops what follows somebody else by now, or has nothing to ask: it will be
     /// announced when it has.
     fn look_at_changes(&self, leader: NodeId, line: &Line, fetching: &mut Fetching) {
-        let changed = std::mem::take(&mut *line.changed.lock().expect("no panic under this lock"));
+        let mut changed =
+            std::mem::take(&mut *line.changed.lock().expect("no panic under this lock"));
+        changed.append(&mut fetching.throttled);
         for id in changed {
             let asked = self.replicas.partition(id).and_then(|partition| {
                 let request = partition.fetch_request()?;
                 (request.leader == leader).then_some((partition, request))
             });
             match asked {
+                Some((partition, _)) if self.is_throttled(&partition, fetching) => {
+                    probe!("replica fetcher: throttled");
+                    fetching.drop_partition(id);
+                    fetching.throttled.insert(id);
+                }
                 Some((partition, request)) => {
                     fetching.session.want(id, self.params(&request));
                     fetching.asked.insert(id, (partition, request));
@@ -135,6 +149,22 @@ impl ReplicaFetchers {
                 None => fetching.drop_partition(id),
             }
         }
+    }
+
+    /// KIP-73: a throttled replica that lags waits while the rate is exceeded.
+    fn is_throttled(&self, partition: &Partition, fetching: &Fetching) -> bool {
+        partition.throttled().follower
+            && !fetching.caught_up.contains(&partition.id)
+            && self.replicas.quotas.is_exceeded(Side::Follower)
+    }
+
+    /// Until something is announced; with throttled partitions not for long.
+    async fn wait(&self, line: &Line, fetching: &Fetching) {
+        if fetching.throttled.is_empty() {
+            return line.ready.notified().await;
+        }
+        let pause = Duration::from_millis(millis(self.config.replica_fetch_backoff_ms));
+        let _either_way = timeout(&self.env, pause, line.ready.notified()).await;
     }
 
     fn params(&self, request: &FetchRequest) -> FetchParams {
@@ -194,7 +224,7 @@ impl Fetching {
         }
     }
 
-    fn answered(&mut self, line: &Line, response: wire::FetchResponse) {
+    fn answered(&mut self, line: &Line, quotas: &ReplicationQuotas, response: wire::FetchResponse) {
         let error = ErrorCode::from_code(response.error_code);
         let error = error.unwrap_or(ErrorCode::UnknownServerError);
         if error != ErrorCode::None {
@@ -220,8 +250,20 @@ impl Fetching {
         // The others are as they were: they cost nothing here.
         for (id, data) in answers {
             if let Some((partition, request)) = self.asked.get(&id) {
+                let high_watermark = data.high_watermark;
                 let result = fetched(partition, data);
+                if let Ok((_, records)) = &result
+                    && partition.throttled().follower
+                {
+                    quotas.record(Side::Follower, records.len());
+                }
                 partition.fetch_response(*request, result);
+                let log_end = partition.with_core(broker_core::replica::Replica::log_end);
+                if log_end >= high_watermark {
+                    self.caught_up.insert(id);
+                } else {
+                    self.caught_up.remove(&id);
+                }
                 line.note(id);
             }
         }

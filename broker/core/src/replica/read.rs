@@ -80,6 +80,12 @@ impl Replica {
         self.leader().ok()?.followers.get(&follower)?.log_end
     }
 
+    /// Whether this leader's ISR, as the controller has it, holds the replica.
+    pub fn is_in_isr(&self, replica: NodeId) -> bool {
+        self.leader()
+            .is_ok_and(|leader| leader.committed.contains(&replica))
+    }
+
     /// Whether `|committed ISR| < min.insync.replicas`.
     pub fn is_under_min_isr(&self) -> bool {
         self.leader()

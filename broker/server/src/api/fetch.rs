@@ -19,6 +19,8 @@ use bytes::Bytes;
 use super::{Api, RawRequest, encode_chunks, leader_hint, raft_wire};
 use crate::connection::Answer;
 use crate::partition::{FetchRead, Partition, ReadLimits};
+use crate::replica_manager::ReplicaManager;
+use crate::replication_quotas::{ReplicationQuotas, Side};
 use crate::waiters::Waiter;
 
 /// Who reads, and what of one partition.
@@ -33,6 +35,8 @@ struct Asked {
     partition: Option<Arc<Partition>>,
     reader: Reader,
     max_bytes: usize,
+    /// For a follower, and listed in `leader.replication.throttled.replicas`.
+    throttled: bool,
 }
 
 struct Limits {
@@ -87,6 +91,7 @@ async fn fetch(
     };
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
     let reads = read_until_enough(api, &asked, &limits, wait).await;
+    count_throttled(replicas, &asked, &reads);
     let outcomes: Vec<Outcome> = reads.iter().map(outcome).collect();
     let finished = replicas.sessions.finish(&context, &outcomes)?;
     Ok(respond(api, &context, &finished, &asked, reads, version))
@@ -188,13 +193,19 @@ fn ask(api: &Api, request: &wire::FetchRequest, context: &Context, version: i16)
                 leader_only: version < 11,
             })
         };
+        let partition = api
+            .replicas
+            .as_ref()
+            .and_then(|replicas| replicas.partition(id));
+        let throttled = replica_id >= 0
+            && partition
+                .as_ref()
+                .is_some_and(|partition| partition.throttled().leader);
         asked.push(Asked {
             id,
-            partition: api
-                .replicas
-                .as_ref()
-                .and_then(|replicas| replicas.partition(id)),
+            partition,
             reader,
+            throttled,
             max_bytes: usize::try_from(params.max_bytes).unwrap_or(0),
         });
     }
@@ -208,10 +219,11 @@ async fn read_until_enough(
     wait: Duration,
 ) -> Vec<ReadResult> {
     let deadline = api.env.now() + wait;
+    let quotas = api.replicas.as_ref().map(|replicas| &replicas.quotas);
     let mut first = true;
     let waiter = Waiter::new();
     loop {
-        let mut reads = read_all(asked, limits, first);
+        let mut reads = read_all(quotas, asked, limits, first);
         if enough(&reads, limits) || api.env.now() >= deadline {
             return reads;
         }
@@ -219,7 +231,7 @@ async fn read_until_enough(
         for one in asked {
             register(one, &waiter);
         }
-        reads = read_all(asked, limits, false);
+        reads = read_all(quotas, asked, limits, false);
         if enough(&reads, limits) {
             return reads;
         }
@@ -227,6 +239,21 @@ async fn read_until_enough(
         first = false;
         let remaining = deadline.saturating_since(api.env.now());
         let _woken_or_over = timeout(&api.env, remaining, waiter.woken()).await;
+    }
+}
+
+/// What throttled replicas take counts, in sync or not (KIP-73).
+fn count_throttled(replicas: &ReplicaManager, asked: &[Asked], reads: &[ReadResult]) {
+    let mut bytes = 0;
+    for (one, read) in asked.iter().zip(reads) {
+        if one.throttled
+            && let Ok(read) = read
+        {
+            bytes += read.records.len();
+        }
+    }
+    if bytes > 0 {
+        replicas.quotas.record(Side::Leader, bytes);
     }
 }
 
@@ -240,14 +267,22 @@ fn register(asked: &Asked, waiter: &Arc<Waiter>) {
 
 /// Reads the partitions in the order of the request until the answer is full. The first batch of the whole
 /// answer comes even if it is over every limit (KIP-74).
-fn read_all(asked: &[Asked], limits: &Limits, count_followers: bool) -> Vec<ReadResult> {
+fn read_all(
+    quotas: Option<&ReplicationQuotas>,
+    asked: &[Asked],
+    limits: &Limits,
+    count_followers: bool,
+) -> Vec<ReadResult> {
     let mut left = limits.max_bytes;
     let mut empty = true;
     let mut reads = Vec::with_capacity(asked.len());
     for one in asked {
+        let waits = one.throttled
+            && !is_in_sync(one)
+            && quotas.is_some_and(|quotas| quotas.is_exceeded(Side::Leader));
         let read_limits = ReadLimits {
-            max_bytes: left.min(one.max_bytes),
-            min_one_message: empty,
+            max_bytes: if waits { 0 } else { left.min(one.max_bytes) },
+            min_one_message: empty && !waits,
         };
         let read = read_one(one, limits, read_limits, count_followers);
         if let Ok(read) = &read {
@@ -257,6 +292,13 @@ fn read_all(asked: &[Asked], limits: &Limits, count_followers: bool) -> Vec<Read
         reads.push(read);
     }
     reads
+}
+
+fn is_in_sync(asked: &Asked) -> bool {
+    let (Some(partition), Reader::Follower(fetch)) = (&asked.partition, &asked.reader) else {
+        return false;
+    };
+    partition.with_core(|core| core.is_in_isr(fetch.follower))
 }
 
 fn read_one(

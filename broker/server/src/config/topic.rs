@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use broker_core::replication_quota;
+
 use super::value::Value;
 
 /// The effective configuration of a topic. Durations are milliseconds, sizes bytes.
@@ -20,6 +22,9 @@ pub struct TopicConfig {
     pub min_insync_replicas: i32,
     /// `CreateTime` or `LogAppendTime`.
     pub message_timestamp_type: String,
+    /// `*` or `partition:broker,…` (KIP-73).
+    pub leader_replication_throttled_replicas: String,
+    pub follower_replication_throttled_replicas: String,
 }
 
 impl Default for TopicConfig {
@@ -37,12 +42,14 @@ impl Default for TopicConfig {
             max_message_bytes: 1_048_588,
             min_insync_replicas: 1,
             message_timestamp_type: "CreateTime".into(),
+            leader_replication_throttled_replicas: String::new(),
+            follower_replication_throttled_replicas: String::new(),
         }
     }
 }
 
 /// The topic-level properties that can be set.
-pub const TOPIC_CONFIG_NAMES: [&str; 12] = [
+pub const TOPIC_CONFIG_NAMES: [&str; 14] = [
     "cleanup.policy",
     "segment.bytes",
     "segment.ms",
@@ -55,7 +62,16 @@ pub const TOPIC_CONFIG_NAMES: [&str; 12] = [
     "max.message.bytes",
     "min.insync.replicas",
     "message.timestamp.type",
+    "leader.replication.throttled.replicas",
+    "follower.replication.throttled.replicas",
 ];
+
+fn throttled_replicas(list: &str) -> Result<String, String> {
+    match replication_quota::list_problem(list) {
+        None => Ok(list.to_owned()),
+        Some(problem) => Err(problem),
+    }
+}
 
 pub fn is_topic_config(name: &str) -> bool {
     TOPIC_CONFIG_NAMES.contains(&name)
@@ -88,6 +104,14 @@ impl TopicConfig {
             }
             "message.timestamp.type" => {
                 return Err(named("must be CreateTime or LogAppendTime".into()));
+            }
+            "leader.replication.throttled.replicas" => {
+                self.leader_replication_throttled_replicas =
+                    throttled_replicas(value).map_err(named)?;
+            }
+            "follower.replication.throttled.replicas" => {
+                self.follower_replication_throttled_replicas =
+                    throttled_replicas(value).map_err(named)?;
             }
             "min.insync.replicas" => {
                 let parsed = i32::parse(value).map_err(named)?;
@@ -140,6 +164,8 @@ impl TopicConfig {
             self.max_message_bytes.to_string(),
             self.min_insync_replicas.to_string(),
             self.message_timestamp_type.clone(),
+            self.leader_replication_throttled_replicas.clone(),
+            self.follower_replication_throttled_replicas.clone(),
         ];
         TOPIC_CONFIG_NAMES.into_iter().zip(values).collect()
     }

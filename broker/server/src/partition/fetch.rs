@@ -161,8 +161,50 @@ impl Partition {
             Ok(fetched) => (Ok(fetched.0), fetched.1),
             Err(code) => (Err(code), Bytes::new()),
         };
+        if let Ok(fetched) = &result
+            && inner.core.fetch_request() == Some(request)
+            && self.restart_below(&mut inner, &fetched.batches)
+        {
+            return;
+        }
         let input = Input::FetchResponse(FetchResponse { request, result });
         self.step_locked(&mut inner, input, Payload::Fetched(records));
+    }
+
+    /// An empty log that starts inside of a leader's batch (the leader deleted records up to there) begins
+    /// with that batch. The new beginning must be durable before anything is appended to it: true if that
+    /// is under way now. Then the same fetch brings the batch once more.
+    fn restart_below(self: &Arc<Self>, inner: &mut Inner, batches: &[FetchedBatch]) -> bool {
+        let (start, end) = (inner.log().log_start(), inner.log().log_end());
+        let first = batches.first().filter(|first| {
+            start == end && (0..end).contains(&first.base_offset) && first.last_offset >= end
+        });
+        let Some(first) = first else {
+            return false;
+        };
+        probe!("partition: an empty log restarts inside of a batch");
+        if let Err(error) = self.restart_at(inner, first.base_offset) {
+            self.fail(inner, &error);
+        }
+        true
+    }
+
+    /// Empties the log; it goes on at `at`. Nothing to do if it is like that already.
+    pub(super) fn restart_at(
+        self: &Arc<Self>,
+        inner: &mut Inner,
+        at: Offset,
+    ) -> Result<(), LogError> {
+        if inner.log().log_start() == at && inner.log().log_end() == at {
+            return Ok(());
+        }
+        let job = inner.log().truncate_fully_and_start_at(at)?;
+        self.observe(|| Observation::Truncated {
+            partition: self.id,
+            log_end: at,
+        });
+        self.run_truncation(job);
+        Ok(())
     }
 
     fn observe_divergence(
