@@ -144,6 +144,8 @@ pub struct ConsumerConfig {
     pub auto_offset_reset: Option<OffsetReset>,
     /// `check.crcs`
     pub check_crcs: bool,
+    /// `client.rack`: a replica there may serve this consumer (KIP-392); empty for none.
+    pub client_rack: String,
 }
 
 impl Default for ConsumerConfig {
@@ -156,6 +158,7 @@ impl Default for ConsumerConfig {
             max_partition_fetch_bytes: 1024 * 1024,
             auto_offset_reset: Some(OffsetReset::Latest),
             check_crcs: true,
+            client_rack: String::new(),
         }
     }
 }

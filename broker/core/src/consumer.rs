@@ -15,7 +15,7 @@ mod reset;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use broker_protocol::ids::{LeaderEpoch, NodeId, TopicIdPartition};
 
@@ -70,7 +70,7 @@ impl Consumer {
             } => self.on_leader(partition, leader, epoch, out),
             Input::Fetch { node } => self.fetch(node, out),
             Input::FetchResult { position, result } => self.on_fetch_result(position, result, out),
-            Input::FetchFailed { node } => self.on_fetch_failed(node),
+            Input::FetchUnchanged { position } => self.on_fetch_unchanged(position),
             Input::Delivered {
                 partition,
                 generation,
@@ -92,6 +92,9 @@ impl Consumer {
                 self.on_epoch_end(partition, generation, current_leader_epoch, result, out);
             }
             Input::Timer(Timer::Retry(partition)) => self.on_retry(partition, out),
+            Input::Timer(Timer::PreferredReplica(partition, generation, node)) => {
+                self.on_lease_over(partition, generation, node);
+            }
         }
     }
 
@@ -103,6 +106,14 @@ impl Consumer {
 
     pub fn assigned(&self) -> impl Iterator<Item = TopicIdPartition> + '_ {
         self.positions.keys().copied()
+    }
+
+    /// Whom anything can be fetched from: leaders, and the replicas they named instead.
+    pub fn sources(&self) -> BTreeSet<NodeId> {
+        self.positions
+            .values()
+            .filter_map(Position::source)
+            .collect()
     }
 
     /// How far the application is behind the last high watermark seen.
@@ -162,6 +173,10 @@ impl Consumer {
         let newer = epoch > position.leader_epoch;
         position.leader_epoch = epoch;
         position.leader = leader;
+        if newer {
+            // The leader before it chose the replica.
+            position.preferred = None;
+        }
         if newer && matches!(position.phase, Phase::Fetching | Phase::Validating) {
             // What is still under way is about the old epoch.
             position.in_flight = false;

@@ -16,13 +16,17 @@
 //! - Each core has `invariants.rs` (one property, three drivers: simulator, Stateright, proptest) and
 //!   `testdata/*.txt` (interaction scripts with recorded output, one per KIP or paper figure).
 //!
+//! [`fetch_session`] is no core of its own: both halves of a bookkeeping that fetches of every kind share.
+//!
 //! The components do not import each other: they meet in the server, in `models/` and in the simulator.
 
 pub mod consumer;
+pub mod fetch_session;
 pub mod metadata;
 pub mod producer;
 pub mod raft;
 pub mod replica;
+pub mod replication_quota;
 
 /// Names a request that waits for its answer; given by the shell, never interpreted by a core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

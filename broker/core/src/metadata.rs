@@ -17,7 +17,7 @@
 //!
 //! Map: `record` (log) → `image` (state) · `request`, `reply`, `error` (edges) · `soft` ·
 //! `cluster` (registration), `heartbeat` (fencing, shutdown) · `topics`, `create_topics`,
-//! `create_partitions`, `placement`, `topic_name` · `alter_partition` · `elections` ·
+//! `create_partitions`, `placement`, `topic_name` · `alter_partition` · `directories` · `elections` ·
 //! `reassignment` · `features`, `metadata_version` (what the cluster's nodes can read) ·
 //! `partition_change` (elects, bumps epochs) · `configs` · `draft` (changes in the making).
 
@@ -25,6 +25,7 @@ mod alter_partition;
 mod cluster;
 mod configs;
 mod create_topics;
+mod directories;
 mod draft;
 mod elections;
 mod error;
@@ -115,6 +116,9 @@ fn dispatch(hard: &MetadataImage, soft: &mut Soft, input: Input, out: &mut Vec<O
         }
         Input::AlterPartition(ticket, request) => {
             alter_partition::alter_partition(hard, soft, ticket, request, out);
+        }
+        Input::AssignReplicas(ticket, request) => {
+            directories::assign_replicas(hard, soft, ticket, request, out);
         }
         Input::AllocateProducerIds(ticket, broker, epoch) => {
             producer_ids::allocate_producer_ids(hard, ticket, broker, epoch, out);

@@ -124,7 +124,10 @@ impl Replica {
             }
             Input::Truncated { log_end } => self.on_truncated(log_end, out),
             Input::LogStartAdvanced { log_start } => {
-                self.log.raise_start(log_start);
+                // The leader is told with the next fetch.
+                if self.log.raise_start(log_start) {
+                    self.announce_fetch(out);
+                }
             }
             Input::Timer(Timer::LagWindow) => self.on_lag_window(out),
             Input::Timer(Timer::AlterPartitionRetry) => self.on_alter_partition_retry(out),

@@ -9,6 +9,7 @@ pub mod alter_configs;
 pub mod alter_partition;
 pub mod alter_partition_reassignments;
 pub mod api_versions;
+pub mod assign_replicas_to_dirs;
 pub mod begin_quorum_epoch;
 pub mod broker_heartbeat;
 pub mod broker_registration;
@@ -51,6 +52,7 @@ pub use alter_configs::*;
 pub use alter_partition::*;
 pub use alter_partition_reassignments::*;
 pub use api_versions::*;
+pub use assign_replicas_to_dirs::*;
 pub use begin_quorum_epoch::*;
 pub use broker_heartbeat::*;
 pub use broker_registration::*;
@@ -170,6 +172,7 @@ macro_rules! for_each_api {
             UnregisterBroker UnregisterBrokerRequest;
             AllocateProducerIds AllocateProducerIdsRequest;
             ControllerRegistration ControllerRegistrationRequest;
+            AssignReplicasToDirs AssignReplicasToDirsRequest;
             DescribeTopicPartitions DescribeTopicPartitionsRequest;
         }
     };

@@ -88,6 +88,7 @@ pub const CONTROLLER: &[VersionRange] = &[
     range(ApiKey::UnregisterBroker, 0, 0),
     range(ApiKey::AllocateProducerIds, 0, 0),
     range(ApiKey::ControllerRegistration, 0, 0),
+    range(ApiKey::AssignReplicasToDirs, 0, 0),
 ];
 
 /// The table of a kind of listener.

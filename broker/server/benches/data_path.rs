@@ -101,7 +101,15 @@ impl Leader {
             observer: Observer::none(),
             events,
         };
-        let partition = Arc::new(Partition::new(id, name, context, log, config.clone(), 0));
+        let partition = Arc::new(Partition::new(
+            id,
+            name,
+            Uuid::ZERO,
+            context,
+            log,
+            config.clone(),
+            0,
+        ));
         partition.step(Input::Metadata(PartitionState {
             leader: NodeId(1),
             leader_epoch: LeaderEpoch(0),

@@ -9,6 +9,7 @@ mod alter_configs;
 mod api_versions;
 mod cluster;
 mod describe_configs;
+mod directories;
 mod elect_leaders;
 mod features;
 mod fetch;
@@ -104,6 +105,7 @@ const CONTROLLER_APIS: &[ApiKey] = &[
     ApiKey::UnregisterBroker,
     ApiKey::AllocateProducerIds,
     ApiKey::ControllerRegistration,
+    ApiKey::AssignReplicasToDirs,
 ];
 
 fn handled(listener: ListenerKind) -> &'static [ApiKey] {
@@ -202,6 +204,9 @@ fn controller_request(api: Arc<Api>, request: RawRequest) -> BoxFuture<'static, 
         })),
         ApiKey::AlterPartition => Box::pin(answer(request, move |request, version| {
             inter_broker::alter_partition(api, request, version)
+        })),
+        ApiKey::AssignReplicasToDirs => Box::pin(answer(request, move |request, _| {
+            directories::assign_replicas(api, request)
         })),
         ApiKey::AllocateProducerIds => Box::pin(answer(request, move |request, _| {
             inter_broker::allocate_producer_ids(api, request)

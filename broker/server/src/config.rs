@@ -146,8 +146,8 @@ broker_config! {
     broker_rack: String = "broker.rack", String::new(), any;
     /// The data folder; overridden by log.dirs.
     log_dir: String = "log.dir", "./data".into(), |path| value::not_empty(path);
-    /// The data folder. One for now.
-    log_dirs: Vec<String> = "log.dirs", vec![], |paths| value::at_most_one(paths);
+    /// The data folders, best on a disk each. The first one also holds the metadata log.
+    log_dirs: Vec<String> = "log.dirs", vec![], |paths| value::distinct(paths);
 
     /// Partitions of a topic that does not say.
     num_partitions: i32 = "num.partitions", 1, positive_i32;
@@ -213,6 +213,18 @@ broker_config! {
     /// Bytes of a whole answer to a consumer's fetch.
     fetch_max_bytes: i64 = "fetch.max.bytes", 57_671_680, positive;
 
+    /// Fetch sessions kept for clients and followers (KIP-227).
+    max_incremental_fetch_session_cache_slots: i32 =
+        "max.incremental.fetch.session.cache.slots", 1_000, not_negative_i32;
+
+    /// Bytes per second that throttled replicas which lag may fetch from this broker (KIP-73).
+    leader_replication_throttled_rate: i64 = "leader.replication.throttled.rate", i64::MAX, not_negative;
+    /// Bytes per second that throttled replicas on this broker which lag may fetch.
+    follower_replication_throttled_rate: i64 = "follower.replication.throttled.rate", i64::MAX, not_negative;
+
+    /// Which replica serves a consumer (KIP-392): the leader if empty, or Kafka's name of the rack-aware one.
+    replica_selector_class: String = "replica.selector.class", String::new(), |class| replica_selector(class);
+
     /// The controller fences a broker it has not heard of for this long.
     broker_session_timeout_ms: i64 = "broker.session.timeout.ms", 9_000, positive;
     /// How often a broker tells the controller that it lives.
@@ -252,7 +264,24 @@ broker_config! {
         |release| if release.is_empty() { Ok(()) } else { features::check_release(release) };
 }
 
+const RACK_AWARE_SELECTOR: &str = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
+const LEADER_SELECTOR: &str = "org.apache.kafka.common.replica.LeaderSelector";
+
+fn replica_selector(class: &str) -> Result<(), String> {
+    match class {
+        "" | LEADER_SELECTOR | RACK_AWARE_SELECTOR => Ok(()),
+        _ => Err(format!(
+            "must be {LEADER_SELECTOR} or {RACK_AWARE_SELECTOR}"
+        )),
+    }
+}
+
 impl BrokerConfig {
+    /// Whether consumers are sent to replicas in their rack.
+    pub fn selects_replicas_by_rack(&self) -> bool {
+        self.replica_selector_class == RACK_AWARE_SELECTOR
+    }
+
     /// Reads Kafka's `server.properties` syntax; the error names line, property and reason.
     pub fn from_properties(text: &str) -> Result<BrokerConfig, ConfigError> {
         let mut config = BrokerConfig::default();
@@ -454,6 +483,8 @@ mod tests {
             ("unclean.leader.election.enable", "maybe"),
             ("leader.imbalance.check.interval.seconds", "0"),
             ("log.segment.bytes", "1"),
+            ("replica.selector.class", "com.example.Own"),
+            ("log.dirs", "/a,/b,/a"),
             ("listener.security.protocol.map", "PLAINTEXT:SSL"),
         ] {
             let error = BrokerConfig::from_pairs([(name, value)])

@@ -13,6 +13,7 @@ use broker_protocol::ids::{BrokerEpoch, NodeId, Uuid};
 use crate::config::{BrokerConfig, Listener};
 use crate::controller_channel::ControllerChannel;
 use crate::features;
+use crate::log_directories::LogDirectories;
 use crate::metadata_cache::MetadataCache;
 use crate::waiters::Waiter;
 
@@ -49,6 +50,11 @@ impl Standing {
         BrokerEpoch(self.epoch.load(Ordering::Acquire))
     }
 
+    /// The next heartbeat has something to say.
+    pub fn hurry(&self) {
+        self.wake.notify_one();
+    }
+
     pub fn is_fenced(&self) -> bool {
         self.fenced.load(Ordering::Acquire)
     }
@@ -59,7 +65,7 @@ pub struct Lifecycle {
     pub env: Env,
     pub config: Arc<BrokerConfig>,
     pub cluster_id: String,
-    pub directory_id: Uuid,
+    pub directories: Arc<LogDirectories>,
     /// This process, as opposed to earlier ones of the same id.
     pub incarnation: Uuid,
     /// From the clean-shutdown marker; -1 after an unclean stop (KIP-966).
@@ -183,7 +189,7 @@ impl Lifecycle {
             listeners: self.config.advertised().into_iter().map(listener).collect(),
             features: features.into_iter().map(feature).collect(),
             rack: (!self.config.broker_rack.is_empty()).then(|| self.config.broker_rack.clone()),
-            log_dirs: vec![self.directory_id],
+            log_dirs: self.directories.online_ids(),
             previous_broker_epoch: self.previous_broker_epoch.0,
             ..Default::default()
         }
@@ -196,6 +202,7 @@ impl Lifecycle {
             current_metadata_offset: self.metadata.last_offset(),
             want_fence: false,
             want_shut_down: self.standing.stopping.load(Ordering::Acquire),
+            offline_log_dirs: self.directories.offline_ids(),
             ..Default::default()
         };
         let response = self

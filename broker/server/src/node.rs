@@ -6,13 +6,14 @@ mod start;
 use std::sync::Arc;
 
 use broker_env::{DiskError, Env, select};
-use broker_storage::{DirectoryError, LogDirectory};
+use broker_storage::DirectoryError;
 use tokio::sync::mpsc;
 
 use crate::config::{BrokerConfig, ConfigError};
 use crate::features::UnsupportedLevel;
 use crate::lifecycle::{Standing, Unregistrable, controlled_shutdown};
 use crate::listener::Connections;
+use crate::log_directories::LogDirectories;
 use crate::metadata_cache::MetadataCache;
 use crate::observe::{Observation, Observer};
 use crate::quorum::QuorumHandle;
@@ -54,7 +55,7 @@ pub struct Node {
     env: Env,
     config: Arc<BrokerConfig>,
     cluster_id: String,
-    directory: Arc<LogDirectory>,
+    directories: Arc<LogDirectories>,
     metadata: Arc<MetadataCache>,
     replicas: Option<Arc<ReplicaManager>>,
     quorum: QuorumHandle,
@@ -125,7 +126,7 @@ impl Node {
         }
         self.abandon();
         self.quorum.shutdown().await;
-        let written = self.directory.close(self.standing.epoch()).await?;
+        let written = self.directories.close(self.standing.epoch()).await?;
         if written {
             self.observer.observe(|| Observation::StoppedCleanly);
         }

@@ -23,6 +23,7 @@ use broker_env::{DiskError, Env};
 use broker_protocol::ErrorCode;
 use broker_protocol::ids::{
     BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch, TopicIdPartition, TopicPartition,
+    Uuid,
 };
 use broker_storage::{Log, SharedLog};
 use bytes::Bytes;
@@ -30,6 +31,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::TopicConfig;
 use crate::observe::{Observation, Observer};
+use crate::replication_quotas::Throttled;
 use crate::waiters::{Waiter, Waiters};
 pub use fetch::{FetchRead, FetchResult, ReadLimits, fetched_batches};
 pub use produce::{ProduceBatch, ProduceReply};
@@ -60,7 +62,15 @@ pub enum PartitionEvent {
         partition: TopicIdPartition,
         timer: Timer,
     },
-    DirectoryFailed(DiskError),
+    DirectoryFailed {
+        directory: Uuid,
+        error: DiskError,
+    },
+    /// The controller does not know that this directory hosts the replica.
+    AssignDirectory {
+        partition: TopicIdPartition,
+        directory: Uuid,
+    },
 }
 
 /// What all partitions of a broker share.
@@ -76,6 +86,8 @@ pub struct PartitionContext {
 pub struct Partition {
     pub id: TopicIdPartition,
     pub name: TopicPartition,
+    /// Of the log directory that hosts it.
+    pub directory: Uuid,
     context: PartitionContext,
     inner: Mutex<Inner>,
 }
@@ -85,6 +97,7 @@ struct Inner {
     log: SharedLog,
     /// Shared with the requests that are being validated against it.
     config: Arc<TopicConfig>,
+    throttled: Throttled,
     log_end_waiters: Waiters,
     high_watermark_waiters: Waiters,
     /// Produce requests that wait for the core's answer.
@@ -112,6 +125,7 @@ impl Partition {
     pub fn new(
         id: TopicIdPartition,
         name: TopicPartition,
+        directory: Uuid,
         context: PartitionContext,
         log: SharedLog,
         config: TopicConfig,
@@ -130,6 +144,7 @@ impl Partition {
         let inner = Inner {
             core,
             log,
+            throttled: Throttled::of(&config, name.partition, context.node),
             config: Arc::new(config),
             log_end_waiters: Waiters::default(),
             high_watermark_waiters: Waiters::default(),
@@ -140,6 +155,7 @@ impl Partition {
         Partition {
             id,
             name,
+            directory,
             context,
             inner: Mutex::new(inner),
         }
@@ -171,8 +187,14 @@ impl Partition {
         let mut inner = self.lock();
         inner.log().set_config(log_config(&config));
         let input = Input::Configure(core_config(&config));
+        inner.throttled = Throttled::of(&config, self.name.partition, self.context.node);
         inner.config = Arc::new(config);
         self.step_locked(&mut inner, input, Payload::None);
+    }
+
+    /// Which replication throttles apply here (KIP-73).
+    pub fn throttled(&self) -> Throttled {
+        self.lock().throttled
     }
 
     /// The topic was deleted or the log directory failed: answers everybody who waits.

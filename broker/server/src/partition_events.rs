@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::config::BrokerConfig;
 use crate::controller_channel::ControllerChannel;
+use crate::directory_assignments::Assignment;
 use crate::metadata_cache::MetadataCache;
 use crate::partition::PartitionEvent;
 use crate::peer::Peer;
@@ -35,7 +36,7 @@ pub struct PartitionEvents {
     pub metadata: Arc<MetadataCache>,
     pub replicas: Arc<ReplicaManager>,
     pub fetchers: Arc<ReplicaFetchers>,
-    /// Told when the log directory fails.
+    /// Told when the log directory fails that the node cannot do without.
     pub failed: mpsc::UnboundedSender<DiskError>,
 }
 
@@ -45,6 +46,7 @@ impl PartitionEvents {
         self,
         mut events: mpsc::UnboundedReceiver<PartitionEvent>,
         controller: ControllerChannel,
+        assignments: mpsc::UnboundedSender<Assignment>,
     ) {
         let (alterations, queue) = mpsc::unbounded_channel();
         let sender = AlterPartitionSender {
@@ -70,8 +72,16 @@ impl PartitionEvents {
                     self.query_leader_offsets(partition, leader, leader_epoch);
                 }
                 PartitionEvent::Arm { partition, timer } => self.arm(partition, timer),
-                PartitionEvent::DirectoryFailed(error) => {
-                    let _broker_has_stopped = self.failed.send(error);
+                PartitionEvent::AssignDirectory {
+                    partition,
+                    directory,
+                } => {
+                    let _broker_has_stopped = assignments.send((partition, directory));
+                }
+                PartitionEvent::DirectoryFailed { directory, error } => {
+                    if !self.replicas.fail_directory(directory) {
+                        let _broker_has_stopped = self.failed.send(error);
+                    }
                 }
             }
         }

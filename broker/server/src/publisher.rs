@@ -35,7 +35,7 @@ impl Publisher {
     ) -> Result<(), NodeError> {
         let supported = features::supported(&self.config);
         let mut delta = MetadataDelta::default();
-        let mut strays_removed = false;
+        let mut strays_set_aside = false;
         while let Some(batch) = committed.recv().await {
             let hash = self.metadata.apply(&batch, &mut delta);
             self.observer.observe(|| Observation::MetadataApplied {
@@ -58,9 +58,9 @@ impl Publisher {
                 if !delta.is_empty() {
                     replicas.apply(&delta).await?;
                 }
-                if !strays_removed {
-                    replicas.remove_strays().await?;
-                    strays_removed = true;
+                if !strays_set_aside {
+                    replicas.set_strays_aside().await?;
+                    strays_set_aside = true;
                 }
             }
             delta = MetadataDelta::default();
@@ -118,8 +118,7 @@ impl Publisher {
     ) -> Option<PartitionState> {
         let registration = image.partition(id)?;
         let topic = image.topic_name(id.topic_id)?;
-        let min_insync_replicas =
-            image.min_insync_replicas(topic, self.config.min_insync_replicas);
+        let min_insync_replicas = image.min_insync_replicas(topic, self.config.min_insync_replicas);
         Some(PartitionState {
             replicas: registration.replicas.clone(),
             isr: registration.isr.clone(),

@@ -1,15 +1,19 @@
-//! Followers fetch: one task per leader, one fetch at a time for all partitions that follow it.
+//! Followers fetch: one task per leader, one fetch at a time, in one session (KIP-227), for all partitions
+//! that follow it. A partition in which nothing happens is neither asked for nor answered.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use broker_core::fetch_session::{FetchParams, FetchSession, SessionRequest};
 use broker_core::metadata::MetadataImage;
 use broker_core::replica::{EpochEndOffset, FetchRequest, Fetched};
 use broker_env::Env;
+use broker_env::time::timeout;
+use broker_probe::probe;
 use broker_protocol::ErrorCode;
 use broker_protocol::api as wire;
-use broker_protocol::ids::{LeaderEpoch, NodeId, TopicIdPartition};
+use broker_protocol::ids::{LeaderEpoch, NodeId, TopicIdPartition, Uuid};
 use tokio::sync::Notify;
 
 use crate::config::BrokerConfig;
@@ -17,6 +21,7 @@ use crate::metadata_cache::MetadataCache;
 use crate::partition::{FetchResult, Partition, fetched_batches};
 use crate::peer::Peer;
 use crate::replica_manager::ReplicaManager;
+use crate::replication_quotas::{ReplicationQuotas, Side};
 
 const FETCH_VERSION: i16 = 17;
 /// The first with the follower's broker epoch (KIP-903), which leaders of ours insist on.
@@ -31,10 +36,23 @@ pub struct ReplicaFetchers {
     lines: Mutex<BTreeMap<NodeId, Arc<Line>>>,
 }
 
+/// What a leader's task is told.
 #[derive(Default)]
 struct Line {
-    partitions: Mutex<BTreeSet<TopicIdPartition>>,
+    /// Partitions whose position, epoch or leader may have changed: to be looked at before the next fetch.
+    changed: Mutex<BTreeSet<TopicIdPartition>>,
     ready: Notify,
+}
+
+/// The partitions a task fetches, each with what its core asked for, and the session that repeats none of it.
+#[derive(Default)]
+struct Fetching {
+    session: FetchSession,
+    asked: BTreeMap<TopicIdPartition, (Arc<Partition>, FetchRequest)>,
+    /// Had all the leader had committed, as of the last answer: never throttled.
+    caught_up: BTreeSet<TopicIdPartition>,
+    /// Left out while the throttle's rate is exceeded.
+    throttled: BTreeSet<TopicIdPartition>,
 }
 
 impl ReplicaFetchers {
@@ -53,31 +71,32 @@ impl ReplicaFetchers {
         }
     }
 
-    /// The partition has something to fetch from this leader.
+    /// The partition has something to fetch from this leader, and nothing from any other.
     pub fn ready(self: &Arc<Self>, partition: TopicIdPartition, leader: NodeId) {
+        let mut lines = self.lines.lock().expect("no panic under this lock");
+        for (_, other) in lines.iter().filter(|(id, _)| **id != leader) {
+            other.note(partition);
+        }
         if leader == NodeId::NONE || leader.0 == self.config.node_id {
             return;
         }
-        let mut lines = self.lines.lock().expect("no panic under this lock");
         let line = lines.entry(leader).or_insert_with(|| {
             let line = Arc::new(Line::default());
             self.env
                 .spawn("replica fetcher", self.clone().run(leader, line.clone()));
             line
         });
-        line.partitions
-            .lock()
-            .expect("no panic under this lock")
-            .insert(partition);
+        line.note(partition);
         line.ready.notify_one();
     }
 
     async fn run(self: Arc<Self>, leader: NodeId, line: Arc<Line>) {
         let mut peer: Option<Peer> = None;
+        let mut fetching = Fetching::default();
         loop {
-            let asked = self.collect(leader, &line);
-            if asked.is_empty() {
-                line.ready.notified().await;
+            self.look_at_changes(leader, &line, &mut fetching);
+            if fetching.asked.is_empty() {
+                self.wait(&line, &fetching).await;
                 continue;
             }
             let address = self
@@ -90,19 +109,20 @@ impl ReplicaFetchers {
                 peer = None;
             }
             let Some(address) = address else {
-                fail_all(asked);
+                fetching.fail_all(ErrorCode::NetworkException);
                 continue;
             };
             let client_id = format!("broker-{}-fetcher-{leader}", self.config.node_id);
             let peer = peer.get_or_insert_with(|| Peer::new(self.env.clone(), address, client_id));
-            let request = self.request(&asked);
+            let request = self.request(fetching.session.request());
             let wait = Duration::from_millis(millis(self.config.replica_fetch_wait_max_ms));
             let limit = wait + Duration::from_millis(millis(self.config.replica_socket_timeout_ms));
             match peer.call(&request, self.version(), limit).await {
-                Ok(response) => distribute(asked, response),
+                Ok(response) => fetching.answered(&line, &self.replicas.quotas, response),
                 Err(error) => {
                     tracing::debug!(node = self.config.node_id, %leader, %error, "replica fetch failed");
-                    fail_all(asked);
+                    fetching.session.failed();
+                    fetching.fail_all(ErrorCode::NetworkException);
                 }
             }
         }
@@ -116,53 +136,64 @@ impl ReplicaFetchers {
             .clamp(FETCH_VERSION_MIN, FETCH_VERSION)
     }
 
-    /// What each partition asks for; forgets those that follow somebody else by now.
-    fn collect(&self, leader: NodeId, line: &Line) -> Asked {
-        let mut asked = Asked::new();
-        let mut partitions = line.partitions.lock().expect("no panic under this lock");
-        partitions.retain(|id| {
-            let Some(partition) = self.replicas.partition(*id) else {
-                return false;
-            };
-            match partition.fetch_request() {
-                Some(request) if request.leader == leader => {
-                    asked.insert(*id, (partition, request));
-                    true
+    /// Takes over what changed; drops what follows somebody else by now, or has nothing to ask: it will be
+    /// announced when it has.
+    fn look_at_changes(&self, leader: NodeId, line: &Line, fetching: &mut Fetching) {
+        let mut changed =
+            std::mem::take(&mut *line.changed.lock().expect("no panic under this lock"));
+        changed.append(&mut fetching.throttled);
+        for id in changed {
+            let asked = self.replicas.partition(id).and_then(|partition| {
+                let request = partition.fetch_request()?;
+                (request.leader == leader).then_some((partition, request))
+            });
+            match asked {
+                Some((partition, _)) if self.is_throttled(&partition, fetching) => {
+                    probe!("replica fetcher: throttled");
+                    fetching.drop_partition(id);
+                    fetching.throttled.insert(id);
                 }
-                Some(_) => false,
-                None => partition.with_core(|core| core.current_leader() == leader),
+                Some((partition, request)) => {
+                    fetching.session.want(id, self.params(&request));
+                    fetching.asked.insert(id, (partition, request));
+                }
+                None => fetching.drop_partition(id),
             }
-        });
-        asked
+        }
     }
 
-    fn request(&self, asked: &Asked) -> wire::FetchRequest {
+    /// KIP-73: a throttled replica that lags waits while the rate is exceeded.
+    fn is_throttled(&self, partition: &Partition, fetching: &Fetching) -> bool {
+        partition.throttled().follower
+            && !fetching.caught_up.contains(&partition.id)
+            && self.replicas.quotas.is_exceeded(Side::Follower)
+    }
+
+    /// Until something is announced; with throttled partitions not for long.
+    async fn wait(&self, line: &Line, fetching: &Fetching) {
+        if fetching.throttled.is_empty() {
+            return line.ready.notified().await;
+        }
+        let pause = Duration::from_millis(millis(self.config.replica_fetch_backoff_ms));
+        let _either_way = timeout(&self.env, pause, line.ready.notified()).await;
+    }
+
+    fn params(&self, request: &FetchRequest) -> FetchParams {
+        FetchParams {
+            current_leader_epoch: Some(request.leader_epoch),
+            fetch_offset: request.fetch_offset,
+            last_fetched_epoch: request.last_fetched_epoch,
+            log_start: request.log_start,
+            max_bytes: bounded(self.config.replica_fetch_max_bytes),
+        }
+    }
+
+    fn request(&self, session: SessionRequest) -> wire::FetchRequest {
         let broker_epoch = self.metadata.read(|image| {
             image
                 .broker(NodeId(self.config.node_id))
                 .map_or(-1, |broker| broker.epoch.0)
         });
-        let mut topics: BTreeMap<broker_protocol::ids::Uuid, Vec<wire::FetchPartition>> =
-            BTreeMap::new();
-        for (id, (_, request)) in asked {
-            topics
-                .entry(id.topic_id)
-                .or_default()
-                .push(wire::FetchPartition {
-                    partition: id.partition,
-                    current_leader_epoch: request.leader_epoch.0,
-                    fetch_offset: request.fetch_offset,
-                    last_fetched_epoch: request.last_fetched_epoch.map_or(-1, |epoch| epoch.0),
-                    log_start_offset: request.log_start,
-                    partition_max_bytes: bounded(self.config.replica_fetch_max_bytes),
-                    ..Default::default()
-                });
-        }
-        let topic = |(topic_id, partitions)| wire::FetchTopic {
-            topic_id,
-            partitions,
-            ..Default::default()
-        };
         wire::FetchRequest {
             replica_state: wire::FetchReplicaState {
                 replica_id: self.config.node_id,
@@ -172,36 +203,118 @@ impl ReplicaFetchers {
             max_wait_ms: bounded(self.config.replica_fetch_wait_max_ms),
             min_bytes: bounded(self.config.replica_fetch_min_bytes),
             max_bytes: bounded(self.config.replica_fetch_response_max_bytes),
-            session_epoch: -1,
-            topics: topics.into_iter().map(topic).collect(),
+            session_id: session.session_id,
+            session_epoch: session.session_epoch,
+            topics: topics(session.partitions),
+            forgotten_topics_data: forgotten(session.forgotten),
             ..Default::default()
         }
     }
 }
 
-type Asked = BTreeMap<TopicIdPartition, (Arc<Partition>, FetchRequest)>;
-
-fn fail_all(asked: Asked) {
-    for (_, (partition, request)) in asked {
-        partition.fetch_response(request, Err(ErrorCode::NetworkException));
+impl Line {
+    fn note(&self, partition: TopicIdPartition) {
+        self.changed
+            .lock()
+            .expect("no panic under this lock")
+            .insert(partition);
     }
 }
 
-fn distribute(mut asked: Asked, response: wire::FetchResponse) {
-    for topic in response.responses {
-        for data in topic.partitions {
-            let id = TopicIdPartition {
-                topic_id: topic.topic_id,
-                partition: data.partition_index,
-            };
-            if let Some((partition, request)) = asked.remove(&id) {
-                let result = fetched(&partition, data);
-                partition.fetch_response(request, result);
+impl Fetching {
+    fn drop_partition(&mut self, id: TopicIdPartition) {
+        self.session.drop_partition(id);
+        self.asked.remove(&id);
+    }
+
+    /// Each partition backs off, and is announced again after that.
+    fn fail_all(&mut self, error: ErrorCode) {
+        for (id, (partition, request)) in std::mem::take(&mut self.asked) {
+            self.session.drop_partition(id);
+            partition.fetch_response(request, Err(error));
+        }
+    }
+
+    fn answered(&mut self, line: &Line, quotas: &ReplicationQuotas, response: wire::FetchResponse) {
+        let error = ErrorCode::from_code(response.error_code);
+        let error = error.unwrap_or(ErrorCode::UnknownServerError);
+        if error != ErrorCode::None {
+            if !self.session.refused(error) {
+                self.fail_all(error);
+            }
+            return;
+        }
+        let mut answers = BTreeMap::new();
+        for topic in response.responses {
+            for data in topic.partitions {
+                let id = TopicIdPartition {
+                    topic_id: topic.topic_id,
+                    partition: data.partition_index,
+                };
+                answers.insert(id, data);
+            }
+        }
+        let answered = answers.keys().copied().collect();
+        if let Err(error) = self.session.answered(response.session_id, &answered) {
+            return self.fail_all(error);
+        }
+        // The others are as they were: they cost nothing here.
+        for (id, data) in answers {
+            if let Some((partition, request)) = self.asked.get(&id) {
+                let high_watermark = data.high_watermark;
+                let result = fetched(partition, data);
+                if let Ok((_, records)) = &result
+                    && partition.throttled().follower
+                {
+                    quotas.record(Side::Follower, records.len());
+                }
+                partition.fetch_response(*request, result);
+                let log_end = partition.with_core(broker_core::replica::Replica::log_end);
+                if log_end >= high_watermark {
+                    self.caught_up.insert(id);
+                } else {
+                    self.caught_up.remove(&id);
+                }
+                line.note(id);
             }
         }
     }
-    // A leader that does not mention a partition, or failed as a whole.
-    fail_all(asked);
+}
+
+fn topics(partitions: Vec<(TopicIdPartition, FetchParams)>) -> Vec<wire::FetchTopic> {
+    let mut topics: BTreeMap<Uuid, Vec<wire::FetchPartition>> = BTreeMap::new();
+    for (id, params) in partitions {
+        let epoch = |epoch: Option<LeaderEpoch>| epoch.map_or(-1, |epoch| epoch.0);
+        let partition = wire::FetchPartition {
+            partition: id.partition,
+            current_leader_epoch: epoch(params.current_leader_epoch),
+            fetch_offset: params.fetch_offset,
+            last_fetched_epoch: epoch(params.last_fetched_epoch),
+            log_start_offset: params.log_start,
+            partition_max_bytes: params.max_bytes,
+            ..Default::default()
+        };
+        topics.entry(id.topic_id).or_default().push(partition);
+    }
+    let topic = |(topic_id, partitions)| wire::FetchTopic {
+        topic_id,
+        partitions,
+        ..Default::default()
+    };
+    topics.into_iter().map(topic).collect()
+}
+
+fn forgotten(partitions: Vec<TopicIdPartition>) -> Vec<wire::ForgottenTopic> {
+    let mut topics: BTreeMap<Uuid, Vec<i32>> = BTreeMap::new();
+    for id in partitions {
+        topics.entry(id.topic_id).or_default().push(id.partition);
+    }
+    let topic = |(topic_id, partitions)| wire::ForgottenTopic {
+        topic_id,
+        partitions,
+        ..Default::default()
+    };
+    topics.into_iter().map(topic).collect()
 }
 
 fn fetched(partition: &Partition, data: wire::FetchPartitionData) -> FetchResult {

@@ -1,49 +1,60 @@
 //! The partitions this broker hosts: created, configured and deleted as the published metadata says.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 
-use broker_core::metadata::PartitionRegistration;
+use broker_core::metadata::{PartitionRegistration, directory};
 use broker_core::replica::{Input, PartitionState};
 use broker_env::{Env, random};
+use broker_probe::probe;
 use broker_protocol::ErrorCode;
 use broker_protocol::ids::{BrokerEpoch, NodeId, TopicIdPartition, TopicPartition, Uuid};
 use broker_storage::{DirectoryError, LogDirectory, SharedLog};
 
 use crate::api::raft_wire::METADATA_TOPIC;
 use crate::config::BrokerConfig;
+use crate::fetch_sessions::FetchSessions;
+use crate::lifecycle::Standing;
+use crate::log_directories::LogDirectories;
 use crate::metadata_cache::{MetadataCache, MetadataDelta};
 use crate::observe::{BatchSummary, Observation};
-use crate::partition::{Partition, PartitionContext, log_config};
+use crate::partition::{Partition, PartitionContext, PartitionEvent, log_config};
+use crate::replication_quotas::ReplicationQuotas;
 
 /// The hosted partitions of a broker.
 pub struct ReplicaManager {
     env: Env,
     node: NodeId,
     config: Arc<BrokerConfig>,
-    directory: Arc<LogDirectory>,
+    directories: Arc<LogDirectories>,
     metadata: Arc<MetadataCache>,
     context: PartitionContext,
+    standing: Arc<Standing>,
     partitions: RwLock<BTreeMap<TopicIdPartition, Arc<Partition>>>,
+    pub sessions: FetchSessions,
+    pub quotas: ReplicationQuotas,
 }
 
 impl ReplicaManager {
     pub fn new(
         env: Env,
         config: Arc<BrokerConfig>,
-        directory: Arc<LogDirectory>,
+        directories: Arc<LogDirectories>,
         metadata: Arc<MetadataCache>,
         context: PartitionContext,
+        standing: Arc<Standing>,
     ) -> ReplicaManager {
         let node = NodeId(config.node_id);
         ReplicaManager {
+            sessions: FetchSessions::new(env.clone(), &config),
+            quotas: ReplicationQuotas::new(env.clone(), config.clone(), metadata.clone()),
             env,
             node,
             config,
-            directory,
+            directories,
             metadata,
             context,
+            standing,
             partitions: RwLock::default(),
         }
     }
@@ -58,14 +69,15 @@ impl ReplicaManager {
 
     /// Why a partition is not hosted here although clients ask for it: it is elsewhere, or its log is damaged.
     pub fn not_hosted(&self, id: TopicIdPartition) -> ErrorCode {
-        let failed = self.directory.failed_logs().iter();
-        let damaged = failed.filter(|failed| failed.topic_id == Some(id.topic_id));
-        match damaged
-            .map(|failed| failed.partition.partition)
-            .find(|partition| *partition == id.partition)
-        {
-            Some(_) => ErrorCode::KafkaStorageError,
-            None => ErrorCode::NotLeaderOrFollower,
+        let damaged = self.directories.online().iter().any(|directory| {
+            directory.failed_logs().iter().any(|failed| {
+                failed.topic_id == Some(id.topic_id) && failed.partition.partition == id.partition
+            })
+        });
+        if damaged {
+            ErrorCode::KafkaStorageError
+        } else {
+            ErrorCode::NotLeaderOrFollower
         }
     }
 
@@ -97,9 +109,7 @@ impl ReplicaManager {
             }
         }
         for topic in &delta.configured_topics {
-            let config = self
-                .metadata
-                .topic_config(topic, &self.config);
+            let config = self.metadata.topic_config(topic, &self.config);
             for partition in self
                 .partitions()
                 .iter()
@@ -128,57 +138,66 @@ impl ReplicaManager {
         }
         let name = TopicPartition::new(topic, id.partition);
         let partition = match self.partition(id) {
-            Some(partition) => partition,
-            None => match self.host(id, name, brokers).await? {
-                Some(partition) => partition,
-                None => return Ok(()),
-            },
+            Some(partition) => Some(partition),
+            None => self.host(id, name, &registration, brokers).await?,
         };
-        partition.step(Input::Metadata(core_state(&registration)));
+        let directory = match &partition {
+            Some(partition) => partition.directory,
+            None => directory::LOST,
+        };
+        if registration.directory(self.node) != directory {
+            let partition = id;
+            let _broker_has_stopped = self.context.events.send(PartitionEvent::AssignDirectory {
+                partition,
+                directory,
+            });
+        }
+        if let Some(partition) = partition {
+            partition.step(Input::Metadata(core_state(&registration)));
+        }
         Ok(())
     }
 
-    /// Opens or creates the log. `None` if a log of that name is there but damaged: the replica stays
-    /// offline until an operator replaces it.
+    /// Opens or creates the log. `None` if that must not be: a log of that name is damaged, or it was in a
+    /// directory that is gone. The replica stays offline until an operator replaces it, or it is no longer
+    /// needed.
     async fn host(
         &self,
         id: TopicIdPartition,
         name: TopicPartition,
+        registration: &PartitionRegistration,
         brokers: &BTreeMap<NodeId, BrokerEpoch>,
     ) -> Result<Option<Arc<Partition>>, DirectoryError> {
-        if self
-            .directory
-            .failed_logs()
-            .iter()
-            .any(|failed| failed.partition == name)
-        {
-            tracing::error!(node = %self.node, partition = %name, "the log is damaged: replica offline");
-            return Ok(None);
+        let is_other = |topic_id: Option<Uuid>| topic_id.is_some_and(|it| it != id.topic_id);
+        if let Some((directory, failed)) = self.directories.find_failed(&name) {
+            if !is_other(failed.topic_id) {
+                tracing::error!(node = %self.node, partition = %name, "the log is damaged: replica offline");
+                return Ok(None);
+            }
+            self.set_aside(directory, &name).await?;
         }
-        let config = self
-            .metadata
-            .topic_config(&name.topic, &self.config);
-        let found = self.directory.log(&name);
-        let log = match found {
-            Some(log)
-                if log
-                    .topic_id()
-                    .is_none_or(|topic_id| topic_id == id.topic_id) =>
-            {
-                log
-            }
-            Some(_) => {
-                // A stray of a deleted topic of the same name (KIP-516).
-                self.directory.delete_log(&name, self.fresh_uuid()).await?;
-                self.create_log(id, &name, &config).await?
-            }
-            None => self.create_log(id, &name, &config).await?,
+        let config = self.metadata.topic_config(&name.topic, &self.config);
+        let mut found = self.directories.find(&name);
+        if let Some((directory, log)) = &found
+            && is_other(log.topic_id())
+        {
+            // Of a deleted topic of the same name (KIP-516).
+            self.set_aside(directory, &name).await?;
+            found = None;
+        }
+        let (directory, log) = match found {
+            Some(found) => found,
+            None => match self.create_log(id, &name, &config, registration).await? {
+                Some(created) => created,
+                None => return Ok(None),
+            },
         };
         log.lock().set_config(log_config(&config));
-        let high_watermark = self.directory.high_watermark(&name);
+        let high_watermark = directory.high_watermark(&name);
         let partition = Arc::new(Partition::new(
             id,
             name,
+            directory.id(),
             self.context.clone(),
             log,
             config,
@@ -192,32 +211,94 @@ impl ReplicaManager {
         Ok(Some(partition))
     }
 
+    /// In the directory the controller names, else where the fewest logs are. An empty log does not take the
+    /// place of one that was in a directory that is gone while that one counts as in sync: it would lead with
+    /// nothing.
     async fn create_log(
         &self,
         id: TopicIdPartition,
         name: &TopicPartition,
         config: &crate::config::TopicConfig,
-    ) -> Result<SharedLog, DirectoryError> {
+        registration: &PartitionRegistration,
+    ) -> Result<Option<(&Arc<LogDirectory>, SharedLog)>, DirectoryError> {
+        let assigned = registration.directory(self.node);
+        let needed = registration.isr.contains(&self.node)
+            || registration.last_known_elr.contains(&self.node);
+        let named = self.directories.by_id(assigned);
+        if named.is_none() && assigned != directory::UNASSIGNED && needed {
+            probe!("replica manager: the log of an in-sync replica is gone");
+            tracing::error!(node = %self.node, partition = %name, %assigned, "the log's directory is gone: replica offline");
+            return Ok(None);
+        }
+        let Some(target) = named.or_else(|| self.directories.for_new_log()) else {
+            return Ok(None);
+        };
         let now = self.env.clock.wall().0;
         let config = log_config(config);
-        let log = self
-            .directory
+        let created = target
             .create_log(name, Some(id.topic_id), config, 0, now)
-            .await?;
-        self.observe_loaded(id, name, &log);
-        Ok(log)
+            .await;
+        let Some(log) = self.contain(target, created)? else {
+            return Ok(None);
+        };
+        self.observe_loaded(id, name, target, &log);
+        Ok(Some((target, log)))
     }
 
-    /// Tells the observer what the directory held when it was opened, hosted yet or not.
+    /// An error of a directory the node can do without takes that one offline, and is none for the others.
+    fn contain<T>(
+        &self,
+        directory: &LogDirectory,
+        result: Result<T, DirectoryError>,
+    ) -> Result<Option<T>, DirectoryError> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if directory.health().failure().is_some() => {
+                if self.fail_directory(directory.id()) {
+                    Ok(None)
+                } else {
+                    Err(error)
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes a failed directory and the replicas in it offline; the controller hears of it with the next
+    /// heartbeat. False if the node cannot go on without it.
+    pub fn fail_directory(&self, id: Uuid) -> bool {
+        let path = self
+            .directories
+            .by_id(id)
+            .map(|directory| directory.path().display().to_string());
+        if !self.directories.fail(id) {
+            return false;
+        }
+        let Some(path) = path else {
+            return true;
+        };
+        probe!("replica manager: a log directory failed");
+        tracing::error!(node = %self.node, path, "log directory offline");
+        let lost = self.partitions();
+        for partition in lost.iter().filter(|partition| partition.directory == id) {
+            partition.stop(ErrorCode::KafkaStorageError);
+        }
+        self.standing.hurry();
+        true
+    }
+
+    /// Tells the observer what the directories held when they were opened, hosted yet or not.
     pub fn observe_opened(&self) {
-        for log in self.directory.logs() {
-            let name = log.partition().clone();
-            if let Some(topic_id) = log.topic_id() {
-                let id = TopicIdPartition {
-                    topic_id,
-                    partition: name.partition,
-                };
-                self.observe_loaded(id, &name, &log);
+        for directory in self.directories.online() {
+            for log in directory.logs() {
+                let name = log.partition().clone();
+                if let Some(topic_id) = log.topic_id() {
+                    let id = TopicIdPartition {
+                        topic_id,
+                        partition: name.partition,
+                    };
+                    self.observe_loaded(id, &name, directory, &log);
+                }
             }
         }
     }
@@ -232,6 +313,15 @@ impl ReplicaManager {
         for id in hosted {
             self.remove_partition(id).await?;
         }
+        for directory in self.directories.online() {
+            let failed = directory.failed_logs().into_iter();
+            for failed in failed.filter(|failed| failed.topic_id == Some(topic)) {
+                let deleted = directory
+                    .delete_log(&failed.partition, self.fresh_uuid())
+                    .await;
+                self.contain(directory, deleted)?;
+            }
+        }
         Ok(())
     }
 
@@ -245,38 +335,67 @@ impl ReplicaManager {
             return Ok(());
         };
         partition.stop(ErrorCode::UnknownTopicOrPartition);
-        self.directory
+        let Some(directory) = self.directories.by_id(partition.directory) else {
+            // With its directory; should that come back, the log is a stray.
+            return Ok(());
+        };
+        let deleted = directory
             .delete_log(&partition.name, self.fresh_uuid())
-            .await?;
+            .await;
+        if self.contain(directory, deleted)?.is_none() {
+            return Ok(());
+        }
         self.context
             .observer
             .observe(|| Observation::LogDeleted { partition: id });
         Ok(())
     }
 
-    /// Deletes logs whose topic is gone: it was deleted while this broker was away.
+    /// Sets logs aside that nothing assigns to this broker: their topic was deleted, or they were moved, while
+    /// it was away. Their files stay: metadata that miss a topic must not cost its records.
     ///
     /// # Errors
     /// The log directory failed.
-    pub async fn remove_strays(&self) -> Result<(), DirectoryError> {
-        for log in self.directory.logs() {
-            let name = log.partition().clone();
-            let Some(topic_id) = log.topic_id().filter(|_| name.topic != METADATA_TOPIC) else {
-                continue;
-            };
-            let id = TopicIdPartition {
-                topic_id,
-                partition: name.partition,
-            };
-            let assigned = self.metadata.read(|image| {
-                image
-                    .partition(id)
-                    .is_some_and(|registration| registration.replicas.contains(&self.node))
-            });
-            if !assigned && self.partition(id).is_none() {
-                tracing::info!(node = %self.node, partition = %name, "deleting a stray replica");
-                self.directory.delete_log(&name, self.fresh_uuid()).await?;
+    pub async fn set_strays_aside(&self) -> Result<(), DirectoryError> {
+        for directory in self.directories.online() {
+            let open = directory.logs().into_iter();
+            let open = open.map(|log| (log.partition().clone(), log.topic_id()));
+            let failed = directory.failed_logs().into_iter();
+            let failed = failed.map(|failed| (failed.partition, failed.topic_id));
+            for (name, topic_id) in open.chain(failed).collect::<Vec<_>>() {
+                if self.is_stray(&name, topic_id) {
+                    self.set_aside(directory, &name).await?;
+                }
             }
+        }
+        Ok(())
+    }
+
+    fn is_stray(&self, name: &TopicPartition, topic_id: Option<Uuid>) -> bool {
+        let Some(topic_id) = topic_id.filter(|_| name.topic != METADATA_TOPIC) else {
+            return false;
+        };
+        let id = TopicIdPartition {
+            topic_id,
+            partition: name.partition,
+        };
+        let assigned = self.metadata.read(|image| {
+            image
+                .partition(id)
+                .is_some_and(|registration| registration.replicas.contains(&self.node))
+        });
+        !assigned && self.partition(id).is_none()
+    }
+
+    async fn set_aside(
+        &self,
+        directory: &LogDirectory,
+        name: &TopicPartition,
+    ) -> Result<(), DirectoryError> {
+        probe!("replica manager: stray replica set aside");
+        let set_aside = directory.set_aside(name, self.fresh_uuid()).await;
+        if let Some(path) = self.contain(directory, set_aside)? {
+            tracing::warn!(node = %self.node, partition = %name, path = %path.display(), "stray replica renamed");
         }
         Ok(())
     }
@@ -294,10 +413,15 @@ impl ReplicaManager {
     /// The log directory failed.
     pub async fn checkpoint(&self) -> Result<(), DirectoryError> {
         for partition in self.partitions() {
-            self.directory
-                .set_high_watermark(&partition.name, partition.high_watermark());
+            if let Some(directory) = self.directories.by_id(partition.directory) {
+                directory.set_high_watermark(&partition.name, partition.high_watermark());
+            }
         }
-        self.directory.checkpoint().await
+        for directory in self.directories.online() {
+            let written = directory.checkpoint().await;
+            self.contain(directory, written)?;
+        }
+        Ok(())
     }
 
     fn eligible_brokers(&self) -> BTreeMap<NodeId, BrokerEpoch> {
@@ -311,12 +435,18 @@ impl ReplicaManager {
         Uuid(random::uuid(self.env.random.as_ref()))
     }
 
-    fn observe_loaded(&self, id: TopicIdPartition, name: &TopicPartition, log: &SharedLog) {
+    fn observe_loaded(
+        &self,
+        id: TopicIdPartition,
+        name: &TopicPartition,
+        directory: &LogDirectory,
+        log: &SharedLog,
+    ) {
         if !self.context.observer.is_listening() {
             return;
         }
-        let clean = self.directory.was_clean();
-        let high_watermark = self.directory.high_watermark(name);
+        let clean = directory.was_clean();
+        let high_watermark = directory.high_watermark(name);
         let log = log.lock();
         let batches = batch_summaries(&log);
         self.context.observer.observe(|| Observation::LogLoaded {
@@ -333,11 +463,6 @@ impl ReplicaManager {
             clean,
             batches,
         });
-    }
-
-    /// The folder of a partition's log.
-    pub fn log_path(&self, name: &TopicPartition) -> PathBuf {
-        self.directory.path().join(name.to_string())
     }
 }
 

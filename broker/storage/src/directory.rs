@@ -62,7 +62,7 @@ pub struct LogDirectory {
     logs: Mutex<BTreeMap<TopicPartition, SharedLog>>,
     /// Two creations of the same log must not work on the same files.
     creation: tokio::sync::Mutex<()>,
-    failed: Vec<FailedLog>,
+    failed: Mutex<Vec<FailedLog>>,
     /// The marker that was found: the last stop was clean.
     clean: Option<marker::CleanShutdown>,
     _lock: Box<dyn DiskLock>,
@@ -126,6 +126,15 @@ impl LogDirectory {
         &self.path
     }
 
+    /// `directory.id` (KIP-858).
+    pub fn id(&self) -> Uuid {
+        self.properties.directory_id
+    }
+
+    pub fn log_count(&self) -> usize {
+        self.lock_logs().len()
+    }
+
     pub fn properties(&self) -> &MetaProperties {
         &self.properties
     }
@@ -144,8 +153,9 @@ impl LogDirectory {
         self.clean.and_then(|clean| clean.broker_epoch)
     }
 
-    pub fn failed_logs(&self) -> &[FailedLog] {
-        &self.failed
+    /// Logs that did not open and were not set aside since.
+    pub fn failed_logs(&self) -> Vec<FailedLog> {
+        self.lock_failed().clone()
     }
 
     pub fn log(&self, partition: &TopicPartition) -> Option<SharedLog> {
@@ -186,19 +196,64 @@ impl LogDirectory {
         unique: Uuid,
     ) -> Result<(), DirectoryError> {
         self.check_online()?;
-        let removed = self.lock_logs().remove(partition);
-        let log = removed.ok_or_else(|| DirectoryError::NoSuchLog(partition.clone()))?;
-        let doomed = log
-            .lock()
-            .delete(unique)
-            .map_err(|error| log_error(partition, error))?;
-        self.high_watermarks.remove(partition);
-        self.log_starts.remove(partition);
+        let doomed = self.retire(partition, unique, names::DELETE_DIRECTORY)?;
         // Only then: were the files gone first, power loss could bring back a directory with some of them.
         self.health
             .watch(self.disk.sync_directory(&self.path).await)?;
         self.health.watch(self.disk.remove(&doomed))?;
         Ok(())
+    }
+
+    /// Forgets a log that nothing assigns to this broker, also one that did not open, and keeps its files under
+    /// a name ending in `-stray`, for an operator to look at; the name is free again at once. Gives that name.
+    pub async fn set_aside(
+        &self,
+        partition: &TopicPartition,
+        unique: Uuid,
+    ) -> Result<PathBuf, DirectoryError> {
+        self.check_online()?;
+        let stray = self.retire(partition, unique, names::STRAY_DIRECTORY)?;
+        self.health
+            .watch(self.disk.sync_directory(&self.path).await)?;
+        Ok(stray)
+    }
+
+    fn retire(
+        &self,
+        partition: &TopicPartition,
+        unique: Uuid,
+        suffix: &str,
+    ) -> Result<PathBuf, DirectoryError> {
+        let removed = self.lock_logs().remove(partition);
+        let retired = match removed {
+            Some(log) => log
+                .lock()
+                .retire(unique, suffix)
+                .map_err(|error| log_error(partition, error))?,
+            None => self.retire_failed(partition, unique, suffix)?,
+        };
+        self.high_watermarks.remove(partition);
+        self.log_starts.remove(partition);
+        Ok(retired)
+    }
+
+    fn retire_failed(
+        &self,
+        partition: &TopicPartition,
+        unique: Uuid,
+        suffix: &str,
+    ) -> Result<PathBuf, DirectoryError> {
+        let mut failed = self.lock_failed();
+        let place = failed.iter().position(|log| log.partition == *partition);
+        let place = place.ok_or_else(|| DirectoryError::NoSuchLog(partition.clone()))?;
+        let from = self.path.join(partition.to_string());
+        let to = self
+            .path
+            .join(names::retired_directory(partition, unique, suffix));
+        self.health.watch(self.disk.rename(&from, &to))?;
+        failed.remove(place);
+        self.recovery_points.remove(partition);
+        Ok(to)
     }
 
     /// Notes high watermarks for [`LogDirectory::checkpoint`].
@@ -257,7 +312,7 @@ impl LogDirectory {
         }
         self.checkpoint().await?;
         // A log that did not load was not closed either; the next start must look at it again (L-02).
-        if !self.failed.is_empty() && !mutant!(L_02) {
+        if !self.lock_failed().is_empty() && !mutant!(L_02) {
             return Ok(false);
         }
         self.health
@@ -307,6 +362,10 @@ impl LogDirectory {
             Some(error) => Err(DirectoryError::Offline(error.clone())),
             None => Ok(()),
         }
+    }
+
+    fn lock_failed(&self) -> MutexGuard<'_, Vec<FailedLog>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_logs(&self) -> MutexGuard<'_, BTreeMap<TopicPartition, SharedLog>> {

@@ -7,6 +7,7 @@ pub(crate) const INDEX: &str = "index";
 pub(crate) const TIME_INDEX: &str = "timeindex";
 pub(crate) const DELETED: &str = ".deleted";
 pub(crate) const DELETE_DIRECTORY: &str = "-delete";
+pub(crate) const STRAY_DIRECTORY: &str = "-stray";
 pub(crate) const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
 pub(crate) const LOCK: &str = ".lock";
 pub(crate) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
@@ -42,11 +43,12 @@ pub(crate) fn partition_of(name: &str) -> Option<TopicPartition> {
     Some(TopicPartition::new(topic, partition.parse().ok()?))
 }
 
-/// What a partition's directory is called once it is to be deleted; a topic of the same name may come back
-/// while it is still there. At most 255 bytes, as Kafka cuts it.
-pub(crate) fn deleted_directory(partition: &TopicPartition, unique: Uuid) -> String {
+/// What a partition's directory is called once it is to be deleted ([`DELETE_DIRECTORY`]) or set aside
+/// ([`STRAY_DIRECTORY`]); a topic of the same name may come back while it is still there. At most 255 bytes,
+/// as Kafka cuts it.
+pub(crate) fn retired_directory(partition: &TopicPartition, unique: Uuid, suffix: &str) -> String {
     let unique: String = unique.0.iter().map(|byte| format!("{byte:02x}")).collect();
-    let suffix = format!("-{}.{unique}{DELETE_DIRECTORY}", partition.partition);
+    let suffix = format!("-{}.{unique}{suffix}", partition.partition);
     let mut topic = partition.topic.clone();
     let mut limit = topic.len().min(255 - suffix.len());
     while !topic.is_char_boundary(limit) {

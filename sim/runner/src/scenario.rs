@@ -54,6 +54,10 @@ pub struct Cluster {
     pub layout: Layout,
     /// Broker properties by Kafka's names, on every node.
     pub config: BTreeMap<String, String>,
+    /// Log directories of each node; the first has the metadata log.
+    pub log_dirs: u32,
+    /// `broker.rack` of the nodes, in turn; none if empty.
+    pub racks: Vec<String>,
 }
 
 /// Who is what. Nodes are `node1` …, controllers after brokers.
@@ -182,12 +186,19 @@ impl Cluster {
             roles.push("controller");
             listeners.push(format!("CONTROLLER://{}:{CONTROLLER_PORT}", node.name));
         }
+        let others = (1..self.log_dirs).map(|number| format!(",/data{number}"));
+        let turn = usize::try_from(node.id - 1).expect("ids begin at 1");
+        let rack = match self.racks.len() {
+            0 => String::new(),
+            racks => self.racks[turn % racks].clone(),
+        };
         vec![
+            ("broker.rack", rack),
             ("node.id", node.id.to_string()),
             ("process.roles", roles.join(",")),
             ("controller.quorum.voters", voters.join(",")),
             ("listeners", listeners.join(",")),
-            ("log.dirs", "/data".into()),
+            ("log.dirs", "/data".to_owned() + &others.collect::<String>()),
         ]
     }
 }
@@ -201,4 +212,5 @@ pub const RESERVED_PROPERTIES: &[&str] = &[
     "advertised.listeners",
     "log.dirs",
     "log.dir",
+    "broker.rack",
 ];

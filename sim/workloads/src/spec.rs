@@ -66,6 +66,8 @@ pub struct WorkloadSpec {
     /// Kafka's names: none, gzip, snappy, lz4, zstd.
     pub compression: String,
     pub idempotence: bool,
+    /// `client.rack` of its consumers.
+    pub client_rack: String,
     pub request_timeout_ms: u64,
     pub delivery_timeout_ms: u64,
     pub max_poll_records: u32,
@@ -94,6 +96,7 @@ impl Default for WorkloadSpec {
             max_in_flight: 5,
             compression: "none".to_string(),
             idempotence: false,
+            client_rack: String::new(),
             request_timeout_ms: 5_000,
             delivery_timeout_ms: 20_000,
             max_poll_records: 500,
@@ -177,6 +180,7 @@ impl WorkloadSpec {
             max_poll_records: usize::try_from(self.max_poll_records).unwrap_or(usize::MAX),
             fetch_max_wait: Duration::from_millis(self.fetch_max_wait_ms),
             auto_offset_reset: None,
+            client_rack: self.client_rack.clone(),
             ..ConsumerConfig::default()
         }
     }

@@ -30,7 +30,6 @@ impl Shell {
                 continue;
             };
             state.buffer.discard(partition);
-            state.leaders.remove(&partition);
             self.step(&mut state, Input::Revoke { partition }, None);
         }
         for (name, partition) in ids {
@@ -164,7 +163,6 @@ impl Shell {
         let mut complete = true;
         for (partition, leader, epoch) in known {
             complete &= leader.is_some();
-            state.leaders.insert(partition, leader);
             self.step(
                 state,
                 Input::Leader {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use broker_core::consumer::{
     EpochEndOffset, FetchPosition, Fetched, FetchedBatch, Generation, Input, OffsetAndEpoch,
 };
+use broker_core::fetch_session::{FetchParams, SessionRequest};
 use broker_protocol::ErrorCode;
 use broker_protocol::api as wire;
 use broker_protocol::ids::{LeaderEpoch, NodeId, TopicIdPartition, Uuid};
@@ -61,7 +62,14 @@ impl Shell {
         positions: Vec<FetchPosition>,
     ) {
         state.fetching.insert(node);
-        let request = self.fetch_request(state, &positions);
+        let wanted = positions
+            .iter()
+            .map(|position| (position.partition, self.params(position)))
+            .collect();
+        let session = state.sessions.entry(node).or_default();
+        session.want_only(&wanted);
+        let session = session.request();
+        let request = self.fetch_request(state, session);
         let weak = Arc::downgrade(self);
         let client = self.client.clone();
         let limit = client.config().request_timeout + self.config.fetch_max_wait;
@@ -71,27 +79,48 @@ impl Shell {
         });
     }
 
-    fn fetch_request(&self, state: &State, positions: &[FetchPosition]) -> wire::FetchRequest {
+    fn params(&self, position: &FetchPosition) -> FetchParams {
+        FetchParams {
+            current_leader_epoch: Some(position.current_leader_epoch),
+            fetch_offset: position.offset,
+            last_fetched_epoch: position.last_fetched_epoch,
+            log_start: -1,
+            max_bytes: self.config.max_partition_fetch_bytes,
+        }
+    }
+
+    fn fetch_request(&self, state: &State, session: SessionRequest) -> wire::FetchRequest {
+        let name = |topic_id: &Uuid| match state.names.get(topic_id) {
+            Some(name) => name.to_string(),
+            None => String::new(),
+        };
         let mut topics: BTreeMap<Uuid, Vec<wire::FetchPartition>> = BTreeMap::new();
-        for position in positions {
+        for (id, params) in session.partitions {
+            let epoch = |epoch: Option<LeaderEpoch>| epoch.map_or(-1, |epoch| epoch.0);
             topics
-                .entry(position.partition.topic_id)
+                .entry(id.topic_id)
                 .or_default()
                 .push(wire::FetchPartition {
-                    partition: position.partition.partition,
-                    current_leader_epoch: position.current_leader_epoch.0,
-                    fetch_offset: position.offset,
-                    last_fetched_epoch: position.last_fetched_epoch.map_or(-1, |epoch| epoch.0),
-                    partition_max_bytes: self.config.max_partition_fetch_bytes,
+                    partition: id.partition,
+                    current_leader_epoch: epoch(params.current_leader_epoch),
+                    fetch_offset: params.fetch_offset,
+                    last_fetched_epoch: epoch(params.last_fetched_epoch),
+                    partition_max_bytes: params.max_bytes,
                     ..Default::default()
                 });
         }
+        let mut forgotten: BTreeMap<Uuid, Vec<i32>> = BTreeMap::new();
+        for id in session.forgotten {
+            forgotten.entry(id.topic_id).or_default().push(id.partition);
+        }
         let topic = |(topic_id, partitions)| wire::FetchTopic {
-            topic: state
-                .names
-                .get(&topic_id)
-                .map(|name| name.to_string())
-                .unwrap_or_default(),
+            topic: name(&topic_id),
+            topic_id,
+            partitions,
+            ..Default::default()
+        };
+        let forgotten_topic = |(topic_id, partitions)| wire::ForgottenTopic {
+            topic: name(&topic_id),
             topic_id,
             partitions,
             ..Default::default()
@@ -100,7 +129,11 @@ impl Shell {
             max_wait_ms: millis(self.config.fetch_max_wait),
             min_bytes: self.config.fetch_min_bytes,
             max_bytes: self.config.fetch_max_bytes,
+            rack_id: self.config.client_rack.clone(),
+            session_id: session.session_id,
+            session_epoch: session.session_epoch,
             topics: topics.into_iter().map(topic).collect(),
+            forgotten_topics_data: forgotten.into_iter().map(forgotten_topic).collect(),
             ..Default::default()
         }
     }
@@ -111,16 +144,28 @@ impl Shell {
         positions: &[FetchPosition],
         response: wire::FetchResponse,
     ) {
+        let session_id = response.session_id;
         let (mut answers, moved) = self.by_partition(response);
         let mut state = lock(&self.state);
         state.fetching.remove(&node);
+        let answered = answers.keys().copied().collect();
+        let session = state.sessions.entry(node).or_default();
+        if let Err(error) = session.answered(session_id, &answered) {
+            drop(state);
+            return failed(self, node, positions, error);
+        }
         for position in positions {
-            let answer = answers
-                .remove(&position.partition)
-                .unwrap_or(Err(ErrorCode::NetworkException));
-            let (result, arrived) = match answer {
-                Ok(data) => self.read(&state, position.partition, data),
-                Err(error) => (Err(error), None),
+            let (result, arrived) = match answers.remove(&position.partition) {
+                Some(Ok(data)) => self.read(&state, position.partition, data),
+                Some(Err(error)) => (Err(error), None),
+                // Nothing is new there.
+                None => {
+                    let unchanged = Input::FetchUnchanged {
+                        position: *position,
+                    };
+                    self.step(&mut state, unchanged, None);
+                    continue;
+                }
             };
             self.step(
                 &mut state,
@@ -180,6 +225,8 @@ impl Shell {
             diverging: diverging(&data.diverging_epoch),
             high_watermark: data.high_watermark,
             log_start: data.log_start_offset,
+            preferred_read_replica: (data.preferred_read_replica >= 0)
+                .then_some(NodeId(data.preferred_read_replica)),
             batches: Vec::new(),
         };
         let mut arrived = Arrived {
@@ -273,14 +320,23 @@ fn finish(
         Ok(response) if response.error_code == ErrorCode::None.code() => {
             shell.fetched(node, positions, response)
         }
-        Ok(response) => failed(
-            &shell,
-            node,
-            positions,
-            ErrorCode::from_code_or_unknown(response.error_code),
-        ),
+        Ok(response) => {
+            let error = ErrorCode::from_code_or_unknown(response.error_code);
+            let again = lock(&shell.state)
+                .sessions
+                .entry(node)
+                .or_default()
+                .refused(error);
+            if again {
+                return unanswered(&shell, node, positions);
+            }
+            failed(&shell, node, positions, error);
+        }
         Err(error) => {
             tracing::debug!(%node, %error, "fetch failed");
+            if let Some(session) = lock(&shell.state).sessions.get_mut(&node) {
+                session.failed();
+            }
             failed(&shell, node, positions, ErrorCode::NetworkException);
         }
     }
@@ -291,5 +347,13 @@ fn failed(shell: &Arc<Shell>, node: NodeId, positions: &[FetchPosition], error: 
     shell.steps(positions.iter().map(|position| Input::FetchResult {
         position: *position,
         result: Err(error),
+    }));
+}
+
+/// The session is over, and a full fetch may follow at once.
+fn unanswered(shell: &Arc<Shell>, node: NodeId, positions: &[FetchPosition]) {
+    lock(&shell.state).fetching.remove(&node);
+    shell.steps(positions.iter().map(|position| Input::FetchUnchanged {
+        position: *position,
     }));
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, Weak};
 
 use broker_core::consumer::{Config, Consumer as Core, Input, Output, Timer};
+use broker_core::fetch_session::FetchSession;
 use broker_protocol::ErrorCode;
 use broker_protocol::ids::{NodeId, TopicIdPartition, TopicPartition, Uuid};
 use tokio::sync::Notify;
@@ -35,11 +36,12 @@ pub struct State {
     /// Topics of the assignment.
     pub names: BTreeMap<Uuid, Arc<str>>,
     pub ids: BTreeMap<TopicPartition, TopicIdPartition>,
-    pub leaders: BTreeMap<TopicIdPartition, Option<NodeId>>,
     pub buffer: Buffer,
     pub errors: VecDeque<ConsumerError>,
     /// Brokers with a fetch under way.
     pub fetching: BTreeSet<NodeId>,
+    /// What each broker knows of what is read from it (KIP-227).
+    pub sessions: BTreeMap<NodeId, FetchSession>,
     closed: bool,
 }
 
@@ -51,10 +53,10 @@ impl Shell {
             }),
             names: BTreeMap::new(),
             ids: BTreeMap::new(),
-            leaders: BTreeMap::new(),
             buffer: Buffer::default(),
             errors: VecDeque::new(),
             fetching: BTreeSet::new(),
+            sessions: BTreeMap::new(),
             closed: false,
         };
         let env = client.env().clone();
@@ -121,8 +123,7 @@ impl Shell {
         if state.closed || state.buffer.count() >= self.config.max_poll_records {
             return;
         }
-        let leaders: BTreeSet<NodeId> = state.leaders.values().flatten().copied().collect();
-        for node in leaders {
+        for node in state.core.sources() {
             if !state.fetching.contains(&node) {
                 self.step(state, Input::Fetch { node }, None);
             }
@@ -158,7 +159,7 @@ impl Shell {
                 }
                 Output::DropBuffered { partition } => state.buffer.discard(partition),
                 Output::RefreshMetadata { .. } => self.start_refresh(),
-                Output::Arm(timer) => self.timers.arm(timer, self.client.config().retry_backoff),
+                Output::Arm(timer) => self.arm(timer),
                 Output::TruncationDetected {
                     partition,
                     position,
@@ -182,6 +183,15 @@ impl Shell {
             }
         }
         self.look_up(state, lookups);
+    }
+
+    fn arm(&self, timer: Timer) {
+        let config = self.client.config();
+        let after = match timer {
+            Timer::Retry(_) => config.retry_backoff,
+            Timer::PreferredReplica(..) => config.metadata_max_age,
+        };
+        self.timers.arm(timer, after);
     }
 
     /// Truncation was reported on its own, then a stall without an offset problem follows it.

@@ -5,7 +5,7 @@ use broker_protocol::ErrorCode;
 use broker_protocol::ids::{NodeId, TopicIdPartition};
 
 use super::Consumer;
-use super::message::{FetchPosition, Fetched, OffsetAndEpoch, Output, Timer};
+use super::message::{FetchPosition, Fetched, Generation, OffsetAndEpoch, Output, Timer};
 
 impl Consumer {
     pub(super) fn fetch(&mut self, node: NodeId, out: &mut Vec<Output>) {
@@ -21,11 +21,10 @@ impl Consumer {
         }
     }
 
-    pub(super) fn on_fetch_failed(&mut self, node: NodeId) {
-        for position in self
-            .positions
-            .values_mut()
-            .filter(|position| position.leader == Some(node))
+    pub(super) fn on_fetch_unchanged(&mut self, asked: FetchPosition) {
+        if let Some(position) = self.positions.get_mut(&asked.partition)
+            && position.in_flight
+            && asked == position.fetch_position(asked.partition)
         {
             position.in_flight = false;
         }
@@ -61,6 +60,12 @@ impl Consumer {
             return;
         };
         position.high_watermark = Some(fetched.high_watermark);
+        if let Some(node) = fetched.preferred_read_replica {
+            probe!("consumer: reads from a preferred replica");
+            position.preferred = Some(node);
+            let timer = Timer::PreferredReplica(partition, position.generation, node);
+            return out.push(Output::Arm(timer));
+        }
         let Some(last) = fetched.batches.last() else {
             return;
         };
@@ -88,7 +93,15 @@ impl Consumer {
         error: ErrorCode,
         out: &mut Vec<Output>,
     ) {
+        let was_preferred = self
+            .positions
+            .get_mut(&partition)
+            .and_then(|position| position.preferred.take());
         match error {
+            ErrorCode::OffsetOutOfRange if was_preferred.is_some() => {
+                // A follower may be behind or have deleted more; what the leader says counts.
+                probe!("consumer: back to the leader");
+            }
             ErrorCode::OffsetOutOfRange => self.on_out_of_range(partition, out),
             ErrorCode::TopicAuthorizationFailed | ErrorCode::CorruptMessage => {
                 self.stall(partition, Some(error), out)
@@ -98,6 +111,21 @@ impl Consumer {
                 out.push(Output::RefreshMetadata { partition });
                 self.back_off(partition, out);
             }
+        }
+    }
+
+    /// The lease of a preferred replica is over, unless another one was named since.
+    pub(super) fn on_lease_over(
+        &mut self,
+        partition: TopicIdPartition,
+        generation: Generation,
+        node: NodeId,
+    ) {
+        if let Some(position) = self.positions.get_mut(&partition)
+            && position.generation == generation
+            && position.preferred == Some(node)
+        {
+            position.preferred = None;
         }
     }
 

@@ -48,6 +48,8 @@ pub struct Fetched {
     pub diverging: Option<EpochEndOffset>,
     pub high_watermark: Offset,
     pub log_start: Offset,
+    /// The leader asks to read from this one instead (KIP-392).
+    pub preferred_read_replica: Option<NodeId>,
     /// Complete batches in log order. The first may begin below the fetch offset.
     pub batches: Vec<FetchedBatch>,
 }
@@ -96,9 +98,10 @@ pub enum Input {
         position: FetchPosition,
         result: Result<Fetched, ErrorCode>,
     },
-    /// The whole request failed, or left partitions out.
-    FetchFailed {
-        node: NodeId,
+    /// The answer left this partition out, as nothing is new in it (KIP-227), or there was none for a reason
+    /// that is not the partition's.
+    FetchUnchanged {
+        position: FetchPosition,
     },
     /// The application got everything before `next`.
     Delivered {
@@ -127,6 +130,8 @@ pub enum Input {
 pub enum Timer {
     /// `retry.backoff.ms`
     Retry(TopicIdPartition),
+    /// `metadata.max.age.ms`: then the leader is asked again which replica to read from.
+    PreferredReplica(TopicIdPartition, Generation, NodeId),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

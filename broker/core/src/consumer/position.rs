@@ -24,6 +24,8 @@ pub(super) struct Position {
     pub fetch_offset: Offset,
     pub last_fetched_epoch: Option<LeaderEpoch>,
     pub leader: Option<NodeId>,
+    /// Read from instead of the leader (KIP-392).
+    pub preferred: Option<NodeId>,
     /// -1 before metadata is known.
     pub leader_epoch: LeaderEpoch,
     /// A fetch, lookup or validation is under way.
@@ -42,6 +44,7 @@ impl Position {
             fetch_offset: 0,
             last_fetched_epoch: None,
             leader: None,
+            preferred: None,
             leader_epoch: LeaderEpoch(-1),
             in_flight: false,
             backing_off: false,
@@ -57,6 +60,7 @@ impl Position {
         self.generation = generation;
         self.in_flight = false;
         self.backing_off = false;
+        self.preferred = None;
         if let Some(start) = start {
             self.consumed = Some(start);
             self.fetch_offset = start.offset;
@@ -64,9 +68,16 @@ impl Position {
         }
     }
 
+    /// Whom to fetch from.
+    pub fn source(&self) -> Option<NodeId> {
+        self.preferred
+            .filter(|_| self.leader.is_some())
+            .or(self.leader)
+    }
+
     pub fn can_fetch_from(&self, node: NodeId) -> bool {
         let idle = !self.in_flight && !self.backing_off && !self.paused;
-        self.phase == Phase::Fetching && self.leader == Some(node) && idle
+        self.phase == Phase::Fetching && self.source() == Some(node) && idle
     }
 
     pub fn fetch_position(&self, partition: TopicIdPartition) -> FetchPosition {

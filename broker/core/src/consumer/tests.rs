@@ -1,5 +1,6 @@
 //! Positions: reading on, resets, fencing, truncation.
 
+mod preferred_replica;
 mod truncation;
 
 use broker_protocol::ErrorCode;
@@ -75,6 +76,7 @@ impl Client {
         let fetched = Fetched {
             diverging: None,
             high_watermark: 100,
+            preferred_read_replica: None,
             log_start: 0,
             batches: batches.to_vec(),
         };
@@ -109,6 +111,7 @@ impl Client {
         let fetched = Fetched {
             diverging,
             high_watermark: 100,
+            preferred_read_replica: None,
             log_start: 0,
             batches: vec![],
         };

@@ -124,15 +124,24 @@ impl<'a> Draft<'a> {
             if !gone || needed {
                 continue;
             }
-            let position = current.replicas.iter().position(|&it| it == broker);
-            let mut next = current.directories.clone();
-            next[position.expect("indexed as a replica")] = target;
-            let mut record = PartitionChangeRecord::new(id);
-            record.directories = Some(next);
-            let next = current.merge(&record);
-            self.records.push(Record::PartitionChange(record));
-            self.partitions.insert(id, next);
+            self.assign_directory(id, broker, target);
         }
+    }
+
+    /// Notes where the broker, one of the partition's replicas, hosts it.
+    pub fn assign_directory(&mut self, id: TopicIdPartition, broker: NodeId, directory: Uuid) {
+        let current = self.partition(id);
+        if current.directory(broker) == directory {
+            return;
+        }
+        let position = current.replicas.iter().position(|&it| it == broker);
+        let mut next = current.directories.clone();
+        next[position.expect("one of the replicas")] = directory;
+        let mut record = PartitionChangeRecord::new(id);
+        record.directories = Some(next);
+        let next = current.merge(&record);
+        self.records.push(Record::PartitionChange(record));
+        self.partitions.insert(id, next);
     }
 
     fn build_change(

@@ -90,6 +90,14 @@ impl Draft<'_> {
         }
     }
 
+    /// The broker's replica is in a directory that is offline (KIP-858).
+    pub fn withdraw_from(&mut self, id: TopicIdPartition, broker: NodeId) {
+        let partition = self.partition(id);
+        if partition.isr.contains(&broker) || partition.leader == Some(broker) {
+            self.remove_from(id, broker, false);
+        }
+    }
+
     fn remove_from(&mut self, id: TopicIdPartition, broker: NodeId, unclean: bool) {
         self.change(id, Election::Online, |builder| {
             builder.target_isr.retain(|&member| member != broker);

@@ -87,6 +87,8 @@ pub enum Reply {
     CreatePartitions(Vec<(String, Result<(), ApiError>)>),
     /// In the order of the request.
     AlterPartition(Result<Vec<AlterPartitionResult>, ApiError>),
+    /// In the order of the request.
+    AssignReplicas(Result<Vec<Result<(), ErrorCode>>, ApiError>),
     AllocateProducerIds(Result<ProducerIdsBlock, ApiError>),
     /// In the order of the request.
     IncrementalAlterConfigs(Vec<(ConfigResource, Result<(), ApiError>)>),

@@ -27,6 +27,7 @@ pub enum Input {
     DeleteTopics(Ticket, Vec<TopicSelector>),
     CreatePartitions(Ticket, CreatePartitionsRequest),
     AlterPartition(Ticket, AlterPartitionRequest),
+    AssignReplicas(Ticket, AssignReplicasRequest),
     AllocateProducerIds(Ticket, NodeId, BrokerEpoch),
     IncrementalAlterConfigs(Ticket, IncrementalAlterConfigsRequest),
     UpdateFeatures(Ticket, UpdateFeaturesRequest),
@@ -132,6 +133,22 @@ pub struct AlterPartitionRequest {
     pub broker: NodeId,
     pub broker_epoch: BrokerEpoch,
     pub partitions: Vec<AlterPartition>,
+}
+
+/// AssignReplicasToDirs; the shell flattens directories and topics.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AssignReplicasRequest {
+    pub broker: NodeId,
+    pub broker_epoch: BrokerEpoch,
+    pub assignments: Vec<ReplicaAssignment>,
+}
+
+/// Where the asking broker hosts its replica; [`directory::LOST`](super::directory::LOST) if it cannot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ReplicaAssignment {
+    pub topic_id: Uuid,
+    pub partition: i32,
+    pub directory: Uuid,
 }
 
 /// One partition of an AlterPartition request; the shell flattens the topics.

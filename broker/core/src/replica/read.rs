@@ -1,5 +1,7 @@
 //! Queries: none changes the replica, so a long poll may repeat them.
 
+use std::collections::BTreeSet;
+
 use broker_probe::mutant;
 use broker_protocol::ErrorCode;
 use broker_protocol::ids::{LeaderEpoch, NodeId, Offset, PartitionEpoch};
@@ -78,6 +80,12 @@ impl Replica {
         self.leader().ok()?.followers.get(&follower)?.log_end
     }
 
+    /// Whether this leader's ISR, as the controller has it, holds the replica.
+    pub fn is_in_isr(&self, replica: NodeId) -> bool {
+        self.leader()
+            .is_ok_and(|leader| leader.committed.contains(&replica))
+    }
+
     /// Whether `|committed ISR| < min.insync.replicas`.
     pub fn is_under_min_isr(&self) -> bool {
         self.leader()
@@ -130,6 +138,34 @@ impl Replica {
             fetch.last_fetched_epoch,
             self.log.high_watermark,
         )
+    }
+
+    /// KIP-392: the replica that should serve a consumer instead of this leader, with RackAwareReplicaSelector.
+    /// `same_rack`: the live brokers in the consumer's rack. None: read here.
+    ///
+    /// Only members of the ISR that hold the offset come into question: the leader would send the consumer
+    /// back to a laggard time and again. The most caught up of them is taken.
+    pub fn preferred_read_replica(
+        &self,
+        fetch: &ConsumerFetch,
+        same_rack: &BTreeSet<NodeId>,
+    ) -> Option<NodeId> {
+        let leader = self.leader().ok()?;
+        if same_rack.contains(&self.local) {
+            return None;
+        }
+        let candidates = leader.followers.iter().filter(|(id, follower)| {
+            let holds = follower
+                .log_end
+                .is_some_and(|end| end >= fetch.fetch_offset)
+                && follower
+                    .log_start
+                    .is_some_and(|start| start <= fetch.fetch_offset);
+            same_rack.contains(id) && leader.committed.contains(id) && holds
+        });
+        candidates
+            .max_by_key(|(id, follower)| (follower.log_end, follower.caught_up, **id))
+            .map(|(id, _)| *id)
     }
 
     /// OffsetForLeaderEpoch; Ok(None) is Kafka's undefined epoch and offset.

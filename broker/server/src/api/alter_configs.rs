@@ -170,7 +170,10 @@ fn operations(
     let mut operations = Vec::new();
     for config in configs {
         let value = config.value.clone().unwrap_or_default();
-        let set = config.value.as_deref().filter(|_| config.config_operation == 0);
+        let set = config
+            .value
+            .as_deref()
+            .filter(|_| config.config_operation == 0);
         check(resource, &config.name, set)?;
         let operation = match config.config_operation {
             0 => core::ConfigOperationType::Set(config.value.clone()),

@@ -112,7 +112,9 @@ pub async fn list(
     }
 }
 
-fn ongoing_by_topic(ongoing: Vec<core::OngoingReassignment>) -> Vec<wire::OngoingTopicReassignment> {
+fn ongoing_by_topic(
+    ongoing: Vec<core::OngoingReassignment>,
+) -> Vec<wire::OngoingTopicReassignment> {
     let ids = |nodes: Vec<NodeId>| nodes.into_iter().map(|node| node.0).collect();
     let mut topics: BTreeMap<String, Vec<wire::OngoingPartitionReassignment>> = BTreeMap::new();
     for one in ongoing {

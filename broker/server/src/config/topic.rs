@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use broker_core::replication_quota;
+
 use super::dynamic::topic_synonym;
 use super::value::Value;
 
@@ -22,6 +24,9 @@ pub struct TopicConfig {
     /// `CreateTime` or `LogAppendTime`.
     pub message_timestamp_type: String,
     pub unclean_leader_election_enable: bool,
+    /// `*` or `partition:broker,…` (KIP-73).
+    pub leader_replication_throttled_replicas: String,
+    pub follower_replication_throttled_replicas: String,
 }
 
 impl Default for TopicConfig {
@@ -40,12 +45,14 @@ impl Default for TopicConfig {
             min_insync_replicas: 1,
             message_timestamp_type: "CreateTime".into(),
             unclean_leader_election_enable: false,
+            leader_replication_throttled_replicas: String::new(),
+            follower_replication_throttled_replicas: String::new(),
         }
     }
 }
 
 /// The topic-level properties that can be set.
-pub const TOPIC_CONFIG_NAMES: [&str; 13] = [
+pub const TOPIC_CONFIG_NAMES: [&str; 15] = [
     "cleanup.policy",
     "segment.bytes",
     "segment.ms",
@@ -59,7 +66,16 @@ pub const TOPIC_CONFIG_NAMES: [&str; 13] = [
     "min.insync.replicas",
     "message.timestamp.type",
     "unclean.leader.election.enable",
+    "leader.replication.throttled.replicas",
+    "follower.replication.throttled.replicas",
 ];
+
+fn throttled_replicas(list: &str) -> Result<String, String> {
+    match replication_quota::list_problem(list) {
+        None => Ok(list.to_owned()),
+        Some(problem) => Err(problem),
+    }
+}
 
 pub fn is_topic_config(name: &str) -> bool {
     TOPIC_CONFIG_NAMES.contains(&name)
@@ -104,6 +120,14 @@ impl TopicConfig {
             }
             "unclean.leader.election.enable" => {
                 self.unclean_leader_election_enable = bool::parse(value).map_err(named)?;
+            }
+            "leader.replication.throttled.replicas" => {
+                self.leader_replication_throttled_replicas =
+                    throttled_replicas(value).map_err(named)?;
+            }
+            "follower.replication.throttled.replicas" => {
+                self.follower_replication_throttled_replicas =
+                    throttled_replicas(value).map_err(named)?;
             }
             "min.insync.replicas" => {
                 let parsed = i32::parse(value).map_err(named)?;
@@ -157,6 +181,8 @@ impl TopicConfig {
             self.min_insync_replicas.to_string(),
             self.message_timestamp_type.clone(),
             self.unclean_leader_election_enable.to_string(),
+            self.leader_replication_throttled_replicas.clone(),
+            self.follower_replication_throttled_replicas.clone(),
         ];
         TOPIC_CONFIG_NAMES.into_iter().zip(values).collect()
     }

@@ -1,5 +1,6 @@
 //! Property values: parsing, printing, the properties file syntax.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 /// What is wrong with a configuration.
@@ -152,11 +153,11 @@ pub(super) fn not_empty(text: &str) -> Result<(), String> {
     }
 }
 
-pub(super) fn at_most_one(list: &[String]) -> Result<(), String> {
-    if list.len() > 1 {
-        Err("several log directories are not supported yet".into())
-    } else {
-        Ok(())
+pub(super) fn distinct(list: &[String]) -> Result<(), String> {
+    let mut seen = BTreeSet::new();
+    match list.iter().find(|entry| !seen.insert(entry.as_str())) {
+        Some(twice) => Err(format!("{twice} is given twice")),
+        None => Ok(()),
     }
 }
 

@@ -20,9 +20,11 @@ use crate::config::{BrokerConfig, TOPIC_CONFIG_NAMES};
 use crate::connection::Service;
 use crate::controller_channel::ControllerChannel;
 use crate::controller_registration::ControllerRegistration;
+use crate::directory_assignments::DirectoryAssignments;
 use crate::features;
 use crate::lifecycle::{Lifecycle, Standing};
 use crate::listener::{ConnectionLimits, Connections};
+use crate::log_directories::LogDirectories;
 use crate::metadata_cache::MetadataCache;
 use crate::observe::{Observation, Observer};
 use crate::partition::{PartitionContext, log_config};
@@ -53,6 +55,8 @@ impl Node {
         observer.observe(|| Observation::Started);
         let directory = open_directory(&env, &config, options.cluster_id).await?;
         let cluster_id = directory.properties().cluster_id.clone();
+        let directories =
+            Arc::new(LogDirectories::open_others(&env, &config, directory.clone()).await?);
         let (failures, failed) = mpsc::unbounded_channel();
 
         let metadata = Arc::new(MetadataCache::default());
@@ -65,11 +69,12 @@ impl Node {
             start_replicas(
                 &env,
                 &config,
-                &directory,
+                &directories,
                 &metadata,
                 &observer,
                 &failures,
-                channel("alter-partition"),
+                &standing,
+                &channel,
             )
         });
         let publisher = Publisher {
@@ -98,9 +103,11 @@ impl Node {
                 env: env.clone(),
                 config: config.clone(),
                 cluster_id: cluster_id.clone(),
-                directory_id: directory.properties().directory_id,
+                directories: directories.clone(),
                 incarnation,
-                previous_broker_epoch: directory.previous_broker_epoch().unwrap_or(BrokerEpoch(-1)),
+                previous_broker_epoch: directories
+                    .previous_broker_epoch()
+                    .unwrap_or(BrokerEpoch(-1)),
                 metadata: metadata.clone(),
                 controller: channel("heartbeat"),
                 standing: standing.clone(),
@@ -126,7 +133,7 @@ impl Node {
             env,
             config,
             cluster_id,
-            directory,
+            directories,
             metadata,
             replicas,
             quorum,
@@ -345,9 +352,9 @@ fn controller_config(config: &BrokerConfig) -> ControllerConfig {
         min_insync_replicas: config.min_insync_replicas,
         unclean_leader_election_enable: config.unclean_leader_election_enable,
         unclean_leader_election_interval_ms: millis(config.unclean_leader_election_interval_ms),
-        leader_balance_interval_ms: config.auto_leader_rebalance_enable.then(|| {
-            millis(config.leader_imbalance_check_interval_seconds).saturating_mul(1_000)
-        }),
+        leader_balance_interval_ms: config
+            .auto_leader_rebalance_enable
+            .then(|| millis(config.leader_imbalance_check_interval_seconds).saturating_mul(1_000)),
         leader_imbalance_per_broker_percentage: millis(
             config.leader_imbalance_per_broker_percentage,
         ),
@@ -365,11 +372,12 @@ fn controller_config(config: &BrokerConfig) -> ControllerConfig {
 fn start_replicas(
     env: &Env,
     config: &Arc<BrokerConfig>,
-    directory: &Arc<LogDirectory>,
+    directories: &Arc<LogDirectories>,
     metadata: &Arc<MetadataCache>,
     observer: &Observer,
     failures: &Failures,
-    alter_partition: ControllerChannel,
+    standing: &Arc<Standing>,
+    channel: &impl Fn(&str) -> ControllerChannel,
 ) -> Arc<ReplicaManager> {
     let (events_sender, events) = mpsc::unbounded_channel();
     let context = PartitionContext {
@@ -381,9 +389,10 @@ fn start_replicas(
     let replicas = Arc::new(ReplicaManager::new(
         env.clone(),
         config.clone(),
-        directory.clone(),
+        directories.clone(),
         metadata.clone(),
         context,
+        standing.clone(),
     ));
     replicas.observe_opened();
     let fetchers = Arc::new(ReplicaFetchers::new(
@@ -401,10 +410,20 @@ fn start_replicas(
         fetchers,
         failed: disk_failures,
     };
-    env.spawn("partition events", work.run(events, alter_partition));
+    let (assignments, queue) = mpsc::unbounded_channel();
+    let assigner = DirectoryAssignments {
+        config: config.clone(),
+        metadata: metadata.clone(),
+        controller: channel("assign-directories"),
+    };
+    env.spawn("directory assignments", assigner.run(queue));
+    env.spawn(
+        "partition events",
+        work.run(events, channel("alter-partition"), assignments),
+    );
     maintenance::start(env, config, &replicas, failures);
     let (all, failures, observer) = (replicas.clone(), failures.clone(), observer.clone());
-    let path = directory.path().display().to_string();
+    let path = config.data_directory().to_string();
     env.spawn("disk failures", async move {
         if let Some(error) = disk_failed.recv().await {
             observer.observe(|| Observation::LogDirectoryFailed { path });

@@ -1,13 +1,15 @@
 //! Fetch, from both sides: reading for followers and consumers, appending what a leader sent.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use broker_core::replica::{
     ConsumerFetch, EpochEntry, FetchAnswer, FetchRequest, FetchResponse, Fetched, FetchedBatch,
     FollowerFetch, Input, LeaderEpochs, Output, Reply,
 };
+use broker_probe::probe;
 use broker_protocol::ErrorCode;
-use broker_protocol::ids::Offset;
+use broker_protocol::ids::{NodeId, Offset};
 use broker_protocol::record::{BatchError, RecordBatches};
 use broker_storage::{BatchInfo, Log, LogError};
 use bytes::Bytes;
@@ -28,6 +30,8 @@ pub struct ReadLimits {
 pub struct FetchRead {
     pub answer: FetchAnswer,
     pub records: Bytes,
+    /// Who should be asked instead (KIP-392); then there are no records.
+    pub preferred_read_replica: Option<NodeId>,
 }
 
 impl Partition {
@@ -69,14 +73,25 @@ impl Partition {
         self.read(&mut inner, fetch.fetch_offset, answer, limits)
     }
 
+    /// `same_rack`: the live brokers of the consumer's rack, if such a one should serve it (KIP-392).
     pub fn read_for_consumer(
         self: &Arc<Self>,
         fetch: &ConsumerFetch,
+        same_rack: &BTreeSet<NodeId>,
         limits: ReadLimits,
     ) -> Result<FetchRead, ErrorCode> {
         let mut inner = self.lock();
         let answer = inner.core.read_for_consumer(fetch)?;
         self.observe_divergence(fetch.last_fetched_epoch, &answer);
+        let preferred = inner.core.preferred_read_replica(fetch, same_rack);
+        if preferred.is_some() && answer.diverging.is_none() {
+            probe!("fetch: sent to a replica in the consumer's rack");
+            return Ok(FetchRead {
+                answer,
+                records: Bytes::new(),
+                preferred_read_replica: preferred,
+            });
+        }
         let read = self.read(&mut inner, fetch.fetch_offset, answer, limits)?;
         if !read.records.is_empty() {
             self.observe(|| Observation::ConsumerRead {
@@ -103,6 +118,7 @@ impl Partition {
             return Ok(FetchRead {
                 answer,
                 records: Bytes::new(),
+                preferred_read_replica: None,
             });
         }
         let read = inner
@@ -112,6 +128,7 @@ impl Partition {
             Ok(read) => Ok(FetchRead {
                 answer,
                 records: read.records,
+                preferred_read_replica: None,
             }),
             Err(LogError::OutOfRange { .. }) => Err(ErrorCode::OffsetOutOfRange),
             Err(LogError::Corrupt(error)) => {
@@ -144,8 +161,50 @@ impl Partition {
             Ok(fetched) => (Ok(fetched.0), fetched.1),
             Err(code) => (Err(code), Bytes::new()),
         };
+        if let Ok(fetched) = &result
+            && inner.core.fetch_request() == Some(request)
+            && self.restart_below(&mut inner, &fetched.batches)
+        {
+            return;
+        }
         let input = Input::FetchResponse(FetchResponse { request, result });
         self.step_locked(&mut inner, input, Payload::Fetched(records));
+    }
+
+    /// An empty log that starts inside of a leader's batch (the leader deleted records up to there) begins
+    /// with that batch. The new beginning must be durable before anything is appended to it: true if that
+    /// is under way now. Then the same fetch brings the batch once more.
+    fn restart_below(self: &Arc<Self>, inner: &mut Inner, batches: &[FetchedBatch]) -> bool {
+        let (start, end) = (inner.log().log_start(), inner.log().log_end());
+        let first = batches.first().filter(|first| {
+            start == end && (0..end).contains(&first.base_offset) && first.last_offset >= end
+        });
+        let Some(first) = first else {
+            return false;
+        };
+        probe!("partition: an empty log restarts inside of a batch");
+        if let Err(error) = self.restart_at(inner, first.base_offset) {
+            self.fail(inner, &error);
+        }
+        true
+    }
+
+    /// Empties the log; it goes on at `at`. Nothing to do if it is like that already.
+    pub(super) fn restart_at(
+        self: &Arc<Self>,
+        inner: &mut Inner,
+        at: Offset,
+    ) -> Result<(), LogError> {
+        if inner.log().log_start() == at && inner.log().log_end() == at {
+            return Ok(());
+        }
+        let job = inner.log().truncate_fully_and_start_at(at)?;
+        self.observe(|| Observation::Truncated {
+            partition: self.id,
+            log_end: at,
+        });
+        self.run_truncation(job);
+        Ok(())
     }
 
     fn observe_divergence(

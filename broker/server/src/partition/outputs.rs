@@ -50,14 +50,7 @@ impl Partition {
             }
             Output::AppendFetched { .. } => self.append_fetched(inner, payload)?,
             Output::Truncate { to } => self.truncate(inner, to)?,
-            Output::TruncateFully { at, .. } => {
-                let job = inner.log().truncate_fully_and_start_at(at)?;
-                self.observe(|| Observation::Truncated {
-                    partition: self.id,
-                    log_end: at,
-                });
-                self.run_truncation(job);
-            }
+            Output::TruncateFully { at } => self.restart_at(inner, at)?,
             Output::AdvanceLogStart { to } => {
                 inner.log().advance_log_start(to)?;
                 self.observe(|| Observation::LogStartAdvanced {
@@ -72,6 +65,10 @@ impl Partition {
             }
             Output::Reply { ticket, reply } => self.reply(inner, ticket, reply),
             Output::BecameLeader { epoch, epoch_start } => {
+                if inner.log().log_end() < epoch_start {
+                    // Was about to begin below its start, with a batch that the leader before it had.
+                    self.restart_at(inner, epoch_start)?;
+                }
                 self.became_leader(inner, epoch, epoch_start);
             }
             Output::BecameFollower { epoch, leader } => {
@@ -206,6 +203,11 @@ impl Partition {
         });
         inner.log_end_waiters.wake_all();
         inner.high_watermark_waiters.wake_all();
+        // Whoever it was fetched from is asked no more.
+        self.send(PartitionEvent::FetchReady {
+            partition: self.id,
+            leader: self.context.node,
+        });
     }
 
     fn reply(&self, inner: &mut Inner, ticket: broker_core::Ticket, reply: Reply) {
@@ -247,7 +249,10 @@ impl Partition {
         inner.high_watermark_waiters.wake_all();
         match error {
             LogError::Disk(error) | LogError::Offline(error) => {
-                self.send(PartitionEvent::DirectoryFailed(error.clone()));
+                self.send(PartitionEvent::DirectoryFailed {
+                    directory: self.directory,
+                    error: error.clone(),
+                });
             }
             LogError::Corrupt(_) | LogError::LostBelowRecoveryPoint { .. } | LogError::Deleted => {}
             LogError::TruncationPending

@@ -38,7 +38,7 @@ pub(super) async fn load(
         health: DirectoryHealth::new(),
         logs: Mutex::new(BTreeMap::new()),
         creation: tokio::sync::Mutex::new(()),
-        failed: Vec::new(),
+        failed: Mutex::new(Vec::new()),
         clean,
         _lock: lock,
     };
@@ -79,7 +79,7 @@ async fn load_logs(
             }
             Err(error) => {
                 tracing::error!(%partition, %error, "log did not open");
-                directory.failed.push(FailedLog {
+                directory.lock_failed().push(FailedLog {
                     partition,
                     topic_id,
                     error,

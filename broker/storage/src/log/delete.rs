@@ -12,13 +12,13 @@ use crate::names;
 impl Log {
     /// Renames the log's directory out of the way and refuses all further use; jobs still running cannot fail
     /// any more. Gives the new path, for removal.
-    pub(crate) fn delete(&mut self, unique: Uuid) -> Result<PathBuf, LogError> {
+    pub(crate) fn retire(&mut self, unique: Uuid, suffix: &str) -> Result<PathBuf, LogError> {
         self.check_usable()?;
         let parent = self
             .directory
             .parent()
             .expect("a log lies in a data directory");
-        let target = parent.join(names::deleted_directory(&self.partition, unique));
+        let target = parent.join(names::retired_directory(&self.partition, unique, suffix));
         self.deleted.store(true, Ordering::Relaxed);
         let renamed = self
             .disk

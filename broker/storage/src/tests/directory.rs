@@ -375,3 +375,47 @@ mod mutants {
         }
     }
 }
+
+#[test]
+fn a_stray_log_is_set_aside_whole_and_its_name_is_free_again() {
+    let disk = formatted();
+    let directory = open(&disk);
+    let old = create(&directory);
+    fill(&old, 4);
+    block_on(old.flush()).expect("a healthy disk");
+    let stray = block_on(directory.set_aside(&partition(), Uuid([3; 16]))).expect("a rename");
+    assert!(stray.to_string_lossy().ends_with("-stray"), "{stray:?}");
+    assert!(disk.exists(&stray.join("00000000000000000000.log")));
+    let bytes = batch(4, 1, 0, 1, 10);
+    assert_eq!(
+        old.lock().append(&bytes, &[info(&bytes)], 0),
+        Err(LogError::Deleted)
+    );
+    fill(&create(&directory), 1);
+    drop((directory, old));
+    disk.power_loss(|| false);
+    // What is aside is neither loaded nor removed.
+    let directory = open(&disk);
+    assert_eq!(directory.logs().len(), 1);
+    assert!(disk.exists(&stray.join("00000000000000000000.log")));
+}
+
+#[test]
+fn a_log_that_did_not_open_can_be_set_aside() {
+    let disk = formatted();
+    let directory = open(&disk);
+    fill(&create(&directory), 3);
+    assert_eq!(block_on(directory.close(BrokerEpoch(1))), Ok(true));
+    drop(directory);
+    disk.remove(marker()).expect("a healthy disk");
+    disk.corrupt(
+        Path::new("/data/topic-0/00000000000000000000.log"),
+        |bytes| bytes[100] ^= 1,
+    );
+    let directory = open(&disk);
+    assert_eq!(directory.failed_logs().len(), 1);
+    block_on(directory.set_aside(&partition(), Uuid([3; 16]))).expect("a rename");
+    assert!(directory.failed_logs().is_empty());
+    fill(&create(&directory), 1);
+    assert_eq!(block_on(directory.close(BrokerEpoch(1))), Ok(true));
+}

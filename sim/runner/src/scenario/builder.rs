@@ -27,6 +27,8 @@ impl ScenarioBuilder {
                 cluster: Cluster {
                     layout: Layout::Combined(3),
                     config: owned(&config),
+                    log_dirs: 1,
+                    racks: Vec::new(),
                 },
                 topics: Vec::new(),
                 workloads: Vec::new(),

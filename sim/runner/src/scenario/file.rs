@@ -44,6 +44,11 @@ pub(crate) struct ClusterTable {
     pub(crate) nodes: Option<Spanned<u32>>,
     pub(crate) brokers: Option<Spanned<u32>>,
     pub(crate) controllers: Option<Spanned<u32>>,
+    /// Log directories of each node: `/data`, `/data1` …
+    pub(crate) log_dirs: Option<Spanned<u32>>,
+    /// `broker.rack` of the nodes, in turn.
+    #[serde(default)]
+    pub(crate) racks: Vec<String>,
     /// Broker properties by Kafka's names, on every node.
     #[serde(default)]
     pub(crate) config: BTreeMap<String, Spanned<Property>>,
@@ -110,6 +115,8 @@ pub(crate) struct WorkloadTable {
     pub(crate) max_in_flight: Option<u32>,
     pub(crate) compression: Option<String>,
     pub(crate) idempotence: Option<bool>,
+    /// `client.rack` of its consumers.
+    pub(crate) client_rack: Option<String>,
     #[serde(default, deserialize_with = "optional_duration")]
     pub(crate) request_timeout: Option<Duration>,
     #[serde(default, deserialize_with = "optional_duration")]

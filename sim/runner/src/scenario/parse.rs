@@ -101,12 +101,27 @@ fn cluster(table: &Spanned<ClusterTable>, text: &str) -> Result<Cluster, At> {
         }
         config.insert(name.clone(), value.get_ref().text());
     }
-    let cluster = Cluster { layout, config };
+    let log_dirs = table.get_ref().log_dirs.as_ref();
+    if let Some(wrong) = log_dirs.filter(|count| !(1..=MOST_LOG_DIRS).contains(count.get_ref())) {
+        let message = format!(
+            "a node has 1 to {MOST_LOG_DIRS} log directories, not {}",
+            wrong.get_ref()
+        );
+        return Err(At::new(wrong.span(), message));
+    }
+    let cluster = Cluster {
+        layout,
+        config,
+        log_dirs: log_dirs.map_or(1, |count| *count.get_ref()),
+        racks: table.get_ref().racks.clone(),
+    };
     for node in cluster.nodes() {
         check_config(&cluster, &node, table, text)?;
     }
     Ok(cluster)
 }
+
+const MOST_LOG_DIRS: u32 = 8;
 
 fn layout(table: &Spanned<ClusterTable>) -> Result<Layout, At> {
     let ClusterTable {
@@ -292,6 +307,7 @@ fn workload_spec(table: &WorkloadTable, topics: &[Topic]) -> WorkloadSpec {
         max_in_flight: table.max_in_flight.unwrap_or(standard.max_in_flight),
         compression: table.compression.clone().unwrap_or(standard.compression),
         idempotence: table.idempotence.unwrap_or(standard.idempotence),
+        client_rack: table.client_rack.clone().unwrap_or(standard.client_rack),
         request_timeout_ms: ms(table.request_timeout, standard.request_timeout_ms),
         delivery_timeout_ms: ms(table.delivery_timeout, standard.delivery_timeout_ms),
         max_poll_records: table.max_poll_records.unwrap_or(standard.max_poll_records),

@@ -180,6 +180,14 @@ fn reply(reply: &Reply) -> Vec<String> {
         }
         Reply::AlterPartition(Err(error)) => vec![format!("reply {error}")],
         Reply::AlterPartition(Ok(results)) => results.iter().map(altered).collect(),
+        Reply::AssignReplicas(Err(error)) => vec![format!("reply {error}")],
+        Reply::AssignReplicas(Ok(results)) => results
+            .iter()
+            .map(|it| match it {
+                Ok(()) => "reply assigned".to_owned(),
+                Err(code) => format!("reply {code:?}"),
+            })
+            .collect(),
         Reply::AllocateProducerIds(result) => {
             let block = |it: &ProducerIdsBlock| {
                 format!("producer ids from {} length {}", it.first, it.length)

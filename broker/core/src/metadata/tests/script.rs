@@ -166,6 +166,7 @@ impl Script {
             ),
             "create-partitions" => Input::CreatePartitions(ticket, create_partitions(arguments)),
             "alter-partition" => self.alter_partition(arguments),
+            "assign-replica" => self.assign_replica(arguments),
             "set" => {
                 let resource = match arguments.words[0] {
                     "cluster" => ConfigResource::cluster(),
@@ -271,6 +272,27 @@ impl Script {
             validate_only: arguments.has("validate-only"),
             random: arguments.number("random").unwrap_or(0),
         }
+    }
+
+    /// `assign-replica BROKER topic-partition directory=lost|NUMBER`.
+    fn assign_replica(&self, arguments: &Arguments<'_>) -> Input {
+        let broker = arguments.broker();
+        let (topic, partition) = topic_partition(arguments.words[1]);
+        let directory = match arguments.options["directory"] {
+            "lost" => directory::LOST,
+            number => uuid(4, number.parse().expect("a number")),
+        };
+        let assignment = ReplicaAssignment {
+            topic_id: self.world.image.topic_id(&topic).unwrap_or(Uuid::ZERO),
+            partition,
+            directory,
+        };
+        let request = AssignReplicasRequest {
+            broker: NodeId(broker),
+            broker_epoch: self.world.broker_epoch(broker),
+            assignments: vec![assignment],
+        };
+        Input::AssignReplicas(Ticket(0), request)
     }
 
     fn alter_partition(&self, arguments: &Arguments<'_>) -> Input {
