@@ -57,6 +57,8 @@ pub struct Cluster {
     pub ghost: Ghost,
     /// The first broken invariant; nothing happens after it.
     pub violation: Option<Violation>,
+    /// Disks that were replaced: what was on them counts as if their nodes were down for good.
+    lost: Vec<Node>,
     shape: Shape,
 }
 
@@ -326,7 +328,8 @@ impl Cluster {
     }
 
     fn check(&mut self) {
-        let views: Vec<NodeView<'_>> = self.nodes.values().map(Node::view).collect();
+        let nodes = self.nodes.values().chain(&self.lost);
+        let views: Vec<NodeView<'_>> = nodes.map(Node::view).collect();
         if let Err(violation) = invariants::check(&views, &mut self.ghost) {
             self.violation.get_or_insert(violation);
         }

@@ -20,6 +20,7 @@ impl Cluster {
             network: BTreeSet::new(),
             ghost: Ghost::default(),
             violation: None,
+            lost: Vec::new(),
             shape,
         };
         if shape.quorum == QuorumKind::Dynamic {
@@ -58,14 +59,13 @@ impl Cluster {
             QuorumKind::Dynamic => 0,
             QuorumKind::Static | QuorumKind::Upgradable => self.shape.voters,
         };
-        let bootstrap_servers = match self.shape.quorum {
-            QuorumKind::Dynamic => self
-                .nodes
-                .keys()
-                .copied()
-                .filter(|&node| node != id)
-                .collect(),
-            QuorumKind::Static | QuorumKind::Upgradable => Vec::new(),
+        // The first voters know each other; every other node asks all.
+        let knows_voters = named > 0 || self.node(id).disk.snapshots.bootstrap.is_some();
+        let others = self.nodes.keys().filter(|&&node| node != id);
+        let bootstrap_servers = if knows_voters {
+            Vec::new()
+        } else {
+            others.copied().collect()
         };
         Config {
             bootstrap_servers,
@@ -103,10 +103,11 @@ impl Cluster {
 
     /// The new disk is formatted without voters.
     pub(super) fn replace_disk(&mut self, id: NodeId) {
-        self.stop(id, |disk| *disk = Disk::default());
-        let Uuid(mut directory) = self.node(id).key.directory_id;
-        directory[15] += 1;
-        self.node_mut(id).key.directory_id = Uuid(directory);
+        self.stop(id, Disk::power_loss);
+        self.lost.push(self.node(id).clone());
+        let node = self.node_mut(id);
+        node.disk = Disk::default();
+        node.key.directory_id.0[15] += 1;
     }
 
     /// Nobody hears an answer to a process that is gone; its requests may still be on their way.

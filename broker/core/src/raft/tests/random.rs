@@ -10,6 +10,9 @@ use proptest::test_runner::{
     Config as ProptestConfig, RngAlgorithm, TestError, TestRng, TestRunner,
 };
 
+use broker_protocol::ids::NodeId;
+
+use crate::raft::Timer;
 use crate::raft::cluster::{Action, Cluster, QuorumKind, Shape};
 
 const STEPS: usize = 600;
@@ -55,9 +58,9 @@ const SNAPSHOT_KINDS: [Kind; 13] = [
 
 /// With snapshots and voter changes.
 const RECONFIGURATION_KINDS: [Kind; 18] = [
-    (520, Cluster::deliveries),
+    (560, Cluster::deliveries),
     (180, Cluster::disk_work),
-    (70, Cluster::timers),
+    (30, Cluster::timers),
     (40, Cluster::appends),
     (15, Cluster::duplicates),
     (25, Cluster::losses),
@@ -99,10 +102,26 @@ fn choose(kinds: &[Kind], cluster: &Cluster, Choice(number): Choice) -> Option<A
     Some(possible.swap_remove(index))
 }
 
+/// Schedules about snapshots and voters begin with node 1 as leader, or most of them would not get far.
+fn elect_first(cluster: &mut Cluster) {
+    const STEPS_MAX: usize = 100;
+    cluster.apply(&Action::Timer(NodeId(1), Timer::Election), &mut |_, _| {});
+    for _ in 0..STEPS_MAX {
+        let disk_work = cluster.disk_work().into_iter();
+        let Some(action) = disk_work.chain(cluster.deliveries()).next() else {
+            return;
+        };
+        cluster.apply(&action, &mut |_, _| {});
+    }
+}
+
 /// Runs the schedule until it breaks an invariant.
 fn run((shape, snapshots): (Shape, bool), choices: &[u32]) -> Result<Cluster, String> {
     let ignore = &mut |_, _: &_| {};
     let mut cluster = Cluster::new(shape, ignore);
+    if snapshots {
+        elect_first(&mut cluster);
+    }
     let mut done = Vec::new();
     for &number in choices {
         let Some(action) = choose(kinds(shape, snapshots), &cluster, Choice(number)) else {
@@ -226,11 +245,37 @@ fn random_schedules_reach_the_rare_paths() {
     }
 }
 
+#[test]
+fn random_voter_changes_reach_the_rare_paths() {
+    start_counting();
+    search_in(changing(QuorumKind::Dynamic, 3, 2, false), true, 300, 13).unwrap();
+    search_in(changing(QuorumKind::Dynamic, 2, 1, true), true, 300, 14).unwrap();
+    let counts = take_counts();
+    for probe in [
+        "raft: no use for another snapshot",
+        "raft: a follower is sent to a snapshot",
+        "raft: a snapshot replaces the log",
+        "raft: a snapshot is ahead of the log at start",
+        "raft: an answer to a snapshot fetch that is no longer under way",
+        "raft: a voter change waits for the one before",
+        "raft: a new voter has not caught up",
+        "raft: leadership ends during a voter change",
+        "raft: a leader that removed itself resigns",
+        "raft: a voter change is truncated",
+        "raft: a node with a new disk removes its former self",
+    ] {
+        assert!(
+            counts.contains_key(probe),
+            "{probe} was not reached in {counts:?}"
+        );
+    }
+}
+
 /// Finds the bug, and returns the invariant it broke.
 #[cfg(feature = "mutants")]
-fn finds(id: &'static str) -> String {
+fn finds(id: &'static str, shape: Shape, snapshots: bool) -> String {
     set_mutant(Some(id));
-    let found = std::panic::catch_unwind(|| search(3, 1, 2000, 7));
+    let found = std::panic::catch_unwind(|| search_in(shape, snapshots, 2000, 7));
     set_mutant(None);
     match found {
         Ok(outcome) => outcome.expect_err("the known bug was not found"),
@@ -241,13 +286,19 @@ fn finds(id: &'static str) -> String {
 #[cfg(feature = "mutants")]
 #[test]
 fn known_bugs_break_an_invariant() {
-    for (id, invariants) in [
-        ("K_01", ["RAFT-3", "RAFT-4"]),
-        ("K_02", ["RAFT-1", "RAFT-2"]),
-        ("K_04", ["RAFT-3", "RAFT-3"]),
-        ("K_13", ["RAFT-4", "RAFT-4"]),
+    let still = (shape(3, 1), false);
+    let dynamic = (changing(QuorumKind::Dynamic, 3, 1, false), true);
+    for (id, (shape, snapshots), invariants) in [
+        ("K_01", still, ["RAFT-3", "RAFT-4"]),
+        ("K_02", still, ["RAFT-1", "RAFT-2"]),
+        ("K_04", still, ["RAFT-3", "RAFT-3"]),
+        ("K_13", still, ["RAFT-4", "RAFT-4"]),
+        ("K_08", dynamic, ["RAFT-3", "RAFT-4"]),
+        ("K_10", dynamic, ["RAFT-5", "RAFT-5"]),
+        ("K_14", dynamic, ["RAFT-6", "RAFT-6"]),
+        ("K_16", dynamic, ["RAFT-6", "RAFT-6"]),
     ] {
-        let violation = finds(id);
+        let violation = finds(id, shape, snapshots);
         println!("{id}: {violation}");
         assert!(
             invariants

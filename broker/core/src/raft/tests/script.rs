@@ -3,8 +3,13 @@
 //!
 //! Commands, one a line, grouped into blocks: the block's commands, `----`, what happened, an empty line.
 //! - `cluster VOTERS [OBSERVERS]`; `state` prints the nodes
-//! - `timer NODE election|check-quorum|begin-quorum-epoch|retry-N`; `append NODE COUNT`; `resign NODE`;
+//! - `timer NODE election|check-quorum|begin-quorum-epoch|retry-N|voter-change|observers|update-voter`; `append NODE COUNT`; `resign NODE`;
 //!   `shutdown NODE`; `power-loss NODE`; `wipe-disk NODE`; `start NODE`
+//! - `dynamic VOTERS [OBSERVERS]`: a cluster with bootstrap snapshots and directory ids; `telling VOTERS
+//!   OBSERVERS`: the same, and nodes tell about themselves (KIP-853); `upgradable VOTERS`: static voters that
+//!   tell; `upgrade NODE`: finalize `kraft.version` 1
+//! - `snapshot NODE END`; `delete-before NODE END EPOCH`; `damage NODE`: its fetched snapshot
+//! - `add-voter LEADER NODE`; `remove-voter LEADER NODE`; `replace-disk NODE`; `move NODE`
 //! - `slow-disk NODE` / `fast-disk NODE`: its flushes wait until then
 //! - `cut NODE..` / `heal`: messages between these nodes and the others fail
 //! - `run`: everything on its way arrives, disks finish, fetches are repeated, until nothing moves;
@@ -14,10 +19,10 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
 
-use broker_protocol::ids::NodeId;
+use broker_protocol::ids::{LeaderEpoch, NodeId, ReplicaKey};
 
-use crate::raft::cluster::{Action, Cluster, Envelope, Shape, describe_change};
-use crate::raft::{Output, Role, Timer};
+use crate::raft::cluster::{Action, Cluster, Envelope, QuorumKind, Shape, describe_change};
+use crate::raft::{OffsetAndEpoch, Output, Role, Timer};
 
 const STEPS_MAX: usize = 2000;
 
@@ -33,7 +38,7 @@ struct Script {
 impl Script {
     fn new() -> Script {
         Script {
-            cluster: cluster(1, 0),
+            cluster: cluster("cluster", 1, 0),
             cut: BTreeSet::new(),
             slow: BTreeSet::new(),
             output: String::new(),
@@ -46,7 +51,23 @@ impl Script {
         let numbers: Vec<i32> = words.iter().filter_map(|word| word.parse().ok()).collect();
         let node = NodeId(numbers.first().copied().unwrap_or(0));
         match words[0] {
-            "cluster" => self.cluster = cluster(node.0, numbers.get(1).copied().unwrap_or(0)),
+            "cluster" | "dynamic" | "telling" | "upgradable" => {
+                self.cluster = cluster(words[0], node.0, numbers.get(1).copied().unwrap_or(0));
+            }
+            "snapshot" => self.apply(&Action::CreateSnapshot(node, numbers[1].into())),
+            "delete-before" => {
+                let (offset, epoch) = (numbers[1].into(), LeaderEpoch(numbers[2]));
+                self.apply(&Action::DeleteBefore(
+                    node,
+                    OffsetAndEpoch { offset, epoch },
+                ));
+            }
+            "damage" => self.apply(&Action::DamageSnapshot(node)),
+            "add-voter" => self.apply(&Action::AddVoter(node, self.key(numbers[1]))),
+            "remove-voter" => self.apply(&Action::RemoveVoter(node, self.key(numbers[1]))),
+            "replace-disk" => self.apply(&Action::ReplaceDisk(node)),
+            "move" => self.apply(&Action::Move(node)),
+            "upgrade" => self.apply(&Action::Upgrade(node, 1)),
             "state" => write!(self.output, "{}", self.cluster).expect("a String takes everything"),
             "timer" => self.apply(&Action::Timer(node, timer(words[2]))),
             "append" => {
@@ -80,8 +101,7 @@ impl Script {
     }
 
     fn next(&self) -> Option<Action> {
-        let slow =
-            |action: &Action| matches!(action, Action::FinishFlush(id) if self.slow.contains(id));
+        let slow = |action: &Action| matches!(action, Action::FinishFlush(id) | Action::FinishSnapshot(id) if self.slow.contains(id));
         let disk = self
             .cluster
             .disk_work()
@@ -129,12 +149,19 @@ impl Script {
         reachable && up && fetches
     }
 
+    fn key(&self, id: i32) -> ReplicaKey {
+        self.cluster.node(NodeId(id)).key
+    }
+
     fn leads(&self, id: NodeId) -> bool {
         self.cluster.leaders().any(|leader| leader.id() == id)
     }
 
     fn apply(&mut self, action: &Action) {
-        if !matches!(action, Action::FinishSave(_) | Action::FinishFlush(_)) {
+        if !matches!(
+            action,
+            Action::FinishSave(_) | Action::FinishFlush(_) | Action::FinishSnapshot(_)
+        ) {
             writeln!(self.output, "{action}").expect("a String takes everything");
         }
         let output = &mut self.output;
@@ -149,10 +176,17 @@ impl Script {
     }
 }
 
-fn cluster(voters: i32, observers: i32) -> Cluster {
+fn cluster(kind: &str, voters: i32, observers: i32) -> Cluster {
+    let quorum = match kind {
+        "dynamic" | "telling" => QuorumKind::Dynamic,
+        "upgradable" => QuorumKind::Upgradable,
+        _ => QuorumKind::Static,
+    };
     let shape = Shape {
         voters,
         observers,
+        quorum,
+        tell: matches!(kind, "telling" | "upgradable"),
         ..Shape::default()
     };
     Cluster::new(shape, &mut |_, _| {})
@@ -164,6 +198,9 @@ fn timer(name: &str) -> Timer {
         _ if name == "election" => Timer::Election,
         _ if name == "check-quorum" => Timer::CheckQuorum,
         _ if name == "begin-quorum-epoch" => Timer::BeginQuorumEpoch,
+        _ if name == "voter-change" => Timer::VoterChange,
+        _ if name == "observers" => Timer::Observers,
+        _ if name == "update-voter" => Timer::UpdateVoter,
         _ => panic!("unknown timer {name}"),
     }
 }
