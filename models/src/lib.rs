@@ -11,7 +11,7 @@ use std::time::Duration;
 pub use harness::{CheckReport, Finding, Limits};
 
 /// The models by name, with a sentence each.
-pub const MODELS: [(&str, &str); 3] = [
+pub const MODELS: [(&str, &str); 6] = [
     (
         "raft",
         "metadata quorum of three voters: messages late, out of order, lost or doubled",
@@ -23,6 +23,18 @@ pub const MODELS: [(&str, &str); 3] = [
     (
         "raft-epochs",
         "metadata quorum of three voters: three elections, as in figure 8 of the Raft paper",
+    ),
+    (
+        "raft-snapshot",
+        "metadata quorum of three voters: logs deleted before snapshots, and a power loss",
+    ),
+    (
+        "raft-voters",
+        "metadata quorum of three voters: one of them, or the leader itself, is removed",
+    ),
+    (
+        "raft-joining",
+        "metadata quorum of two voters and an observer, which becomes a voter",
     ),
 ];
 

@@ -28,6 +28,21 @@ fn quorum_holds_over_three_elections() {
 }
 
 #[test]
+fn quorum_holds_with_snapshots() {
+    holds("raft-snapshot", 185_312);
+}
+
+#[test]
+fn quorum_holds_with_voter_changes() {
+    holds("raft-voters", 102_836);
+}
+
+#[test]
+fn quorum_holds_with_a_joining_voter() {
+    holds("raft-joining", 38_445);
+}
+
+#[test]
 fn unknown_models_are_refused() {
     assert!(check("no such model", DEFAULT_LIMITS).is_none());
 }
@@ -53,4 +68,8 @@ fn known_bugs_are_found() {
     finds("K_01", "raft-disk", "RAFT-4");
     finds("K_02", "raft-disk", "RAFT-2");
     finds("K_04", "raft", "RAFT-3");
+    finds("K_08", "raft-voters", "RAFT-4");
+    finds("K_10", "raft-voters", "RAFT-5");
+    finds("K_14", "raft-snapshot", "RAFT-6");
+    finds("K_16", "raft-snapshot", "RAFT-6");
 }
