@@ -44,6 +44,14 @@ const fn bug(mutant: &'static str, title: &'static str, name: &'static str, seed
     }
 }
 
+const fn in_model(mutant: &'static str, title: &'static str, name: &'static str) -> Bug {
+    Bug {
+        mutant,
+        title,
+        finder: Finder::Model(name),
+    }
+}
+
 /// All bugs with a finder.
 pub const BANK: &[Bug] = &[
     bug(
@@ -82,6 +90,26 @@ pub const BANK: &[Bug] = &[
         "hunt-quorum",
         50,
     ),
+    in_model(
+        "K_08",
+        "a leader that removes itself counts its own log (KAFKA-16530)",
+        "raft-voters",
+    ),
+    in_model(
+        "K_10",
+        "voters change before the leader has committed in its epoch (KIP-853)",
+        "raft-voters",
+    ),
+    in_model(
+        "K_14",
+        "a snapshot is named by its last offset (KAFKA-14618)",
+        "raft-snapshot",
+    ),
+    in_model(
+        "K_16",
+        "the log is deleted past the snapshot (KAFKA-14238)",
+        "raft-snapshot",
+    ),
     bug(
         "L_01",
         "a crash while logs load counts as a clean stop (KAFKA-10471)",
@@ -98,10 +126,10 @@ pub const BANK: &[Bug] = &[
 
 /// Every mark `mutant!` in the code, so that a wrong id is an error and not a bug that is never found.
 pub const MARKED: &[&str] = &[
-    "C_02", "C_07", "K_01", "K_02", "K_04", "K_05", "K_07", "K_11", "K_13", "K_19", "K_20", "K_23",
-    "L_01", "L_02", "L_07", "L_13", "L_17", "L_20", "M_02", "M_05", "M_07", "P_07", "R_01", "R_02",
-    "R_04", "R_05", "R_07", "R_10", "R_11", "R_14", "R_16", "R_19", "R_20", "R_20b", "R_20c",
-    "R_22", "R_23", "R_25", "R_26",
+    "C_02", "C_07", "K_01", "K_02", "K_04", "K_05", "K_07", "K_08", "K_10", "K_11", "K_13", "K_14",
+    "K_16", "K_19", "K_20", "K_23", "L_01", "L_02", "L_07", "L_13", "L_17", "L_20", "M_02", "M_05",
+    "M_07", "P_07", "R_01", "R_02", "R_04", "R_05", "R_07", "R_10", "R_11", "R_14", "R_16", "R_19",
+    "R_20", "R_20b", "R_20c", "R_22", "R_23", "R_25", "R_26",
 ];
 
 /// The mark of an id such as R-01 or R_01.

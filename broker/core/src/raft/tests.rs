@@ -2,4 +2,5 @@
 
 mod guards;
 mod random;
+mod refusals;
 mod script;

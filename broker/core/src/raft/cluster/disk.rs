@@ -1,7 +1,6 @@
 //! A node's disk: what is written, what is synced, and what is on its way from one to the other.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use broker_protocol::ids::{LeaderEpoch, Offset};
 
@@ -22,7 +21,7 @@ pub struct Entry {
     /// Of the same batch as the record before.
     pub continues: bool,
     /// With the first record of a control batch: what the batch says.
-    pub change: Option<Arc<ConfigurationChange>>,
+    pub change: Option<Box<ConfigurationChange>>,
 }
 
 /// The records of a log. Those below `start` are deleted, but the snapshot there was made of them.
@@ -80,7 +79,7 @@ impl Disk {
                 epochs.push((entry.epoch, offset));
             }
             if let Some(change) = &entry.change {
-                changes.push((offset, ConfigurationChange::clone(change)));
+                changes.push((offset, ConfigurationChange::clone(change.as_ref())));
             }
         }
         let quorum_state = (self.saved != QuorumState::default()).then_some(self.saved);
@@ -125,7 +124,7 @@ impl Disk {
     ) {
         let records = change.as_ref().map_or(0, ConfigurationChange::records);
         self.append(base, epoch, others + records.unsigned_abs());
-        self.log.entries[to_index(base)].change = change.map(Arc::new);
+        self.log.entries[to_index(base)].change = change.map(Box::new);
     }
 
     pub(super) fn append_fetched(&mut self, batches: &[BatchSummary], entries: &[Entry]) {
