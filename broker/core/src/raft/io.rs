@@ -90,7 +90,7 @@ pub struct Snapshot {
 /// What the shell found on disk. All of it counts as flushed: the shell syncs the log before it starts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Recovered {
-    /// None when the file does not exist.
+    /// None when the file does not exist. The shell leaves out a leader whose address it does not know.
     pub quorum_state: Option<QuorumState>,
     pub log_start_offset: Offset,
     pub log_end_offset: Offset,
