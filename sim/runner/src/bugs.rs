@@ -99,9 +99,9 @@ pub const BANK: &[Bug] = &[
 /// Every mark `mutant!` in the code, so that a wrong id is an error and not a bug that is never found.
 pub const MARKED: &[&str] = &[
     "C_02", "C_07", "K_01", "K_02", "K_04", "K_05", "K_07", "K_11", "K_13", "K_19", "K_20", "K_23",
-    "L_01", "L_02", "L_07", "L_13", "L_17", "L_20", "M_02", "M_04", "M_05", "M_07", "P_07", "R_01",
+    "L_01", "L_02", "L_07", "L_13", "L_17", "L_20", "M_02", "M_04", "M_05", "M_07", "M_11", "P_07", "R_01",
     "R_02", "R_04", "R_05", "R_07", "R_10", "R_11", "R_14", "R_16", "R_19", "R_20", "R_20b",
-    "R_20c", "R_22", "R_23", "R_25", "R_26", "R_32", "R_35", "R_35b",
+    "R_20c", "R_22", "R_23", "R_25", "R_26", "R_28", "R_32", "R_35", "R_35b",
 ];
 
 /// The mark of an id such as R-01 or R_01.
