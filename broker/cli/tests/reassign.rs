@@ -31,7 +31,14 @@ fn until(cluster: &Cluster, arguments: &[&str], wanted: impl Fn(&str) -> bool) -
 
 fn create(cluster: &Cluster, topic: &str, replicas: &str) {
     let create = [
-        "topics", "create", "--topic", topic, "--partitions", "1", "--replication-factor", replicas,
+        "topics",
+        "create",
+        "--topic",
+        topic,
+        "--partitions",
+        "1",
+        "--replication-factor",
+        replicas,
         "--if-not-exists",
     ];
     let started = Instant::now();
@@ -59,12 +66,22 @@ fn replicas_move_and_leaders_follow() {
     }
     let read = run(
         &cluster,
-        &["consume", "--topic", "m", "--from-beginning", "--max-messages", "2"],
+        &[
+            "consume",
+            "--topic",
+            "m",
+            "--from-beginning",
+            "--max-messages",
+            "2",
+        ],
     );
     assert_eq!(done(&read), "one\ntwo\n");
 
     done(&run(&cluster, &["reassign", "start", "--to", "t-0=2,3,1"]));
-    done(&run(&cluster, &["topics", "elect-leaders", "--partition", "t-0"]));
+    done(&run(
+        &cluster,
+        &["topics", "elect-leaders", "--partition", "t-0"],
+    ));
     until(&cluster, &describe("t"), |said| said.contains("Leader: 2"));
     done(&run(&cluster, &["topics", "elect-leaders", "--all"]));
 
@@ -77,19 +94,37 @@ fn replicas_move_and_leaders_follow() {
         &moving,
         &["Partition: m-0\tReplicas: 2,3,1\tAdding: 3\tRemoving: 1"],
     );
-    done(&run(&cluster, &["reassign", "cancel", "--partition", "m-0"]));
+    done(&run(
+        &cluster,
+        &["reassign", "cancel", "--partition", "m-0"],
+    ));
     assert_eq!(done(&run(&cluster, &["reassign", "list"])), "");
 
     let refused: [(&[&str], &str); 4] = [
-        (&["reassign", "start", "--to", "m-0=9"], "INVALID_REPLICA_ASSIGNMENT"),
-        (&["reassign", "start", "--to", "m-7=1"], "UNKNOWN_TOPIC_OR_PARTITION"),
-        (&["reassign", "cancel", "--partition", "m-0"], "NO_REASSIGNMENT_IN_PROGRESS"),
-        (&["topics", "elect-leaders", "--partition", "x-0"], "UNKNOWN_TOPIC_OR_PARTITION"),
+        (
+            &["reassign", "start", "--to", "m-0=9"],
+            "INVALID_REPLICA_ASSIGNMENT",
+        ),
+        (
+            &["reassign", "start", "--to", "m-7=1"],
+            "UNKNOWN_TOPIC_OR_PARTITION",
+        ),
+        (
+            &["reassign", "cancel", "--partition", "m-0"],
+            "NO_REASSIGNMENT_IN_PROGRESS",
+        ),
+        (
+            &["topics", "elect-leaders", "--partition", "x-0"],
+            "UNKNOWN_TOPIC_OR_PARTITION",
+        ),
     ];
     for (arguments, error) in refused {
         assert_says(&failed(&run(&cluster, arguments), 1), &[error]);
     }
-    for usage in [&["reassign", "start", "--to", "m=1"], &["reassign", "start", "--to", "m-0=x"]] {
+    for usage in [
+        &["reassign", "start", "--to", "m=1"],
+        &["reassign", "start", "--to", "m-0=x"],
+    ] {
         failed(&broker(usage), 2);
     }
 }
@@ -104,7 +139,13 @@ fn properties_change_at_run_time() {
 
     done(&run(
         &cluster,
-        &["configs", "alter", "--broker-defaults", "--set", "message.max.bytes=300"],
+        &[
+            "configs",
+            "alter",
+            "--broker-defaults",
+            "--set",
+            "message.max.bytes=300",
+        ],
     ));
     let inherited = "max.message.bytes=300\tDYNAMIC_DEFAULT_BROKER_CONFIG";
     let all = ["configs", "describe", "--topic", "t", "--all"];
@@ -114,23 +155,45 @@ fn properties_change_at_run_time() {
 
     done(&run(
         &cluster,
-        &["configs", "alter", "--topic", "t", "--set", "max.message.bytes=3000"],
+        &[
+            "configs",
+            "alter",
+            "--topic",
+            "t",
+            "--set",
+            "max.message.bytes=3000",
+        ],
     ));
     let set = "max.message.bytes=3000\tDYNAMIC_TOPIC_CONFIG\n";
-    until(&cluster, &["configs", "describe", "--topic", "t"], |said| said == set);
+    until(&cluster, &["configs", "describe", "--topic", "t"], |said| {
+        said == set
+    });
     done(&server.produce(&["--topic", "t"], &line));
 
     done(&run(
         &cluster,
-        &["configs", "alter", "--broker", "1", "--set", "log.retention.ms=7000"],
+        &[
+            "configs",
+            "alter",
+            "--broker",
+            "1",
+            "--set",
+            "log.retention.ms=7000",
+        ],
     ));
     let own = "log.retention.ms=7000\tDYNAMIC_BROKER_CONFIG";
     let described = ["configs", "describe", "--broker", "1"];
     until(&cluster, &described, |said| said.contains(own));
     let refused: [(&[&str], &str); 3] = [
         (&["--broker", "1", "--set", "node.id=3"], "INVALID_REQUEST"),
-        (&["--topic", "t", "--set", "retention.ms=x"], "INVALID_CONFIG"),
-        (&["--broker", "1", "--set", "min.insync.replicas=1"], "INVALID_CONFIG"),
+        (
+            &["--topic", "t", "--set", "retention.ms=x"],
+            "INVALID_CONFIG",
+        ),
+        (
+            &["--broker", "1", "--set", "min.insync.replicas=1"],
+            "INVALID_CONFIG",
+        ),
     ];
     for (arguments, error) in refused {
         let arguments = [&["configs", "alter"], arguments].concat();

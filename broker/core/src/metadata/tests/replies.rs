@@ -134,7 +134,9 @@ fn fenced_brokers_get_replicas_only_where_others_do_not_suffice() {
         replicas.sort_unstable();
         assert_eq!(replicas, nodes(&[3, 4, 5, 6]));
     }
-    world.create(world.topic("u", 40, 5)).expect("six are there");
+    world
+        .create(world.topic("u", 40, 5))
+        .expect("six are there");
     for partition in world.image.topic("u").expect("created").partitions.values() {
         let fenced = |id: &&NodeId| !world.image.is_active(**id);
         assert_eq!(partition.replicas.iter().filter(fenced).count(), 1);
