@@ -39,7 +39,7 @@ defaults! {
     DescribeGroupsRequest ListGroupsRequest InitProducerIdRequest DeleteGroupsRequest VoteRequest
     BeginQuorumEpochRequest EndQuorumEpochRequest AlterPartitionRequest EnvelopeRequest FetchSnapshotRequest
     BrokerRegistrationRequest BrokerHeartbeatRequest UnregisterBrokerRequest AllocateProducerIdsRequest
-    ControllerRegistrationRequest DeleteTopicsRequest
+    ControllerRegistrationRequest DeleteTopicsRequest UpdateFeaturesRequest AssignReplicasToDirsRequest
 }
 
 impl Valid for wire::ProduceRequest {
