@@ -1,11 +1,13 @@
 //! `broker`: the command line of the broker. One file per command.
 //!
-//! Map: `start` and `format` act on a data folder; `dump_log` reads one; `topics`, `produce`, `consume`,
-//! `quorum`, `features` and `perf` are clients of a running broker through `broker_client` (`connect`). `failure` is what
+//! Map: `start` and `format` act on a data folder; `dump_log` reads one; `topics`, `configs`, `reassign`,
+//! `produce`, `consume`, `quorum`, `features` and `perf` are clients of a running broker through `broker_client`
+//! (`connect`). `failure` is what
 //! commands end with, `logging` where tracing goes.
 //!
 //! Exit codes: 0 done · 1 failed · 2 bad usage or configuration. Data go to stdout, all else to stderr.
 
+mod configs;
 mod connect;
 mod consume;
 mod dump_log;
@@ -16,6 +18,7 @@ mod logging;
 mod perf;
 mod produce;
 mod quorum;
+mod reassign;
 mod start;
 mod topics;
 
@@ -41,6 +44,10 @@ enum Command {
     Format(format::Format),
     /// Lists, creates, describes, deletes and alters topics.
     Topics(topics::Topics),
+    /// Shows and changes properties of topics and brokers while they run.
+    Configs(configs::Configs),
+    /// Moves replicas from broker to broker.
+    Reassign(reassign::Reassign),
     /// Sends lines from standard input as records.
     Produce(produce::Produce),
     /// Prints records.
@@ -64,6 +71,8 @@ fn main() -> ExitCode {
         Command::Start(command) => command.run(),
         Command::Format(command) => command.run(),
         Command::Topics(command) => command.run(),
+        Command::Configs(command) => command.run(),
+        Command::Reassign(command) => command.run(),
         Command::Produce(command) => command.run(),
         Command::Consume(command) => command.run(),
         Command::Quorum(command) => command.run(),

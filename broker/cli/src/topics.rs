@@ -1,5 +1,7 @@
 //! `broker topics`.
 
+mod elect_leaders;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 
@@ -46,6 +48,8 @@ enum Action {
         #[arg(long, required = true)]
         topic: Vec<String>,
     },
+    /// Gives preferred replicas their leadership back, or elects at the price of records.
+    ElectLeaders(elect_leaders::ElectLeaders),
     /// Raises the partition count or changes the configuration of a topic.
     Alter(Alter),
 }
@@ -88,7 +92,7 @@ struct Alter {
     delete_config: Vec<String>,
 }
 
-fn property(text: &str) -> Result<(String, String), String> {
+pub fn property(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     if name.is_empty() {
         return Err("expected NAME=VALUE".into());
@@ -109,6 +113,7 @@ impl Topics {
                 Action::Delete { connect, topic } => {
                     delete(&admin(&connect), &connect, &topic).await
                 }
+                Action::ElectLeaders(elect) => elect.run(&env).await,
                 Action::Alter(alter) => alter.run(&admin(&alter.connect)).await,
             }
         })

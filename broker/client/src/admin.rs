@@ -1,7 +1,8 @@
 //! The admin client: topics, partitions, configurations, cluster and quorum.
 //!
 //! - `topics`: create, delete, add partitions, describe, list. `configs`: read and change. `cluster`: nodes
-//!   and quorum. `features`: feature levels, and brokers that leave for good.
+//!   and quorum. `features`: feature levels, and brokers that leave for good. `partitions`: elections and moves
+//!   of replicas.
 //!
 //! Any broker is asked; it forwards to the controller. Connection failures and retriable errors are retried
 //! until `limit`. A change that was retried may meet its own first attempt, e.g. TOPIC_ALREADY_EXISTS.
@@ -9,6 +10,7 @@
 mod cluster;
 mod configs;
 mod features;
+mod partitions;
 mod topics;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +21,7 @@ use broker_protocol::{ErrorCode, Request};
 pub use cluster::{ClusterDescription, ClusterNode, QuorumInfo, QuorumReplica};
 pub use configs::{AlterConfigOp, AlterOperation, ConfigEntry, ConfigResource};
 pub use features::{FeatureMetadata, FeatureUpdate, UpgradeType};
+pub use partitions::{ElectionType, Reassignment};
 pub use topics::{CreatedTopic, NewTopic, TopicDescription};
 
 use crate::client::Client;

@@ -147,3 +147,44 @@ impl MetadataDelta {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use broker_core::metadata::{LeaderRecoveryState, PartitionRecord};
+    use broker_protocol::ids::PartitionEpoch;
+
+    use super::*;
+
+    /// Its partition epoch grows: a leader that is not told asks with the old one, and is refused for ever.
+    #[test]
+    fn leaders_hear_of_a_cleared_elr() {
+        let partition = TopicIdPartition {
+            topic_id: Uuid([7; 16]),
+            partition: 0,
+        };
+        let mut image = MetadataImage::default();
+        image.apply(&Record::Topic {
+            name: "t".into(),
+            topic_id: partition.topic_id,
+        });
+        image.apply(&Record::Partition(PartitionRecord {
+            partition,
+            replicas: vec![NodeId(1), NodeId(2)],
+            isr: vec![NodeId(1)],
+            removing_replicas: Vec::new(),
+            adding_replicas: Vec::new(),
+            leader: NodeId(1),
+            leader_recovery_state: LeaderRecoveryState::Recovered,
+            leader_epoch: LeaderEpoch(0),
+            partition_epoch: PartitionEpoch(0),
+            directories: vec![Uuid([1; 16]), Uuid([2; 16])],
+            eligible_leader_replicas: vec![NodeId(2)],
+            last_known_elr: Vec::new(),
+        }));
+        for topic_name in [None, Some("t".to_string())] {
+            let mut delta = MetadataDelta::default();
+            delta.note(&image, &Record::ClearElr { topic_name });
+            assert_eq!(delta.partitions, BTreeSet::from([partition]));
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! The partitions this broker hosts: created, configured and deleted as the published metadata says.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 
 use broker_core::metadata::{PartitionRegistration, directory};
@@ -31,6 +32,8 @@ pub struct ReplicaManager {
     context: PartitionContext,
     standing: Arc<Standing>,
     partitions: RwLock<BTreeMap<TopicIdPartition, Arc<Partition>>>,
+    /// Set under the lock of `partitions`: from then on none is added.
+    stopped: AtomicBool,
     pub sessions: FetchSessions,
     pub quotas: ReplicationQuotas,
 }
@@ -56,6 +59,7 @@ impl ReplicaManager {
             context,
             standing,
             partitions: RwLock::default(),
+            stopped: AtomicBool::new(false),
         }
     }
 
@@ -134,7 +138,10 @@ impl ReplicaManager {
             return Ok(());
         };
         if !registration.replicas.contains(&self.node) {
-            return self.remove_partition(id).await;
+            // Who waits for an acknowledgement must not take this for a failure: others have its records.
+            return self
+                .remove_partition(id, ErrorCode::NotLeaderOrFollower)
+                .await;
         }
         let name = TopicPartition::new(topic, id.partition);
         let partition = match self.partition(id) {
@@ -174,7 +181,7 @@ impl ReplicaManager {
                 tracing::error!(node = %self.node, partition = %name, "the log is damaged: replica offline");
                 return Ok(None);
             }
-            self.set_aside(directory, &name).await?;
+            self.set_aside(directory, &name, failed.topic_id).await?;
         }
         let config = self.metadata.topic_config(&name.topic, &self.config);
         let mut found = self.directories.find(&name);
@@ -182,7 +189,7 @@ impl ReplicaManager {
             && is_other(log.topic_id())
         {
             // Of a deleted topic of the same name (KIP-516).
-            self.set_aside(directory, &name).await?;
+            self.set_aside(directory, &name, log.topic_id()).await?;
             found = None;
         }
         let (directory, log) = match found {
@@ -204,10 +211,13 @@ impl ReplicaManager {
             high_watermark,
         ));
         partition.step(Input::Eligible(brokers.clone()));
-        self.partitions
-            .write()
-            .expect("no panic under this lock")
-            .insert(id, partition.clone());
+        let mut partitions = self.partitions.write().expect("no panic under this lock");
+        if self.stopped.load(Ordering::Relaxed) {
+            // It would fetch while the logs are closed, and the clean-shutdown marker would not be true.
+            probe!("replica manager: a partition came while the broker stops");
+            return Ok(None);
+        }
+        partitions.insert(id, partition.clone());
         Ok(Some(partition))
     }
 
@@ -311,7 +321,8 @@ impl ReplicaManager {
             .filter(|id| id.topic_id == topic)
             .collect();
         for id in hosted {
-            self.remove_partition(id).await?;
+            self.remove_partition(id, ErrorCode::UnknownTopicOrPartition)
+                .await?;
         }
         for directory in self.directories.online() {
             let failed = directory.failed_logs().into_iter();
@@ -325,7 +336,11 @@ impl ReplicaManager {
         Ok(())
     }
 
-    async fn remove_partition(&self, id: TopicIdPartition) -> Result<(), DirectoryError> {
+    async fn remove_partition(
+        &self,
+        id: TopicIdPartition,
+        error: ErrorCode,
+    ) -> Result<(), DirectoryError> {
         let removed = self
             .partitions
             .write()
@@ -334,21 +349,24 @@ impl ReplicaManager {
         let Some(partition) = removed else {
             return Ok(());
         };
-        partition.stop(ErrorCode::UnknownTopicOrPartition);
+        partition.stop(error);
         let Some(directory) = self.directories.by_id(partition.directory) else {
             // With its directory; should that come back, the log is a stray.
             return Ok(());
         };
+        self.observe_deletion(id);
         let deleted = directory
             .delete_log(&partition.name, self.fresh_uuid())
             .await;
-        if self.contain(directory, deleted)?.is_none() {
-            return Ok(());
-        }
+        self.contain(directory, deleted)?;
+        Ok(())
+    }
+
+    /// Told first: the log is gone with the first step of its deletion, the rest may fall to a crash.
+    fn observe_deletion(&self, partition: TopicIdPartition) {
         self.context
             .observer
-            .observe(|| Observation::LogDeleted { partition: id });
-        Ok(())
+            .observe(|| Observation::LogDeleted { partition });
     }
 
     /// Sets logs aside that nothing assigns to this broker: their topic was deleted, or they were moved, while
@@ -364,7 +382,7 @@ impl ReplicaManager {
             let failed = failed.map(|failed| (failed.partition, failed.topic_id));
             for (name, topic_id) in open.chain(failed).collect::<Vec<_>>() {
                 if self.is_stray(&name, topic_id) {
-                    self.set_aside(directory, &name).await?;
+                    self.set_aside(directory, &name, topic_id).await?;
                 }
             }
         }
@@ -372,27 +390,46 @@ impl ReplicaManager {
     }
 
     fn is_stray(&self, name: &TopicPartition, topic_id: Option<Uuid>) -> bool {
-        let Some(topic_id) = topic_id.filter(|_| name.topic != METADATA_TOPIC) else {
-            return false;
-        };
-        let id = TopicIdPartition {
-            topic_id,
-            partition: name.partition,
-        };
-        let assigned = self.metadata.read(|image| {
-            image
-                .partition(id)
-                .is_some_and(|registration| registration.replicas.contains(&self.node))
-        });
-        !assigned && self.partition(id).is_none()
+        let hosted = self.partitions().iter().any(|hosted| hosted.name == *name);
+        name.topic != METADATA_TOPIC && !hosted && !self.is_assigned(name, topic_id)
+    }
+
+    /// By the topic's id; a crash may have come before that was noted (M-13), then its name has to do.
+    fn is_assigned(&self, name: &TopicPartition, topic_id: Option<Uuid>) -> bool {
+        self.metadata.read(|image| {
+            let topic_id = topic_id.or_else(|| image.topic_id(&name.topic));
+            let registration = image.partition(TopicIdPartition {
+                topic_id: topic_id?,
+                partition: name.partition,
+            });
+            Some(registration?.replicas.contains(&self.node))
+        }) == Some(true)
+    }
+
+    /// Logs that are of no replica assigned to this broker; none once publication has caught up (META-4).
+    pub fn stray_logs(&self) -> Vec<TopicPartition> {
+        let online = self.directories.online();
+        let logs = online.iter().flat_map(|directory| directory.logs());
+        let logs = logs.map(|log| (log.partition().clone(), log.topic_id()));
+        logs.filter(|(name, topic_id)| !self.is_assigned(name, *topic_id))
+            .map(|(name, _)| name)
+            .filter(|name| name.topic != METADATA_TOPIC)
+            .collect()
     }
 
     async fn set_aside(
         &self,
         directory: &LogDirectory,
         name: &TopicPartition,
+        topic_id: Option<Uuid>,
     ) -> Result<(), DirectoryError> {
         probe!("replica manager: stray replica set aside");
+        if let Some(topic_id) = topic_id {
+            self.observe_deletion(TopicIdPartition {
+                topic_id,
+                partition: name.partition,
+            });
+        }
         let set_aside = directory.set_aside(name, self.fresh_uuid()).await;
         if let Some(path) = self.contain(directory, set_aside)? {
             tracing::warn!(node = %self.node, partition = %name, path = %path.display(), "stray replica renamed");
@@ -402,7 +439,12 @@ impl ReplicaManager {
 
     /// Takes every partition offline: the log directory failed, or the node stops.
     pub fn stop_all(&self, error: ErrorCode) {
-        for partition in self.partitions() {
+        let hosted = {
+            let partitions = self.partitions.write().expect("no panic under this lock");
+            self.stopped.store(true, Ordering::Relaxed);
+            partitions.clone()
+        };
+        for partition in hosted.values() {
             partition.stop(error);
         }
     }

@@ -181,6 +181,9 @@ impl LogDirectory {
         if self.log(partition).is_some() {
             return Err(DirectoryError::LogExists(partition.clone()));
         }
+        // A log of that name may have gone without the checkpoints being written since.
+        self.high_watermarks.remove(partition);
+        self.log_starts.remove(partition);
         let directory = self.path.join(partition.to_string());
         let created = self
             .begin_log(&directory, partition, topic_id, config, log_start, now_ms)

@@ -12,6 +12,8 @@ use crate::{ClientContext, WorkloadSpec};
 /// Topics of one churner that exist at a time.
 const ALIVE_MAX: usize = 4;
 const PARTITIONS_MAX: usize = 3;
+/// Names of one churner: a name comes back soon after its topic went, to another topic (KIP-516).
+const NAMES: u64 = 6;
 
 /// Runs until the stop; then deletes what it created.
 pub async fn churn(context: ClientContext, spec: Arc<WorkloadSpec>) {
@@ -28,7 +30,7 @@ pub async fn churn(context: ClientContext, spec: Arc<WorkloadSpec>) {
     while !context.stop.is_stopped() {
         if alive.len() < ALIVE_MAX && context.below(2) == 0 {
             number += 1;
-            let name = format!("{prefix}-{}-{number}", context.process);
+            let name = format!("{prefix}-{}-{}", context.process, number % NAMES);
             let partitions = i32::try_from(1 + context.below(PARTITIONS_MAX)).expect("a few");
             alive.push_back(name.clone());
             create(&context, &admin, &spec, &name, partitions).await;

@@ -5,7 +5,7 @@
 //! [`finish`] reads every partition from its start to its end after the quiet phase.
 //!
 //! - [`produce_consume`]: producers at a rate, consumers that follow, observers that ask for offsets.
-//!   [`create_delete_topics`]: topics come and go. [`final_read`]: the complete read at the end.
+//!   [`create_delete_topics`]: topics come and go. [`reassign_partitions`]: replicas move. [`final_read`]: the complete read at the end.
 //! - [`recorder`]: the shared history and counters. [`content`]: values that name themselves.
 //!   [`stats`], [`spec`], [`stop`].
 //!
@@ -16,6 +16,7 @@ pub mod content;
 pub mod create_delete_topics;
 pub mod final_read;
 pub mod produce_consume;
+pub mod reassign_partitions;
 pub mod recorder;
 pub mod setup;
 pub mod spec;
@@ -109,6 +110,7 @@ pub fn run(context: ClientContext, spec: Arc<WorkloadSpec>, role: Role) -> BoxFu
         Role::Producer => Box::pin(produce_consume::produce(context, spec)),
         Role::Consumer => Box::pin(produce_consume::consume(context, spec)),
         Role::Observer => Box::pin(produce_consume::observe(context, spec)),
+        Role::Reassigner => Box::pin(reassign_partitions::operate(context, spec)),
         Role::TopicChurner => Box::pin(create_delete_topics::churn(context, spec)),
     }
 }

@@ -21,6 +21,8 @@ pub enum WorkloadKind {
     Consume,
     /// Creates and deletes topics.
     CreateDeleteTopics,
+    /// Moves replicas and elects leaders.
+    ReassignPartitions,
     /// No clients.
     Idle,
 }
@@ -36,6 +38,8 @@ pub enum Role {
     Observer,
     /// Creates topics and deletes them.
     TopicChurner,
+    /// Moves replicas, cancels that, and elects leaders.
+    Reassigner,
 }
 
 /// A workload. Times are milliseconds, sizes bytes.
@@ -47,7 +51,7 @@ pub struct WorkloadSpec {
     pub producers: u32,
     pub consumers: u32,
     pub observers: u32,
-    /// Records (or topics) per second of each producer (or churner).
+    /// Records (or topics, or looks at a partition) per second of each producer (or churner, or operator).
     pub rate: u32,
     /// Sends of one producer without an outcome; more wait.
     pub outstanding: u32,
@@ -124,6 +128,9 @@ impl WorkloadSpec {
             WorkloadKind::Consume => consumers().collect(),
             WorkloadKind::CreateDeleteTopics => {
                 of(Role::TopicChurner, self.producers.max(1)).collect()
+            }
+            WorkloadKind::ReassignPartitions => {
+                of(Role::Reassigner, self.producers.max(1)).collect()
             }
             WorkloadKind::Idle => Vec::new(),
         }

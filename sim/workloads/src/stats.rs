@@ -19,6 +19,10 @@ pub struct ClientStats {
     pub bytes_consumed: u64,
     pub topics_created: u64,
     pub topics_deleted: u64,
+    /// Moves of replicas begun and cancelled.
+    pub reassignments: u64,
+    /// Leaders elected on demand.
+    pub elections: u64,
     /// By operation, of those that succeeded.
     pub latency: BTreeMap<String, Latency>,
     /// Failures and lost positions, by kind of client and error.

@@ -1,5 +1,7 @@
 //! Broker processes on loopback, in a folder of their own that goes with them.
 
+#![allow(dead_code, reason = "each test file uses a part")]
+
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

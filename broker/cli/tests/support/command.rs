@@ -40,6 +40,10 @@ impl Cli {
         }
     }
 
+    pub fn at(server: String) -> Cli {
+        Cli { server }
+    }
+
     pub fn run(&self, arguments: &[&str]) -> Output {
         broker(&[arguments, &["--bootstrap-server", &self.server]].concat())
     }

@@ -39,7 +39,7 @@ defaults! {
     DescribeGroupsRequest ListGroupsRequest InitProducerIdRequest DeleteGroupsRequest VoteRequest
     BeginQuorumEpochRequest EndQuorumEpochRequest AlterPartitionRequest EnvelopeRequest FetchSnapshotRequest
     BrokerRegistrationRequest BrokerHeartbeatRequest UnregisterBrokerRequest AllocateProducerIdsRequest
-    ControllerRegistrationRequest DeleteTopicsRequest
+    ControllerRegistrationRequest DeleteTopicsRequest UpdateFeaturesRequest AssignReplicasToDirsRequest
 }
 
 impl Valid for wire::ProduceRequest {
@@ -328,6 +328,75 @@ impl Valid for wire::IncrementalAlterConfigsRequest {
             .iter()
             .map(|resource| resource.error_code)
             .collect()
+    }
+}
+
+impl Valid for wire::AlterConfigsRequest {
+    fn valid(case: &Case) -> Self {
+        let config = wire::AlterConfigsRequestConfig {
+            name: "retention.ms".into(),
+            value: Some("100000".into()),
+            ..Default::default()
+        };
+        let resource = wire::AlterConfigsRequestResource {
+            resource_type: 2,
+            resource_name: case.name(),
+            configs: vec![config],
+            ..Default::default()
+        };
+        wire::AlterConfigsRequest {
+            resources: vec![resource],
+            ..Default::default()
+        }
+    }
+    fn codes(response: &wire::AlterConfigsResponse) -> Vec<i16> {
+        let resources = response.responses.iter();
+        resources.map(|resource| resource.error_code).collect()
+    }
+}
+
+/// All partitions: those that need no election are left out.
+impl Valid for wire::ElectLeadersRequest {
+    fn valid(_: &Case) -> Self {
+        wire::ElectLeadersRequest {
+            topic_partitions: None,
+            ..Default::default()
+        }
+    }
+    fn codes(response: &wire::ElectLeadersResponse) -> Vec<i16> {
+        vec![response.error_code]
+    }
+}
+
+impl Valid for wire::AlterPartitionReassignmentsRequest {
+    fn valid(case: &Case) -> Self {
+        let partition = wire::ReassignablePartition {
+            replicas: Some(vec![1]),
+            ..Default::default()
+        };
+        let topic = wire::ReassignableTopic {
+            name: case.name(),
+            partitions: vec![partition],
+            ..Default::default()
+        };
+        wire::AlterPartitionReassignmentsRequest {
+            topics: vec![topic],
+            ..Default::default()
+        }
+    }
+    fn codes(response: &wire::AlterPartitionReassignmentsResponse) -> Vec<i16> {
+        let topics = response.responses.iter();
+        topics
+            .flat_map(|topic| &topic.partitions)
+            .map(|partition| partition.error_code)
+            .chain([response.error_code])
+            .collect()
+    }
+}
+
+impl Valid for wire::ListPartitionReassignmentsRequest {
+    fn codes(response: &wire::ListPartitionReassignmentsResponse) -> Vec<i16> {
+        vec![response.error_code]
     }
 }
 

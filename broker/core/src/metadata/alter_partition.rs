@@ -65,14 +65,14 @@ fn alter(
         Verdict::AlreadySo => return Ok(altered(current)),
         Verdict::Change => {}
     }
-    let leader_epoch = current.leader_epoch;
+    let leader = current.leader;
     draft.change(id, Election::Online, |builder| {
         builder.target_isr = change.new_isr.iter().map(|&(member, _)| member).collect();
         builder.target_recovery_state = change.leader_recovery_state;
     });
     let next = draft.partition(id);
-    // Also when the leader stays but a reassignment was completed: it goes on in a new epoch.
-    if next.leader_epoch != leader_epoch {
+    // A completed reassignment may have taken the leader out.
+    if next.leader != leader {
         probe!("metadata: AlterPartition changed the leader");
         return Err(ErrorCode::NewLeaderElected);
     }

@@ -1,5 +1,6 @@
 //! One partition as the metadata image has it, and how a change record alters it.
 
+use broker_probe::mutant;
 use broker_protocol::ids::{LeaderEpoch, NodeId, PartitionEpoch, TopicIdPartition, Uuid};
 
 use super::record::{LeaderRecoveryState, PartitionChangeRecord, PartitionRecord};
@@ -101,7 +102,8 @@ impl PartitionRegistration {
             &mut next.leader_recovery_state,
             &change.leader_recovery_state,
         );
-        if let Some(leader) = change.leader {
+        let is_same = |leader: NodeId| node_or_none(leader) == self.leader;
+        if let Some(leader) = change.leader.filter(|&it| !(is_same(it) && mutant!(M_11))) {
             next.leader = node_or_none(leader);
             next.leader_epoch = LeaderEpoch(self.leader_epoch.0 + 1);
         }

@@ -256,7 +256,10 @@ impl<'a> PartitionChangeBuilder<'a> {
             if known.as_slice() != [current_leader] {
                 record.last_known_elr = Some(vec![current_leader]);
             }
-        } else if next_leader != NodeId::NONE && !known.is_empty() {
+            return;
+        }
+        let has_left = !known.iter().all(|id| self.assignment.replicas.contains(id));
+        if has_left || (next_leader != NodeId::NONE && !known.is_empty()) {
             record.last_known_elr = Some(Vec::new());
         }
     }

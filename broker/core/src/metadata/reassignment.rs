@@ -193,8 +193,9 @@ fn start(draft: &mut Draft<'_>, id: TopicIdPartition, target: &[NodeId]) {
     });
 }
 
-/// Back to the replicas from before. If none of them is in sync any longer, that costs records, and so
-/// needs `unclean.leader.election.enable`.
+/// Back to the replicas from before. If none of them is in sync any longer, that may cost records, and so
+/// needs `unclean.leader.election.enable`. Eligible replicas are no way out: should the last of them restart
+/// uncleanly, nobody would be left to wait for.
 fn cancel(draft: &mut Draft<'_>, topic: &str, id: TopicIdPartition) -> Result<(), ApiError> {
     let current = draft.partition(id);
     if !current.is_reassigning() {
@@ -205,7 +206,7 @@ fn cancel(draft: &mut Draft<'_>, topic: &str, id: TopicIdPartition) -> Result<()
     }
     let original = Reassignment::of(current).original();
     let isr = without(&current.isr, &current.adding_replicas);
-    let unclean = !keeps_a_complete_replica(current, &original);
+    let unclean = isr.is_empty();
     if unclean && !draft.unclean_election_enabled(topic) {
         let message = format!(
             "Unable to revert partition assignment for {topic}:{} because it would require an unclean leader election.",
@@ -226,20 +227,6 @@ fn cancel(draft: &mut Draft<'_>, topic: &str, id: TopicIdPartition) -> Result<()
         }
     });
     Ok(())
-}
-
-/// Whether one of `original` has everything that is committed, or may have (KIP-966's last known leader).
-fn keeps_a_complete_replica(partition: &PartitionRegistration, original: &[NodeId]) -> bool {
-    let mut complete = partition
-        .isr
-        .iter()
-        .chain(&partition.eligible_leader_replicas)
-        .peekable();
-    if complete.peek().is_none() {
-        let known = &partition.last_known_elr;
-        return known.is_empty() || known.iter().any(|id| original.contains(id));
-    }
-    complete.any(|id| original.contains(id))
 }
 
 /// ListPartitionReassignments; of all partitions, or of those named that are there.

@@ -187,10 +187,13 @@ pub enum ConfigOperationType {
     Subtract(String),
 }
 
+/// Names and values; a null value is refused, as in Kafka.
+pub type ConfigValues = Vec<(String, Option<String>)>;
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AlterConfigsRequest {
     /// All that is to be set on each resource.
-    pub resources: Vec<(ConfigResource, Vec<(String, Option<String>)>)>,
+    pub resources: Vec<(ConfigResource, ConfigValues)>,
     pub validate_only: bool,
 }
 

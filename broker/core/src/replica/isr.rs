@@ -205,14 +205,14 @@ impl Replica {
     }
 
     pub(super) fn on_alter_partition_retry(&mut self, out: &mut Vec<Output>) {
-        let Role::Leader(leader) = &self.role else {
+        let Role::Leader(leader) = &mut self.role else {
             return;
         };
-        if leader
-            .pending
-            .as_ref()
-            .is_some_and(|pending| pending.request.is_none())
-        {
+        let unanswered = |pending: &&mut PendingIsr| pending.request.is_none();
+        if let Some(pending) = leader.pending.as_mut().filter(unanswered) {
+            if mutant!(R_28) {
+                pending.isr.clear();
+            }
             self.send_alter_partition(out);
         }
     }

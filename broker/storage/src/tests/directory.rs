@@ -419,3 +419,19 @@ fn a_log_that_did_not_open_can_be_set_aside() {
     fill(&create(&directory), 1);
     assert_eq!(block_on(directory.close(BrokerEpoch(1))), Ok(true));
 }
+
+/// A crash came before the checkpoints were written again: they still name what went.
+#[test]
+fn a_new_log_takes_nothing_over_from_an_earlier_one_of_its_name() {
+    let disk = formatted();
+    let directory = open(&disk);
+    create(&directory);
+    directory.set_high_watermark(&partition(), 5);
+    block_on(directory.checkpoint()).expect("a healthy disk");
+    block_on(directory.delete_log(&partition(), Uuid([9; 16]))).expect("a healthy disk");
+    drop(directory);
+    let directory = open(&disk);
+    assert_eq!(directory.high_watermark(&partition()), 5);
+    create(&directory);
+    assert_eq!(directory.high_watermark(&partition()), 0);
+}

@@ -37,6 +37,12 @@ pub struct FinalNode {
     pub applied_end: i64,
     /// Brokers that this node's image has as fenced or shutting down.
     pub fenced: Vec<i32>,
+    /// Partitions that its image has as being moved to live brokers.
+    #[serde(default)]
+    pub reassigning: Vec<PartitionId>,
+    /// Names of logs it holds although nobody assigned them to it.
+    #[serde(default)]
+    pub strays: Vec<String>,
     pub partitions: Vec<FinalReplica>,
 }
 
@@ -154,6 +160,19 @@ fn control_plane(state: &FinalState, judge: &mut Judge) {
             )
         });
     }
+    judge.at.node = leader.node;
+    judge.demand(
+        leader.reassigning.is_empty(),
+        Invariant::Live2,
+        "reassignment-pending",
+        |judge| {
+            let names = leader.reassigning.iter().map(|id| judge.name(*id));
+            format!(
+                "still being moved: {}",
+                names.collect::<Vec<_>>().join(", ")
+            )
+        },
+    );
     for node in state.nodes.iter().filter(|node| node.broker) {
         judge.at.node = node.node;
         let fenced = leader.fenced.contains(&node.node);
@@ -166,7 +185,8 @@ fn control_plane(state: &FinalState, judge: &mut Judge) {
     }
 }
 
-/// META-4: after quiet time every live node has the committed image, but for records that are on the way.
+/// META-4: after quiet time every live node has the committed image, but for records that are on the way, and
+/// no log that it should not have.
 fn same_image(state: &FinalState, settled: i64, judge: &mut Judge) {
     for node in state.nodes.iter().filter(|node| node.live) {
         judge.at.node = node.node;
@@ -179,6 +199,15 @@ fn same_image(state: &FinalState, settled: i64, judge: &mut Judge) {
                 format!(
                     "has applied metadata up to {applied}, committed is up to {settled} for a while"
                 )
+            },
+        );
+        judge.demand(
+            node.strays.is_empty(),
+            Invariant::Meta4,
+            "stray-replica",
+            |_| {
+                let strays = node.strays.join(", ");
+                format!("holds logs that are not assigned to it: {strays}")
             },
         );
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use broker_protocol::ids::NodeId;
+use broker_protocol::ids::{NodeId, TopicIdPartition};
 use broker_server::node::NodeView;
 use sim_checkers::cluster::event::QuorumRole;
 use sim_checkers::cluster::finish::{FinalClient, FinalNode, FinalReplica, FinalState};
@@ -23,9 +23,11 @@ pub fn read(
     reads: &FinalRead,
 ) -> FinalState {
     let running = nodes.running(world);
+    let live = nodes.specs.iter().filter(|spec| !away.contains(&spec.name));
+    let live: BTreeSet<i32> = live.map(|spec| spec.id).collect();
     let states = nodes.specs.iter().map(|spec| {
         let view = running.iter().find(|(up, _)| up.id == spec.id);
-        node(spec, view.map(|(_, view)| view), away)
+        node(spec, view.map(|(_, view)| view), away, &live)
     });
     FinalState {
         event: recorder.event(),
@@ -35,7 +37,12 @@ pub fn read(
     }
 }
 
-fn node(spec: &NodeSpec, view: Option<&NodeView>, away: &BTreeSet<String>) -> FinalNode {
+fn node(
+    spec: &NodeSpec,
+    view: Option<&NodeView>,
+    away: &BTreeSet<String>,
+    live: &BTreeSet<i32>,
+) -> FinalNode {
     let base = FinalNode {
         node: spec.id,
         live: !away.contains(&spec.name),
@@ -59,7 +66,22 @@ fn node(spec: &NodeSpec, view: Option<&NodeView>, away: &BTreeSet<String>) -> Fi
         let inactive = brokers.filter(|broker| !broker.is_active());
         inactive.map(|broker| broker.id.0).collect()
     });
+    let reassigning = view.metadata.read(|image| {
+        let moving = image.reassigning_partitions().iter().copied();
+        let all_live = |id: &TopicIdPartition| {
+            let replicas = image.partition(*id).map(|it| it.replicas.as_slice());
+            replicas
+                .unwrap_or_default()
+                .iter()
+                .all(|id| live.contains(&id.0))
+        };
+        moving.filter(all_live).map(partition_id).collect()
+    });
+    let strays = view.replicas.as_ref().map(|replicas| replicas.stray_logs());
+    let strays = strays.unwrap_or_default();
     FinalNode {
+        reassigning,
+        strays: strays.iter().map(ToString::to_string).collect(),
         quorum_role: Some(role),
         quorum_leader: leadership.leader.map(|leader| leader.0),
         quorum_epoch: leadership.epoch.0,

@@ -89,6 +89,9 @@ fn partition(
     let Some(leader) = registration.leader else {
         return Some(format!("{} has no leader", name()));
     };
+    if registration.is_reassigning() && registration.replicas.iter().all(|id| alive.contains(id)) {
+        return Some(format!("{} is being moved", name()));
+    }
     let expected = registration.replicas.iter().filter(|id| alive.contains(id));
     let missing: Vec<i32> = expected
         .clone()

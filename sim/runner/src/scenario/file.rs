@@ -139,6 +139,7 @@ pub(crate) enum Kind {
     Produce,
     Consume,
     CreateDeleteTopics,
+    ReassignPartitions,
 }
 
 impl Kind {
@@ -148,6 +149,7 @@ impl Kind {
             Kind::Produce => WorkloadKind::Produce,
             Kind::Consume => WorkloadKind::Consume,
             Kind::CreateDeleteTopics => WorkloadKind::CreateDeleteTopics,
+            Kind::ReassignPartitions => WorkloadKind::ReassignPartitions,
         }
     }
 }

@@ -5,11 +5,12 @@ use super::*;
 
 type Scenario = fn() -> Result<(), String>;
 
-const SCENARIOS: [(&str, Scenario); 14] = [
+const SCENARIOS: [(&str, Scenario); 15] = [
     ("M_02", two_brokers_expire_together),
     ("M_04", a_batch_that_cannot_be_appended_is_refused),
     ("M_05", new_partition_with_a_fenced_replica),
     ("M_07", producer_ids_are_given_once),
+    ("M_11", a_moved_replica_ends_the_leader_epoch),
     ("R_19", fenced_replica_stays_out_of_the_isr),
     ("R_20b", unclean_restart_ends_eligibility),
     ("R_20c", last_member_leaves_the_isr),
@@ -120,6 +121,18 @@ fn producer_ids_are_given_once() -> Result<(), String> {
     expect(
         world.image.producer_ids().next_producer_id == 2000,
         "two blocks must be given out",
+    )
+}
+
+fn a_moved_replica_ends_the_leader_epoch() -> Result<(), String> {
+    let mut world = World::with_brokers(3, false, 1);
+    let id = world.create_topic_on("t", &[1, 2, 3]);
+    let before = world.partition(id).leader_epoch;
+    feed(&mut world, reassign(("t", 0), Some(&[1, 2])))?;
+    let partition = world.partition(id);
+    expect(
+        partition.leader == Some(NodeId(1)) && partition.leader_epoch > before,
+        "the leader must go on in a new epoch",
     )
 }
 

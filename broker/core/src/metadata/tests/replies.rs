@@ -91,6 +91,59 @@ fn manual_assignments_are_checked() {
     );
 }
 
+/// KAFKA-13083: fenced brokers may be named, but only those that live are in sync, and one must live.
+#[test]
+fn manual_assignments_may_name_fenced_brokers() {
+    let mut world = World::with_brokers(4, true, 2);
+    world.feed(Input::SessionsExpired(nodes(&[1, 4])));
+    let id = world.create_topic_on("t", &[1, 2, 3]);
+    let partition = world.partition(id);
+    assert_eq!(partition.replicas, nodes(&[1, 2, 3]));
+    assert_eq!(partition.isr, nodes(&[2, 3]));
+    assert_eq!(partition.leader, Some(NodeId(2)));
+    let all_fenced = CreatableTopic {
+        assignments: vec![PartitionAssignment {
+            partition: 0,
+            replicas: nodes(&[4, 1]),
+        }],
+        ..world.topic("u", -1, -1)
+    };
+    assert_eq!(
+        code(world.create(all_fenced)),
+        Some(ErrorCode::InvalidReplicaAssignment)
+    );
+}
+
+/// StripedReplicaPlacer: racks take turns, and within a rack those that live come before the fenced ones.
+#[test]
+fn fenced_brokers_get_replicas_only_where_others_do_not_suffice() {
+    let mut world = World::new(ControllerConfig::default());
+    for broker in 1..=6 {
+        let rack = Some(format!("rack{}", broker % 2));
+        let request = BrokerRegistrationRequest {
+            rack,
+            ..world.registration(broker, 1)
+        };
+        world.feed(Input::RegisterBroker(Ticket(0), request));
+        world.beat(broker);
+    }
+    world.feed(Input::SessionsExpired(nodes(&[1, 2])));
+    world.create(world.topic("t", 40, 4)).expect("four live");
+    for partition in world.image.topic("t").expect("created").partitions.values() {
+        let mut replicas = partition.replicas.clone();
+        replicas.sort_unstable();
+        assert_eq!(replicas, nodes(&[3, 4, 5, 6]));
+    }
+    world
+        .create(world.topic("u", 40, 5))
+        .expect("six are there");
+    for partition in world.image.topic("u").expect("created").partitions.values() {
+        let fenced = |id: &&NodeId| !world.image.is_active(**id);
+        assert_eq!(partition.replicas.iter().filter(fenced).count(), 1);
+        assert_eq!(partition.isr.len(), 4);
+    }
+}
+
 #[test]
 fn topic_configurations_are_checked() {
     let mut world = World::with_brokers(1, false, 1);

@@ -166,11 +166,31 @@ fn live_2_the_control_plane_comes_back() {
         "quorum-disagrees",
     );
     stuck(|state| state.nodes[0].fenced = vec![2], "LIVE-2", "fencing");
+    stuck(
+        |state| state.nodes[0].reassigning = vec![P],
+        "LIVE-2",
+        "reassignment-pending",
+    );
     stuck(|state| state.nodes[2].live = false, "LIVE-2", "fencing");
     stuck(
         |state| state.nodes[2].applied_end = 6,
         "LIVE-2",
         "metadata-behind",
+    );
+}
+
+#[test]
+fn meta_4_no_log_stays_where_it_is_not_assigned() {
+    let (mut story, mut state) = healthy();
+    state.nodes[2].strays = vec!["gone-0".into()];
+    story.cluster.finish(&state);
+    let found = story.cluster.violations();
+    assert_eq!(
+        found
+            .iter()
+            .map(|found| (found.invariant.as_str(), found.anomaly.as_str()))
+            .collect::<Vec<_>>(),
+        [("META-4", "stray-replica")]
     );
 }
 
