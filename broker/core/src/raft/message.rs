@@ -43,6 +43,12 @@ pub struct OffsetAndEpoch {
     pub epoch: LeaderEpoch,
 }
 
+impl std::fmt::Display for OffsetAndEpoch {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}@{}", self.offset, self.epoch)
+    }
+}
+
 /// A batch without its bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BatchSummary {

@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use super::{Action, Cluster, Envelope};
 use crate::raft::{
-    EpochResponse, Error, FetchResponse, OffsetAndEpoch, Output, QuorumState, Raft, Request,
+    EpochResponse, Error, FetchResponse, Output, QuorumState, Raft, Request,
     Response, RoleName, Timer, VoterSet,
 };
 use broker_protocol::ids::{LeaderEpoch, NodeId, ReplicaKey};
@@ -259,12 +259,6 @@ impl Display for Key {
 fn voter_keys(voters: &VoterSet) -> String {
     let keys: Vec<String> = voters.iter().map(|voter| Key(voter).to_string()).collect();
     keys.join(",")
-}
-
-impl Display for OffsetAndEpoch {
-    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}@{}", self.offset, self.epoch)
-    }
 }
 
 /// The leader and epoch a message or node knows.
