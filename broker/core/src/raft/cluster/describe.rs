@@ -4,8 +4,8 @@ use std::fmt::{self, Display, Formatter};
 
 use super::{Action, Cluster, Envelope};
 use crate::raft::{
-    EpochResponse, Error, FetchResponse, Output, QuorumState, Raft, Request,
-    Response, RoleName, Timer, VoterSet,
+    EpochResponse, Error, FetchResponse, Output, QuorumState, Raft, Request, Response, RoleName,
+    Timer, VoterSet,
 };
 use broker_protocol::ids::{LeaderEpoch, NodeId, ReplicaKey};
 

@@ -53,21 +53,20 @@ fn leader(records: Offset) -> Replica {
     for ticket in 0..records.unsigned_abs() {
         append(&mut leader, ticket, Acks::Leader);
     }
-    fetch(&mut leader, records);
+    let (ticket, fetch) = (Ticket(100), fetch_at(records));
+    step(&mut leader, Input::FollowerFetch { ticket, fetch });
     leader
 }
 
-fn fetch(leader: &mut Replica, fetch_offset: Offset) {
-    let fetch = FollowerFetch {
+fn fetch_at(fetch_offset: Offset) -> FollowerFetch {
+    FollowerFetch {
         follower: TWO,
         broker_epoch: BrokerEpoch(10),
         current_leader_epoch: Some(LeaderEpoch(0)),
         fetch_offset,
         last_fetched_epoch: (fetch_offset > 0).then_some(LeaderEpoch(0)),
         log_start: 0,
-    };
-    let ticket = Ticket(100);
-    step(leader, Input::FollowerFetch { ticket, fetch });
+    }
 }
 
 fn a_log_without_records_goes_on_where_it_ended() -> Result<(), String> {
@@ -105,8 +104,14 @@ fn a_leader_is_not_truncated_by_its_old_fetch() -> Result<(), String> {
 
 fn a_failed_fetch_says_nothing_about_the_follower() -> Result<(), String> {
     let mut leader = leader(4);
-    // Out of range: nothing was read.
-    fetch(&mut leader, 9);
+    // Out of range: nothing is read.
+    let beyond = FollowerFetch {
+        last_fetched_epoch: None,
+        ..fetch_at(9)
+    };
+    let ticket = Ticket(101);
+    let fetch = beyond;
+    step(&mut leader, Input::FollowerFetch { ticket, fetch });
     expect(
         leader.counted_end(TWO) == Some(4),
         "counted by a failed read",
