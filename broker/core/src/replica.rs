@@ -243,6 +243,9 @@ impl Replica {
         let Role::Leader(leader) = &mut self.role else {
             return;
         };
+        if mutant!(R_29) && new_partition_epoch {
+            leader.followers.clear();
+        }
         leader.assign(self.local, &state.replicas);
         if new_partition_epoch {
             leader.commit_isr(state.isr.iter().copied().collect());

@@ -242,6 +242,12 @@ impl Inner {
         self.log.lock()
     }
 
+    /// Start and end.
+    fn log_bounds(&self) -> (Offset, Offset) {
+        let log = self.log();
+        (log.log_start(), log.log_end())
+    }
+
     fn ticket(&mut self) -> Ticket {
         self.next_ticket += 1;
         Ticket(self.next_ticket)

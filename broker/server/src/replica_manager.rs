@@ -132,9 +132,10 @@ impl ReplicaManager {
     ) -> Result<(), DirectoryError> {
         let published = self.metadata.read(|image| {
             let name = image.topic_name(id.topic_id)?.to_string();
-            Some((name, image.partition(id)?.clone()))
+            let told = image.metadata_version().has_directories();
+            Some((name, image.partition(id)?.clone(), told))
         });
-        let Some((topic, registration)) = published else {
+        let Some((topic, registration, has_directories)) = published else {
             return Ok(());
         };
         if !registration.replicas.contains(&self.node) {
@@ -152,7 +153,7 @@ impl ReplicaManager {
             Some(partition) => partition.directory,
             None => directory::LOST,
         };
-        if registration.directory(self.node) != directory {
+        if has_directories && registration.directory(self.node) != directory {
             let partition = id;
             let _broker_has_stopped = self.context.events.send(PartitionEvent::AssignDirectory {
                 partition,
@@ -235,7 +236,8 @@ impl ReplicaManager {
         let needed = registration.isr.contains(&self.node)
             || registration.last_known_elr.contains(&self.node);
         let named = self.directories.by_id(assigned);
-        if named.is_none() && assigned != directory::UNASSIGNED && needed {
+        let placed = assigned != directory::UNASSIGNED && assigned != directory::MIGRATING;
+        if named.is_none() && placed && needed {
             probe!("replica manager: the log of an in-sync replica is gone");
             tracing::error!(node = %self.node, partition = %name, %assigned, "the log's directory is gone: replica offline");
             return Ok(None);

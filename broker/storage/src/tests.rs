@@ -6,6 +6,7 @@ mod directory;
 mod dump;
 mod files;
 mod flush;
+mod mutants;
 mod read;
 mod recover;
 mod retention;

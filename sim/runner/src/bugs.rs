@@ -67,6 +67,12 @@ pub const BANK: &[Bug] = &[
         500,
     ),
     bug(
+        "R_08",
+        "a fetch session forgets the leader epoch (KAFKA-9338)",
+        "hunt-replication",
+        50,
+    ),
+    bug(
         "R_10",
         "the high watermark rises before the truncation (KAFKA-14704)",
         "hunt-replication",
@@ -117,6 +123,12 @@ pub const BANK: &[Bug] = &[
         500,
     ),
     bug(
+        "L_10",
+        "a read ends at the log's end instead of the limit it was given (KAFKA-9835)",
+        "hunt-replication",
+        50,
+    ),
+    bug(
         "L_02",
         "the clean-shutdown marker is written although loading never finished (KAFKA-15375)",
         "hunt-load",
@@ -127,10 +139,10 @@ pub const BANK: &[Bug] = &[
 /// Every mark `mutant!` in the code, so that a wrong id is an error and not a bug that is never found.
 pub const MARKED: &[&str] = &[
     "C_02", "C_07", "K_01", "K_02", "K_04", "K_05", "K_07", "K_08", "K_10", "K_11", "K_13", "K_14",
-    "K_16", "K_19", "K_20", "K_23", "L_01", "L_02", "L_07", "L_13", "L_17", "L_20", "M_02", "M_04",
-    "M_05", "M_07", "M_11", "P_07", "R_01", "R_02", "R_04", "R_05", "R_07", "R_10", "R_11", "R_14",
-    "R_16", "R_19", "R_20", "R_20b", "R_20c", "R_22", "R_23", "R_25", "R_26", "R_28", "R_32",
-    "R_35", "R_35b",
+    "K_16", "K_19", "K_20", "K_23", "L_01", "L_02", "L_05", "L_07", "L_10", "L_13", "L_14", "L_17",
+    "L_19", "L_20", "M_02", "M_04", "M_05", "M_07", "M_11", "P_07", "R_01", "R_02", "R_04", "R_05",
+    "R_07", "R_08", "R_10", "R_11", "R_13", "R_14", "R_16", "R_17", "R_19", "R_20", "R_20b",
+    "R_20c", "R_22", "R_23", "R_25", "R_26", "R_28", "R_29", "R_32", "R_35", "R_35b",
 ];
 
 /// The mark of an id such as R-01 or R_01.

@@ -8,7 +8,7 @@ use super::cluster::check_broker_epoch;
 use super::draft::Draft;
 use super::error::ErrorCode;
 use super::image::MetadataImage;
-use super::reply::{Output, Reply};
+use super::reply::{ApiError, Output, Reply};
 use super::request::{AssignReplicasRequest, ReplicaAssignment};
 use super::soft::Soft;
 use crate::Ticket;
@@ -21,6 +21,12 @@ pub(super) fn assign_replicas(
     out: &mut Vec<Output>,
 ) {
     if let Err(error) = check_broker_epoch(hard, request.broker, request.broker_epoch) {
+        out.push(Output::Reply(ticket, Reply::AssignReplicas(Err(error))));
+        return;
+    }
+    if !hard.metadata_version().has_directories() {
+        // The records of this version could not keep what is said.
+        let error = ApiError::from(ErrorCode::UnsupportedVersion);
         out.push(Output::Reply(ticket, Reply::AssignReplicas(Err(error))));
         return;
     }

@@ -89,8 +89,12 @@ impl Replica {
         }
     }
 
-    /// an answer to an older epoch, position or history says nothing about this log.
+    /// an answer to an older epoch, position or history says nothing about this log. R-13: neither does
+    /// one to a fetch of a time when this replica was a follower of somebody else, or is none any more.
     fn is_awaited(&self, request: &FetchRequest) -> bool {
+        if mutant!(R_13) {
+            return request.fetch_offset == self.log.end;
+        }
         self.fetch_request().is_some_and(|current| {
             let same_epoch =
                 request.leader_epoch == current.leader_epoch && request.leader == current.leader;

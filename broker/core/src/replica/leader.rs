@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use broker_probe::probe;
+use broker_probe::{mutant, probe};
 use broker_protocol::ErrorCode;
 use broker_protocol::ids::{BrokerEpoch, NodeId, Offset};
 
@@ -199,6 +199,14 @@ impl Replica {
         {
             self.count(&fetch, out);
             answer.high_watermark = self.log.high_watermark;
+        }
+        // a read that failed says nothing about the follower.
+        if mutant!(R_17)
+            && result.is_err()
+            && let Role::Leader(leader) = &mut self.role
+            && let Some(follower) = leader.followers.get_mut(&fetch.follower)
+        {
+            follower.log_end = Some(-1);
         }
         out.push(Output::Reply {
             ticket,

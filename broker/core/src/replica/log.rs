@@ -42,7 +42,12 @@ impl Log {
     /// Gives the base offset.
     pub fn append_as_leader(&mut self, epoch: LeaderEpoch, records: u32) -> Offset {
         assert!(records > 0, "an append without records at {}", self.end);
-        let base = self.end;
+        // L-19: an empty log goes on where it ended, not where a log begins.
+        let base = if mutant!(L_19) && self.start == self.end {
+            0
+        } else {
+            self.end
+        };
         self.epochs.assign(epoch, base);
         self.end += i64::from(records);
         base

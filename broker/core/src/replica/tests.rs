@@ -3,6 +3,7 @@
 mod controller;
 mod edges;
 mod follower_edges;
+mod mutants;
 mod preferred_replica;
 mod random;
 mod script;

@@ -10,6 +10,7 @@ use broker_core::fetch_session::{
 };
 use broker_core::replica::{ConsumerFetch, FollowerFetch};
 use broker_env::time::timeout;
+use broker_probe::probe;
 use broker_protocol::ErrorCode;
 use broker_protocol::api as wire;
 use broker_protocol::frame::decode_request;
@@ -280,6 +281,9 @@ fn read_all(
         let waits = one.throttled
             && !is_in_sync(one)
             && quotas.is_some_and(|quotas| quotas.is_exceeded(Side::Leader));
+        if waits {
+            probe!("fetch: a lagging follower is throttled");
+        }
         let read_limits = ReadLimits {
             max_bytes: if waits { 0 } else { left.min(one.max_bytes) },
             min_one_message: empty && !waits,

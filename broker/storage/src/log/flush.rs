@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use broker_env::{BoxFuture, Disk, DiskError, File};
+use broker_env::{BoxFuture, Disk, DiskError, File, OpenMode};
 use broker_probe::{mutant, probe};
 use broker_protocol::ids::Offset;
 
@@ -67,6 +67,12 @@ impl EpochFile {
             return Ok(());
         }
         // Without the sync an OS crash leaves an empty or torn file under the right name (L-05).
+        if mutant!(L_05) {
+            let file = self.disk.open(&self.path, OpenMode::Truncate)?;
+            file.write_at(content, 0)?;
+            *written = version;
+            return Ok(());
+        }
         replace_file(self.disk.as_ref(), &self.path, content).await?;
         *written = version;
         Ok(())

@@ -1,6 +1,6 @@
 //! Cutting the end of a log.
 
-use broker_probe::probe;
+use broker_probe::{mutant, probe};
 use broker_protocol::ids::Offset;
 
 use super::{FlushJob, Log};
@@ -73,6 +73,10 @@ impl Log {
         let now_ms = self.unflushed_since_ms.unwrap_or(0);
         let segment = Segment::create(self.disk.as_ref(), &self.directory, offset, now_ms)?;
         self.segments.insert(offset, segment);
+        if mutant!(L_14) {
+            // As if the list of what is to go were made only now.
+            self.remove_files(self.active())?;
+        }
         self.log_start = offset;
         self.log_end = offset;
         // Epochs below the new start are those of records that this replica does not have.

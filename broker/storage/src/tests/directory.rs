@@ -19,7 +19,7 @@ fn properties() -> MetaProperties {
     }
 }
 
-fn formatted() -> MemoryDisk {
+pub(super) fn formatted() -> MemoryDisk {
     let disk = MemoryDisk::new();
     block_on(LogDirectory::format(
         &disk,
@@ -53,16 +53,16 @@ fn config() -> LogConfig {
     }
 }
 
-fn open(disk: &MemoryDisk) -> LogDirectory {
+pub(super) fn open(disk: &MemoryDisk) -> LogDirectory {
     open_as(disk, "cluster", 1).expect("a directory that opens")
 }
 
-fn create(directory: &LogDirectory) -> SharedLog {
+pub(super) fn create(directory: &LogDirectory) -> SharedLog {
     block_on(directory.create_log(&partition(), Some(Uuid([9; 16])), config(), 0, 0))
         .expect("a new log")
 }
 
-fn fill(log: &SharedLog, batches: usize) {
+pub(super) fn fill(log: &SharedLog, batches: usize) {
     for _ in 0..batches {
         append(&mut log.lock(), 1, 0, 1, 100).expect("an append");
     }
