@@ -25,7 +25,8 @@ pub fn read(
     let running = nodes.running(world);
     let states = nodes.specs.iter().map(|spec| {
         let view = running.iter().find(|(up, _)| up.id == spec.id);
-        node(spec, view.map(|(_, view)| view), away)
+        let gone = away.contains(&spec.name) || !nodes.is_member(&spec.name);
+        node(spec, view.map(|(_, view)| view), !gone, &nodes.specs)
     });
     FinalState {
         event: recorder.event(),
@@ -35,10 +36,10 @@ pub fn read(
     }
 }
 
-fn node(spec: &NodeSpec, view: Option<&NodeView>, away: &BTreeSet<String>) -> FinalNode {
+fn node(spec: &NodeSpec, view: Option<&NodeView>, live: bool, all: &[NodeSpec]) -> FinalNode {
     let base = FinalNode {
         node: spec.id,
-        live: !away.contains(&spec.name),
+        live,
         voter: spec.is_controller,
         broker: spec.is_broker,
         ..FinalNode::default()
@@ -54,10 +55,11 @@ fn node(spec: &NodeSpec, view: Option<&NodeView>, away: &BTreeSet<String>) -> Fi
     } else {
         QuorumRole::Follower
     };
+    // Nobody is sent to a broker that is not registered, either.
     let fenced = view.metadata.read(|image| {
-        let brokers = image.brokers().values();
-        let inactive = brokers.filter(|broker| !broker.is_active());
-        inactive.map(|broker| broker.id.0).collect()
+        let brokers = all.iter().filter(|spec| spec.is_broker);
+        let inactive = brokers.filter(|spec| !image.is_active(NodeId(spec.id)));
+        inactive.map(|spec| spec.id).collect()
     });
     FinalNode {
         quorum_role: Some(role),
