@@ -200,6 +200,7 @@ impl Striker {
     fn operate(&mut self, world: &mut dyn Control, operation: &Operation) -> Result<(), Unfit> {
         match operation {
             Operation::InstallRelease { node, release } => self.nodes.install(node, release),
+            Operation::AddBroker { node } if self.nodes.is_member(node) => {}
             Operation::AddBroker { node } => {
                 self.to_add.insert(node.clone());
                 self.add(world)?;
@@ -207,6 +208,7 @@ impl Striker {
             Operation::RemoveBroker { node, grace } => {
                 self.nodes.set_member(node, false);
                 self.to_restart.remove(node);
+                self.to_add.remove(node);
                 self.leaving.insert(node.clone());
                 let stop = ProcessFault::Stop { grace: *grace };
                 self.strike(world, &Fault::process(node, stop))?;
