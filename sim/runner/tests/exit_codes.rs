@@ -1,6 +1,7 @@
 //! Every exit code but 0 and 2, by scenarios that really end so.
 
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -58,20 +59,31 @@ fn an_expectation_that_a_sweep_never_meets_fails_it_with_1() {
     let output = trial(&sweep);
     assert_eq!(output.status.code(), Some(1), "{}", everything(&output));
     let told = "expects probe \"metadata: feature upgraded\" hit; never in this sweep";
-    assert!(everything(&output).contains(told), "{}", everything(&output));
+    assert!(
+        everything(&output).contains(told),
+        "{}",
+        everything(&output)
+    );
     assert!(!everything(&output).contains("expects REP-1"));
 
     // Objects only on stdout.
     let output = trial(&[&sweep[..], &["--json"]].concat());
     assert_eq!(output.status.code(), Some(1));
     let lines = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert_eq!(lines.lines().filter(|line| line.starts_with('{')).count(), 2);
+    assert_eq!(
+        lines.lines().filter(|line| line.starts_with('{')).count(),
+        2
+    );
     assert_eq!(lines.lines().count(), 2, "{lines}");
 
     // One run may miss it, and says so.
     let output = trial(&["run", &path, "--seed", "1"]);
     assert_eq!(output.status.code(), Some(0), "{}", everything(&output));
-    assert!(everything(&output).contains("expectation not met"), "{}", everything(&output));
+    assert!(
+        everything(&output).contains("expectation not met"),
+        "{}",
+        everything(&output)
+    );
 }
 
 #[cfg(feature = "mutants")]
@@ -79,7 +91,11 @@ fn an_expectation_that_a_sweep_never_meets_fails_it_with_1() {
 fn a_safety_violation_exits_with_1() {
     let output = trial(&["run", "hunt-replication", "--seed", "1", "--mutant", "R-01"]);
     assert_eq!(output.status.code(), Some(1), "{}", everything(&output));
-    assert!(everything(&output).contains("VIOLATED"), "{}", everything(&output));
+    assert!(
+        everything(&output).contains("VIOLATED"),
+        "{}",
+        everything(&output)
+    );
 }
 
 #[test]
@@ -90,9 +106,22 @@ fn a_cluster_that_does_not_come_to_rest_in_time_exits_with_3() {
     // Topics would not be created within a millisecond.
     let text = std::fs::read_to_string(&path).expect("just written");
     let output = trial(&["run", &path, "--seed", "1"]);
-    assert_eq!(output.status.code(), Some(3), "{text}{}", everything(&output));
-    assert!(everything(&output).contains("STUCK"), "{}", everything(&output));
-    assert!(everything(&output).contains("LIVE-1"), "{}", everything(&output));
+    assert_eq!(
+        output.status.code(),
+        Some(3),
+        "{text}{}",
+        everything(&output)
+    );
+    assert!(
+        everything(&output).contains("STUCK"),
+        "{}",
+        everything(&output)
+    );
+    assert!(
+        everything(&output).contains("LIVE-1"),
+        "{}",
+        everything(&output)
+    );
 }
 
 /// The second process of `meta` finds another scenario under the same name, as if the run depended on
@@ -107,7 +136,14 @@ fn processes_that_make_different_runs_exit_with_5() {
         let pipe = pipe.clone();
         move || {
             for reader in 0..5 {
-                feed(&pipe, if reader % 2 == 0 { "" } else { "heal = \"core\"" });
+                feed(
+                    &pipe,
+                    if reader % 2 == 0 {
+                        ""
+                    } else {
+                        "heal = \"core\""
+                    },
+                );
             }
         }
     });
@@ -118,20 +154,35 @@ fn processes_that_make_different_runs_exit_with_5() {
         drop(std::fs::read(&pipe));
     }
     assert_eq!(code, Some(5), "{}", everything(&output));
-    assert!(everything(&output).contains("NOT deterministic"), "{}", everything(&output));
+    assert!(
+        everything(&output).contains("NOT deterministic"),
+        "{}",
+        everything(&output)
+    );
 }
 
-/// Blocks until somebody reads.
+/// Gives the next reader, and only it, its text; blocks until it is there.
 fn feed(pipe: &Path, run: &str) {
-    let Ok(mut file) = std::fs::OpenOptions::new().write(true).open(pipe) else {
+    let open = |flags| {
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).custom_flags(flags).open(pipe)
+    };
+    let Ok(mut file) = open(0) else {
         return;
     };
     let kill = match run {
         "" => "",
-        _ => "[[fault]]\nat = \"1s\"\ntarget = { node = \"node2\" }\naction = { process = { kind = \"kill\" } }",
+        _ => {
+            "[[fault]]\nat = \"1s\"\ntarget = { node = \"node2\" }\naction = { process = { kind = \"kill\" } }"
+        }
     };
     drop(file.write_all(scenario(run, kill).as_bytes()));
     drop(file);
-    // So that the next opening is the next reader's, not this one's.
-    std::thread::sleep(std::time::Duration::from_millis(20));
+    // Without a reader a pipe cannot be opened at once: this one has left.
+    while open(O_NONBLOCK).is_ok() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
 }
+
+/// Linux, on x86-64 and aarch64.
+const O_NONBLOCK: i32 = 0o4000;

@@ -43,7 +43,7 @@ fn unknown_keys() {
     changed(
         "nodes = 3",
         "nodez = 3",
-        "s.toml:3:1: unknown key `nodez` (possible: nodes, brokers, controllers, config, spare_brokers, releases); did you mean `nodes`?",
+        "s.toml:3:1: unknown key `nodez` (possible: nodes, brokers, controllers, log_dirs, racks, config, spare_brokers, releases); did you mean `nodes`?",
     );
     changed(
         "[cluster]",
@@ -293,12 +293,16 @@ fn members_releases_and_features() {
     );
     changed(
         "[run]",
-        &fault("fault = { operation = { kind = \"upgrade-features\", features = { \"metadata.versoin\" = 27 } } }"),
+        &fault(
+            "fault = { operation = { kind = \"upgrade-features\", features = { \"metadata.versoin\" = 27 } } }",
+        ),
         "s.toml:15:9: no feature \"metadata.versoin\"; did you mean metadata.version?",
     );
     changed(
         "[run]",
-        &fault("fault = { operation = { kind = \"upgrade-features\", features = { \"metadata.version\" = 3 } } }"),
+        &fault(
+            "fault = { operation = { kind = \"upgrade-features\", features = { \"metadata.version\" = 3 } } }",
+        ),
         "s.toml:15:9: metadata.version has the levels 7 to 27",
     );
 }

@@ -175,7 +175,9 @@ impl Partition {
     /// with that batch. The new beginning must be durable before anything is appended to it: true if that
     /// is under way now. Then the same fetch brings the batch once more.
     fn restart_below(self: &Arc<Self>, inner: &mut Inner, batches: &[FetchedBatch]) -> bool {
-        let (start, end) = (inner.log().log_start(), inner.log().log_end());
+        // One statement may take the log's lock once.
+        let start = inner.log().log_start();
+        let end = inner.log().log_end();
         let first = batches.first().filter(|first| {
             start == end && (0..end).contains(&first.base_offset) && first.last_offset >= end
         });
@@ -195,7 +197,9 @@ impl Partition {
         inner: &mut Inner,
         at: Offset,
     ) -> Result<(), LogError> {
-        if inner.log().log_start() == at && inner.log().log_end() == at {
+        let start = inner.log().log_start();
+        let end = inner.log().log_end();
+        if start == at && end == at {
             return Ok(());
         }
         let job = inner.log().truncate_fully_and_start_at(at)?;

@@ -156,7 +156,8 @@ fn a_node_that_is_still_stopping_is_not_started_yet() {
 
 #[test]
 fn brokers_are_drawn_from_those_who_can_come_or_go() {
-    let action = |at, action| FaultSpec::once(Duration::from_secs(at), Planned::On(Target::Random, action));
+    let action =
+        |at, action| FaultSpec::once(Duration::from_secs(at), Planned::On(Target::Random, action));
     let removal = action(2, Action::RemoveBroker).lasting(Duration::from_secs(3));
     let mut schedule = schedule(vec![action(1, Action::AddBroker), removal]);
     let lines = play(&mut schedule, 10, &deployed(false));
@@ -189,9 +190,14 @@ fn a_removed_broker_is_not_down_but_its_copies_are_missed() {
         Err(Refusal::Brokers { would: 2, .. })
     ));
     // A kill loses nothing, a power loss what perhaps only the removed broker had besides.
-    budget.admits(&Fault::process("node2", ProcessFault::Kill)).unwrap();
+    budget
+        .admits(&Fault::process("node2", ProcessFault::Kill))
+        .unwrap();
     let power = Fault::process("node2", ProcessFault::PowerLoss);
-    assert!(matches!(budget.admits(&power), Err(Refusal::LogData { .. })));
+    assert!(matches!(
+        budget.admits(&power),
+        Err(Refusal::LogData { .. })
+    ));
     budget.record(&add("node1"));
     assert!(budget.admits(&power).is_err());
     assert!(budget.behind().contains("node1"));
@@ -202,7 +208,9 @@ fn a_removed_broker_is_not_down_but_its_copies_are_missed() {
 #[test]
 fn a_removed_broker_is_not_healed() {
     let mut schedule = schedule(Vec::new());
-    schedule.budget_mut().record(&Fault::process("node1", ProcessFault::Kill));
+    schedule
+        .budget_mut()
+        .record(&Fault::process("node1", ProcessFault::Kill));
     schedule.budget_mut().record(&remove("node1"));
     let healing = schedule.quiet(Quiet::HealAll, &deployed(false));
     assert_eq!(healing, [Fault::HealAll]);
@@ -224,7 +232,11 @@ fn the_quorum_keeps_a_living_majority() {
     budget.admits(&voter("node1", false)).unwrap();
     assert!(matches!(
         budget.admits(&voter("node3", false)),
-        Err(Refusal::Voters { would: 1, voters: 2, .. })
+        Err(Refusal::Voters {
+            would: 1,
+            voters: 2,
+            ..
+        })
     ));
     budget.record(&voter("node1", false));
     assert!(!budget.spec().voters.contains("node1"));
