@@ -46,6 +46,7 @@ impl World for Handle {
                 node,
                 fault: process,
             } => self.inject_process(self.wanted(fault, node)?, *process),
+            Fault::Operation(_) => {}
             Fault::Heal(healed) => self.heal(healed)?,
             Fault::HealAll => self.heal_all(),
         }
@@ -98,7 +99,10 @@ impl Handle {
             .and_then(|name| state.names.get(name).copied())
             .unwrap_or(u32::MAX);
         state.control(node, &format!("fault: {fault}"));
-        if matches!(fault, Fault::Clock { .. } | Fault::Process { .. }) {
+        if matches!(
+            fault,
+            Fault::Clock { .. } | Fault::Process { .. } | Fault::Operation(_)
+        ) {
             *state.fault_counts.entry(fault.kind()).or_insert(0) += 1;
         }
     }
@@ -165,7 +169,7 @@ impl Handle {
                 let host = self.wanted(fault, node)?;
                 self.set_clock(host, |model, now| model.heal(now, *clock));
             }
-            Fault::Process { .. } => {
+            Fault::Process { .. } | Fault::Operation(_) => {
                 if let Some(healing) = fault.healing() {
                     self.apply(&healing)?;
                 }

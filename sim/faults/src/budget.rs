@@ -9,6 +9,9 @@
 //! - **Quorum data**: raft promises nothing once a voter forgets what it synced and votes on. A wiped
 //!   disk gives the voter a new directory id (KIP-853), which makes it a new voter: a minority may do
 //!   that. Damage that keeps the identity is never allowed to reach a voter's metadata files.
+//! - **Members**: what a removed broker had counts as lost for later losses, until it is back and has caught
+//!   up: a record may have been on it and on one other. A partition keeps `min.insync.replicas` replicas,
+//!   the quorum a living majority of its voters.
 //! - **Doubtful syncs**: after a sync that lied, or failed and left the cache as it was, a power loss
 //!   takes synced data too, on whatever durability.
 
@@ -21,6 +24,7 @@ use sim_disk::fault::matches;
 pub use spec::{BudgetSpec, Durability, Refusal};
 
 use crate::fault::{Fault, ProcessFault};
+use crate::operation::Operation;
 use crate::{DiskFault, Strikes};
 
 /// What a fault does to a node's data.
@@ -54,6 +58,10 @@ pub struct Budget {
     destroying: BTreeMap<String, Vec<DiskFault>>,
     /// Nodes whose process met failing calls and may have given up its disk until it is restarted.
     needs_restart: BTreeSet<String>,
+    /// Brokers that were removed, or were added again and have not caught up since.
+    departed: BTreeSet<String>,
+    /// Brokers that are no members.
+    removed: BTreeSet<String>,
 }
 
 impl Budget {
@@ -68,6 +76,8 @@ impl Budget {
             paused: BTreeSet::new(),
             destroying: BTreeMap::new(),
             needs_restart: BTreeSet::new(),
+            departed: BTreeSet::new(),
+            removed: BTreeSet::new(),
         }
     }
 
@@ -80,6 +90,7 @@ impl Budget {
         let mut after = self.clone();
         after.record(fault);
         self.check_down(fault, &after)?;
+        self.check_members(fault, &after)?;
         if self.spec.durability == Durability::Unlimited {
             return Ok(());
         }
@@ -105,6 +116,7 @@ impl Budget {
         match fault {
             Fault::Process { node, fault } => self.record_process(node, *fault),
             Fault::Disk { node, fault } => self.record_disk(node, fault),
+            Fault::Operation(operation) => self.record_operation(operation),
             Fault::Heal(healed) => {
                 if let Fault::Disk { node, fault } = &**healed {
                     let active = self.destroying.entry(node.clone()).or_default();
@@ -128,6 +140,9 @@ impl Budget {
             self.lossy.remove(node);
         }
         self.unclean.remove(node);
+        if !self.removed.contains(node) {
+            self.departed.remove(node);
+        }
     }
 
     /// The voter holds, intact, all committed metadata, and the quorum counts it under its present
@@ -155,7 +170,12 @@ impl Budget {
 
     /// Nodes that the runner should report by [`Budget::caught_up`] once they are.
     pub fn behind(&self) -> BTreeSet<String> {
-        self.lossy.union(&self.unclean).cloned().collect()
+        let here = self.departed.difference(&self.removed);
+        self.lossy
+            .union(&self.unclean)
+            .chain(here)
+            .cloned()
+            .collect()
     }
 
     /// Voters that may lack synced metadata now.
@@ -201,7 +221,8 @@ impl Budget {
             .filter(|voter| !self.lossy_voters.contains(*voter));
         let quorum =
             self.spec.voters.is_empty() || voters_left.count() > self.spec.voters.len() / 2;
-        let gone = nodes.union(&self.lossy).count();
+        let lost: BTreeSet<String> = self.lossy.union(&self.departed).cloned().collect();
+        let gone = nodes.union(&lost).count();
         let spare = replication_factor.saturating_sub(self.spec.min_insync_replicas.max(1));
         quorum && gone <= usize::try_from(spare).expect("32 bits fit")
     }
@@ -227,6 +248,36 @@ impl Budget {
         }
         if fault == ProcessFault::PowerLoss {
             self.record_power_loss(node);
+        }
+    }
+
+    fn record_operation(&mut self, operation: &Operation) {
+        match operation {
+            Operation::RemoveBroker { node, .. } => {
+                self.removed.insert(node.clone());
+                self.departed.insert(node.clone());
+                for set in [
+                    &mut self.down,
+                    &mut self.paused,
+                    &mut self.needs_restart,
+                    &mut self.unclean,
+                ] {
+                    set.remove(node);
+                }
+            }
+            Operation::AddBroker { node } => {
+                self.removed.remove(node);
+            }
+            Operation::AddVoter { node } => {
+                self.spec.voters.insert(node.clone());
+            }
+            Operation::RemoveVoter { node } => {
+                self.spec.voters.remove(node);
+                self.lossy_voters.remove(node);
+            }
+            Operation::InstallRelease { .. }
+            | Operation::UpgradeFeatures { .. }
+            | Operation::DowngradeFeatures { .. } => {}
         }
     }
 
@@ -323,10 +374,58 @@ impl Budget {
         Ok(())
     }
 
+    /// Partitions keep enough replicas, the quorum a living majority.
+    fn check_members(&self, fault: &Fault, after: &Budget) -> Result<(), Refusal> {
+        let Fault::Operation(operation) = fault else {
+            return Ok(());
+        };
+        match operation {
+            Operation::RemoveBroker { .. } => {
+                let (factor, least) = (self.spec.replication_factor, self.spec.min_insync_replicas);
+                let would = after.departed.union(&after.lossy).count();
+                let spare = factor.saturating_sub(least.max(1));
+                if would > usize::try_from(spare).expect("32 bits fit") {
+                    return Err(Refusal::Brokers {
+                        fault: fault.to_string(),
+                        would,
+                        replication_factor: factor,
+                        min_insync_replicas: least,
+                    });
+                }
+            }
+            Operation::AddVoter { .. } | Operation::RemoveVoter { .. } => {
+                let voters = &after.spec.voters;
+                let gone = |node: &&String| {
+                    [&after.down, &after.paused, &after.lossy_voters]
+                        .iter()
+                        .any(|set| set.contains(*node))
+                };
+                let would = voters.iter().filter(|node| !gone(node)).count();
+                if would * 2 <= voters.len() {
+                    return Err(Refusal::Voters {
+                        fault: fault.to_string(),
+                        would,
+                        voters: voters.len(),
+                    });
+                }
+            }
+            Operation::InstallRelease { .. }
+            | Operation::AddBroker { .. }
+            | Operation::UpgradeFeatures { .. }
+            | Operation::DowngradeFeatures { .. } => {}
+        }
+        Ok(())
+    }
+
     fn check_log_data(&self, fault: &Fault, after: &Budget) -> Result<(), Refusal> {
         let would = match after.lossy.len() {
             0 => 0,
-            _ => after.lossy.union(&after.unclean).count(),
+            _ => {
+                let unclean = after.lossy.union(&after.unclean).cloned();
+                let mut all: BTreeSet<String> = unclean.collect();
+                all.extend(after.departed.iter().cloned());
+                all.len()
+            }
         };
         let min_insync_replicas = self.spec.min_insync_replicas;
         let harmful = self.is_harmful(fault, |harm| harm.log) || self.may_end_unclean(fault);
@@ -381,6 +480,7 @@ impl Budget {
                     ProcessFault::Kill | ProcessFault::PowerLoss | ProcessFault::Stop { .. }
                 )
             }
+            Fault::Operation(operation) => matches!(operation, Operation::RemoveBroker { .. }),
             Fault::Network(_)
             | Fault::Frames(_)
             | Fault::Clock { .. }

@@ -66,6 +66,10 @@ pub struct Chaos {
     /// budget refuses them all.
     #[serde(default = "any_log")]
     pub data_files: Vec<String>,
+    /// What the nodes of a "rolling-restart" come back as, drawn from those that can run at the finalized
+    /// feature levels; none given: as they are.
+    #[serde(default)]
+    pub releases: Vec<String>,
 }
 
 fn any_log() -> Vec<String> {
@@ -134,6 +138,7 @@ impl Chaos {
             aim: Aim::default(),
             frames: Vec::new(),
             data_files: any_log(),
+            releases: Vec::new(),
         }
     }
 

@@ -12,6 +12,7 @@ use crate::chaos::Chaos;
 use crate::clock::ClockFault;
 use crate::fault::{Fault, ProcessFault};
 use crate::network::NetworkFault;
+use crate::operation::Operation;
 use crate::plan::{Action, healing};
 use crate::target::{Target, TargetResolver, one_of, resolve};
 
@@ -116,6 +117,8 @@ pub const KINDS: &[(&str, Draw)] = &[
     }),
     ("blackout", |drawing| drawing.blackout()),
     ("rolling-restart", |drawing| drawing.rolling_restart()),
+    ("remove-broker", |drawing| drawing.remove_broker()),
+    ("add-broker", |drawing| drawing.add_broker()),
 ];
 
 /// Time a controlled stop is given before it becomes a kill.
@@ -260,14 +263,41 @@ impl Drawing<'_> {
         steps
     }
 
+    /// A broker leaves for good, or so it seems: it is added again later.
+    fn remove_broker(&mut self) -> Vec<Step> {
+        match one_of(&self.resolver.removable(), self.rng).cloned() {
+            Some(node) => self.lasting(Action::RemoveBroker.on(&[node], &[])),
+            None => Vec::new(),
+        }
+    }
+
+    fn add_broker(&mut self) -> Vec<Step> {
+        let spare = one_of(&self.resolver.spares(), self.rng).cloned();
+        let faults = spare.map(|node| Action::AddBroker.on(&[node], &[]));
+        let faults = faults.into_iter().flatten();
+        faults.map(|fault| Step { after: 0, fault }).collect()
+    }
+
     /// As a deployment does it, in a random order, not waiting for the cluster to settle.
     fn rolling_restart(&mut self) -> Vec<Step> {
         let mut nodes = self.resolver.nodes();
         let mut steps = Vec::new();
         let mut at = 0;
+        let releases = self.chaos.releases.iter();
+        let possible: Vec<&String> = releases.filter(|it| self.resolver.can_run(it)).collect();
+        // Without a choice nothing is drawn: seeds keep their meaning.
+        let release = match possible.is_empty() {
+            true => None,
+            false => one_of(&possible, self.rng).map(|it| (*it).clone()),
+        };
         while !nodes.is_empty() {
             let index = below(self.rng, u64::try_from(nodes.len()).expect("fits"));
             let node = nodes.remove(usize::try_from(index).expect("fits"));
+            if let Some(release) = release.clone() {
+                let node = node.clone();
+                let fault = Fault::Operation(Operation::InstallRelease { node, release });
+                steps.push(Step { after: at, fault });
+            }
             steps.push(Step {
                 after: at,
                 fault: Fault::process(&node, ProcessFault::Stop { grace: GRACE }),

@@ -10,6 +10,7 @@ use sim_disk::units::{self, show};
 use crate::clock::ClockFault;
 use crate::frames::FrameRule;
 use crate::network::NetworkFault;
+use crate::operation::Operation;
 
 /// Something to be done to the simulated world. Nodes are "node1", "node2" …, clients "client1" ….
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -30,6 +31,8 @@ pub enum Fault {
         node: String,
         fault: ProcessFault,
     },
+    /// What an operator does. The runner does it; an engine only notes and counts it.
+    Operation(Operation),
     /// Takes back a fault of this very value.
     Heal(Box<Fault>),
     /// Takes back all network, frame, disk and clock faults and resumes what is paused; starts nothing.
@@ -100,6 +103,7 @@ impl Fault {
             Fault::Disk { fault, .. } => fault.kind(),
             Fault::Clock { fault, .. } => fault.kind(),
             Fault::Process { fault, .. } => fault.kind(),
+            Fault::Operation(operation) => operation.kind(),
             Fault::Heal(_) => "heal",
             Fault::HealAll => "heal-all",
         }
@@ -111,6 +115,7 @@ impl Fault {
             Fault::Disk { node, .. } | Fault::Clock { node, .. } | Fault::Process { node, .. } => {
                 Some(node)
             }
+            Fault::Operation(operation) => operation.node(),
             Fault::Heal(fault) => fault.node(),
             Fault::Network(_) | Fault::Frames(_) | Fault::HealAll => None,
         }
@@ -131,7 +136,15 @@ impl Fault {
                 ProcessFault::Pause => Some(Fault::process(node, ProcessFault::Resume)),
                 ProcessFault::Resume | ProcessFault::Start => None,
             },
-            Fault::Heal(_) | Fault::HealAll => None,
+            Fault::Operation(Operation::RemoveBroker { node, .. }) => {
+                Some(Fault::Operation(Operation::AddBroker {
+                    node: node.clone(),
+                }))
+            }
+            Fault::Operation(Operation::RemoveVoter { node }) => {
+                Some(Fault::Operation(Operation::AddVoter { node: node.clone() }))
+            }
+            Fault::Operation(_) | Fault::Heal(_) | Fault::HealAll => None,
         }
     }
 }
@@ -144,6 +157,7 @@ impl fmt::Display for Fault {
             Fault::Disk { node, fault } => write!(formatter, "{node} disk: {fault}"),
             Fault::Clock { node, fault } => write!(formatter, "{node} clock: {fault}"),
             Fault::Process { node, fault } => write!(formatter, "{node}: {fault}"),
+            Fault::Operation(operation) => write!(formatter, "{operation}"),
             Fault::Heal(fault) => write!(formatter, "heal {fault}"),
             Fault::HealAll => write!(formatter, "heal all"),
         }

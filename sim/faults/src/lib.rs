@@ -4,7 +4,7 @@
 //!
 //! Map: [`fault`] every fault as one enum · [`world`] what an engine implements · [`network`] rules that
 //! decide the fate of each segment · [`link`] one link's latency, bandwidth and loss · [`frames`] faults
-//! by Kafka request · [`clock`] a node's clocks · [`plan`] faults at fixed times · [`chaos`] random ones ·
+//! by Kafka request · [`operation`] what operators do · [`clock`] a node's clocks · [`plan`] faults at fixed times · [`chaos`] random ones ·
 //! [`draw`] how each of these is made · [`target`] "the leader of t-0", resolved late · [`schedule`] all of
 //! it with the healing · [`budget`] what may be lost. Disk faults live in `sim-disk`, next to the disk
 //! that obeys them.
@@ -17,6 +17,7 @@ pub mod fault;
 pub mod frames;
 pub mod link;
 pub mod network;
+pub mod operation;
 pub mod plan;
 pub mod schedule;
 pub mod target;
@@ -33,6 +34,7 @@ pub use link::{Latency, LinkSelector};
 pub use network::{
     ConnectVerdict, Effect, HostId, NetworkFault, NetworkOptions, NetworkRules, Verdict,
 };
+pub use operation::{Operation, RollingRestart};
 pub use plan::{Action, FaultSpec, Planned};
 pub use schedule::{Event, Quiet, Schedule};
 pub use sim_disk::{Chance, DiskFault, Strikes};

@@ -9,6 +9,7 @@ use crate::clock::ClockFault;
 use crate::fault::{Fault, ProcessFault};
 use crate::link::{Latency, LinkSelector};
 use crate::network::NetworkFault;
+use crate::operation::{Operation, RollingRestart};
 use crate::target::Target;
 use crate::{Chance, DiskFault};
 
@@ -91,6 +92,12 @@ pub enum Action {
     Reset,
     /// Their connections fall silent.
     HalfOpen,
+    /// One after the other is stopped and started, perhaps as another release.
+    RollingRestart(RollingRestart),
+    AddBroker,
+    RemoveBroker,
+    AddVoter,
+    RemoveVoter,
 }
 
 impl Action {
@@ -108,7 +115,33 @@ impl Action {
             Action::Loss(_) => "network-loss",
             Action::Reset => "network-reset",
             Action::HalfOpen => "network-half-open",
+            Action::RollingRestart(_) => "rolling-restart",
+            Action::AddBroker => "add-broker",
+            Action::RemoveBroker => "remove-broker",
+            Action::AddVoter => "add-voter",
+            Action::RemoveVoter => "remove-voter",
         }
+    }
+
+    /// Whether it waits, while the budget refuses it, for a better moment, as an operator does.
+    pub(crate) fn is_patient(&self) -> bool {
+        matches!(
+            self,
+            Action::AddBroker | Action::RemoveBroker | Action::AddVoter | Action::RemoveVoter
+        )
+    }
+
+    fn operation(&self, node: &str) -> Fault {
+        let node = node.to_owned();
+        Fault::Operation(match self {
+            Action::AddBroker => Operation::AddBroker { node },
+            Action::AddVoter => Operation::AddVoter { node },
+            Action::RemoveVoter => Operation::RemoveVoter { node },
+            _ => Operation::RemoveBroker {
+                node,
+                grace: RollingRestart::default().grace,
+            },
+        })
     }
 
     /// The faults that do it to these nodes of all nodes.
@@ -168,6 +201,11 @@ impl Action {
             }),
             Action::Reset => network(&|link| NetworkFault::Reset { link }),
             Action::HalfOpen => network(&|link| NetworkFault::HalfOpen { link }),
+            Action::AddBroker | Action::RemoveBroker | Action::AddVoter | Action::RemoveVoter => {
+                struck.iter().map(|node| self.operation(node)).collect()
+            }
+            // The schedule takes one node after the other.
+            Action::RollingRestart(_) => Vec::new(),
         }
     }
 }

@@ -13,9 +13,10 @@ use sim_disk::units::nanos;
 use crate::budget::{Budget, Refusal};
 use crate::chaos::Chaos;
 use crate::draw::{Drawing, KINDS, Step, weighted};
-use crate::fault::Fault;
+use crate::fault::{Fault, ProcessFault};
 use crate::link::exponential;
-use crate::plan::{FaultSpec, Planned, healing};
+use crate::operation::{Operation, RollingRestart};
+use crate::plan::{Action, FaultSpec, Planned, healing};
 use crate::target::{Target, TargetResolver, resolve, some_of};
 
 /// What the driver has to do.
@@ -39,9 +40,27 @@ pub enum Quiet {
 }
 
 enum Entry {
-    Planned { index: usize, done: u32 },
-    Step { fault: Fault, planned: bool },
+    Planned {
+        index: usize,
+        done: u32,
+    },
+    Step {
+        fault: Fault,
+        planned: bool,
+    },
+    /// Planned, and tried again while the budget refuses it.
+    Patient(Fault),
+    Rolling(Rolling),
     Chaos,
+}
+
+/// A deployment under way.
+struct Rolling {
+    restart: RollingRestart,
+    /// Who is still to be stopped, in order.
+    rest: Vec<String>,
+    /// Who was stopped and is to be started.
+    stopped: Option<String>,
 }
 
 /// The faults of one run.
@@ -57,6 +76,9 @@ pub struct Schedule {
 
 /// Draws of other faults after one was outside the budget.
 const REDRAWS: u32 = 4;
+
+/// How soon an operator looks again whether the cluster bears what is planned.
+const PATIENCE: u64 = 250_000_000;
 
 impl Schedule {
     /// `seed` is that of the faults stream.
@@ -104,6 +126,8 @@ impl Schedule {
                     self.planned(at, index, done, resolver, &mut events)
                 }
                 Entry::Step { fault, planned } => self.step(fault, planned, &mut events),
+                Entry::Patient(fault) => self.patient(at, fault, &mut events),
+                Entry::Rolling(rolling) => self.rolling(at, rolling, resolver, &mut events),
                 Entry::Chaos => {
                     self.random(at, resolver);
                     self.push_chaos(at);
@@ -167,7 +191,15 @@ impl Schedule {
         let faults = match &spec.planned {
             Planned::Fault(fault) => vec![fault.clone()],
             Planned::On(target, action) => {
-                let struck = resolve(target, resolver, &mut self.rng);
+                let struck = self.struck(target, action, resolver);
+                if let Action::RollingRestart(restart) = action {
+                    let rolling = Rolling {
+                        restart: restart.clone(),
+                        rest: struck.clone(),
+                        stopped: None,
+                    };
+                    self.push(at, Entry::Rolling(rolling));
+                }
                 if struck.is_empty() {
                     events.push(Event::NoTarget(spec.planned.to_string()));
                 }
@@ -183,15 +215,22 @@ impl Schedule {
             for fault in faults.iter().flat_map(healing) {
                 self.push(
                     at.saturating_add(nanos(lasts)),
-                    Entry::Step {
-                        fault,
-                        planned: true,
+                    match fault {
+                        Fault::Operation(_) => Entry::Patient(fault),
+                        fault => Entry::Step {
+                            fault,
+                            planned: true,
+                        },
                     },
                 );
             }
         }
+        let patient = matches!(&spec.planned, Planned::On(_, action) if action.is_patient());
         for fault in faults {
-            self.step(fault, true, events);
+            match patient {
+                true => self.patient(at, fault, events),
+                false => self.step(fault, true, events),
+            }
         }
         if let Some(every) = spec
             .every
@@ -206,6 +245,85 @@ impl Schedule {
                 },
             );
         }
+    }
+
+    /// Whom an action strikes: who is added or removed at random is drawn from those who can be.
+    fn struck(
+        &mut self,
+        target: &Target,
+        action: &Action,
+        resolver: &dyn TargetResolver,
+    ) -> Vec<String> {
+        match (target, action) {
+            (Target::Random, Action::AddBroker) => some_of(resolver.spares(), 1, 1, &mut self.rng),
+            (Target::Random, Action::RemoveBroker) => {
+                some_of(resolver.removable(), 1, 1, &mut self.rng)
+            }
+            _ => resolve(target, resolver, &mut self.rng),
+        }
+    }
+
+    fn patient(&mut self, at: u64, fault: Fault, events: &mut Vec<Event>) {
+        match self.budget.admits(&fault) {
+            Ok(()) => self.step(fault, true, events),
+            Err(_) => self.push(at.saturating_add(PATIENCE), Entry::Patient(fault)),
+        }
+    }
+
+    /// One node is stopped when the budget bears it and what it comes back as could run; it is started when
+    /// it has stopped.
+    fn rolling(
+        &mut self,
+        at: u64,
+        mut rolling: Rolling,
+        resolver: &dyn TargetResolver,
+        events: &mut Vec<Event>,
+    ) {
+        let wait = match rolling.stopped.take() {
+            Some(node) if resolver.is_up(&node) => {
+                rolling.stopped = Some(node);
+                PATIENCE
+            }
+            Some(node) => {
+                self.step(Fault::process(&node, ProcessFault::Start), true, events);
+                nanos(rolling.restart.pause)
+            }
+            None => self.stop_next(&mut rolling, resolver, events),
+        };
+        if rolling.stopped.is_some() || !rolling.rest.is_empty() {
+            self.push(at.saturating_add(wait), Entry::Rolling(rolling));
+        }
+    }
+
+    /// Time until the deployment goes on.
+    fn stop_next(
+        &mut self,
+        rolling: &mut Rolling,
+        resolver: &dyn TargetResolver,
+        events: &mut Vec<Event>,
+    ) -> u64 {
+        let Some(node) = rolling.rest.first().cloned() else {
+            return 0;
+        };
+        let restart = rolling.restart.clone();
+        let grace = restart.grace;
+        let stop = Fault::process(&node, ProcessFault::Stop { grace });
+        let can_run = restart
+            .release
+            .as_ref()
+            .is_none_or(|it| resolver.can_run(it));
+        if !can_run || self.budget.admits(&stop).is_err() {
+            return PATIENCE;
+        }
+        if let Some(release) = restart.release {
+            let node = node.clone();
+            let fault = Fault::Operation(Operation::InstallRelease { node, release });
+            self.step(fault, true, events);
+        }
+        self.step(stop, true, events);
+        rolling.rest.remove(0);
+        rolling.stopped = Some(node);
+        nanos(restart.down)
     }
 
     fn step(&mut self, fault: Fault, planned: bool, events: &mut Vec<Event>) {

@@ -77,6 +77,22 @@ pub trait TargetResolver {
     fn transaction_coordinator(&self, transactional_id: &str) -> Option<String>;
     /// Partitions worth aiming at, sorted; random faults draw one.
     fn partitions(&self) -> Vec<(String, i32)>;
+    /// Brokers that could be added: spare ones and removed ones, sorted.
+    fn spares(&self) -> Vec<String> {
+        Vec::new()
+    }
+    /// Brokers without another role, which could be removed, sorted.
+    fn removable(&self) -> Vec<String> {
+        Vec::new()
+    }
+    /// Whether a process runs there.
+    fn is_up(&self, _node: &str) -> bool {
+        true
+    }
+    /// Whether a node of the release could run at the levels that are finalized.
+    fn can_run(&self, _release: &str) -> bool {
+        true
+    }
 }
 
 /// The nodes meant now; none if nobody is.

@@ -1,13 +1,15 @@
 //! One run: boot, create topics, clients and faults, quiet phase, verdict.
 //!
 //! Map: [`cluster`] the nodes and who holds which office · `watch` their observations to the trace and
-//! the checker (`translate`, `words`) · `faults` the schedule on the world · `clients` · `phases` the
+//! the checker (`translate`, `words`) · `faults` the schedule on the world · `operator`
+//! the admin client · `clients` · `phases` the
 //! control task · `settle` whether the cluster is at rest · `final_state` the last look.
 
 pub mod clients;
 pub mod cluster;
 pub mod faults;
 mod final_state;
+mod operator;
 mod phases;
 mod settle;
 mod translate;
@@ -238,6 +240,7 @@ fn schedule(scenario: &Scenario, seed: u64) -> Schedule {
     let budget = Budget::new(BudgetSpec {
         durability: scenario.durability,
         min_insync_replicas: scenario.min_insync_replicas(),
+        replication_factor: scenario.replication_factor(),
         voters: voters.into_iter().map(|spec| spec.name).collect(),
         // The voters are those of the configuration: a wiped one would come back under its old id.
         dynamic_voters: false,

@@ -8,6 +8,7 @@ pub mod builder;
 pub mod error;
 pub mod file;
 pub mod find;
+mod members;
 mod parse;
 mod strict;
 
@@ -58,6 +59,10 @@ pub struct Cluster {
     pub log_dirs: u32,
     /// `broker.rack` of the nodes, in turn; none if empty.
     pub racks: Vec<String>,
+    /// Brokers behind all other nodes that are there but no members until they are added.
+    pub spare_brokers: u32,
+    /// Releases of nodes that are not of the newest, or of that in `config`.
+    pub releases: BTreeMap<String, String>,
 }
 
 /// Who is what. Nodes are `node1` …, controllers after brokers.
@@ -93,6 +98,8 @@ pub struct NodeSpec {
     pub name: String,
     pub is_broker: bool,
     pub is_controller: bool,
+    /// No member until it is added.
+    pub is_spare: bool,
 }
 
 /// Where brokers listen, simulated.
@@ -140,12 +147,14 @@ impl Cluster {
                 controllers,
             } => (brokers, controllers, false),
         };
-        (1..=brokers + controllers)
+        let members = brokers + controllers;
+        (1..=members + self.spare_brokers)
             .map(|number| NodeSpec {
-                id: i32::try_from(number).expect("checked: at most 64 nodes"),
+                id: i32::try_from(number).expect("checked: at most 64 nodes of a kind"),
                 name: format!("node{number}"),
-                is_broker: number <= brokers,
-                is_controller: combined || number > brokers,
+                is_broker: number <= brokers || number > members,
+                is_controller: number <= members && (combined || number > brokers),
+                is_spare: number > members,
             })
             .collect()
     }
@@ -155,9 +164,12 @@ impl Cluster {
         nodes.filter(|node| node.is_controller).collect()
     }
 
+    /// Those that are there from the start.
     pub fn brokers(&self) -> Vec<NodeSpec> {
         let nodes = self.nodes().into_iter();
-        nodes.filter(|node| node.is_broker).collect()
+        nodes
+            .filter(|node| node.is_broker && !node.is_spare)
+            .collect()
     }
 
     /// The configuration of one node.

@@ -43,7 +43,7 @@ fn unknown_keys() {
     changed(
         "nodes = 3",
         "nodez = 3",
-        "s.toml:3:1: unknown key `nodez` (possible: nodes, brokers, controllers, config); did you mean `nodes`?",
+        "s.toml:3:1: unknown key `nodez` (possible: nodes, brokers, controllers, log_dirs, racks, config, spare_brokers, releases); did you mean `nodes`?",
     );
     changed(
         "[cluster]",
@@ -248,4 +248,61 @@ fn a_name_is_the_file_s() {
 fn broken_toml_names_the_place() {
     let error = Scenario::parse("s.toml", "[cluster\nnodes = 3").expect_err("broken");
     assert_eq!((error.line, error.file.as_str()), (1, "s.toml"), "{error}");
+}
+
+#[test]
+fn members_releases_and_features() {
+    let node = |lines: &str| format!("nodes = 3\n{lines}");
+    changed(
+        "nodes = 3",
+        &node("releases = { node4 = \"4.0\" }"),
+        "s.toml:4:22: no node \"node4\" in this cluster (node1, node2, node3); did you mean node1?",
+    );
+    changed(
+        "nodes = 3",
+        &node("releases = { node1 = \"4.7\" }"),
+        "s.toml:4:22: no release \"4.7\"; known: 3.3, 3.4, 3.5, 3.6, 3.7, 3.8, 3.9, 4.0, 4.1; did you mean 3.7?",
+    );
+    changed(
+        "nodes = 3",
+        &node("releases = { node1 = \"4.0\" }"),
+        "s.toml:4:22: node1 of release 4.0 cannot run at the levels a newer node starts the cluster with; \
+         set \"internal.bootstrap.release\" in [cluster.config] to 4.0 or an older release",
+    );
+    changed(
+        "nodes = 3",
+        &node("spare_brokers = 99"),
+        "s.toml:4:17: a cluster has 0 to 16 spare brokers",
+    );
+    let fault = |lines: &str| format!("[[fault]]\nat = \"1s\"\n{lines}\n\n[run]");
+    changed(
+        "[run]",
+        &fault("target = \"random\"\naction = \"remove-broker\""),
+        "s.toml:16:10: any node is a controller too: only brokers without another role, such as spare_brokers, come and go",
+    );
+    changed(
+        "[run]",
+        &fault("target = \"all\"\naction = { rolling-restart = { release = \"5\" } }"),
+        "s.toml:16:10: no release \"5\"; known: 3.3, 3.4, 3.5, 3.6, 3.7, 3.8, 3.9, 4.0, 4.1",
+    );
+    changed(
+        "[run]",
+        &fault("target = \"random\"\naction = \"add-voter\""),
+        "s.toml:16:10: voters cannot be added or removed: the broker has a static quorum, \
+         kraft.version 1 (KIP-853) is needed",
+    );
+    changed(
+        "[run]",
+        &fault(
+            "fault = { operation = { kind = \"upgrade-features\", features = { \"metadata.versoin\" = 27 } } }",
+        ),
+        "s.toml:15:9: no feature \"metadata.versoin\"; did you mean metadata.version?",
+    );
+    changed(
+        "[run]",
+        &fault(
+            "fault = { operation = { kind = \"upgrade-features\", features = { \"metadata.version\" = 3 } } }",
+        ),
+        "s.toml:15:9: metadata.version has the levels 7 to 27",
+    );
 }

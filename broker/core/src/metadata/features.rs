@@ -166,6 +166,8 @@ fn records_of(
     }
     if *level < hard.feature_level(name) {
         probe!("metadata: feature downgraded");
+    } else {
+        probe!("metadata: feature upgraded");
     }
     let mut records = Vec::new();
     if name == ELR_FEATURE {

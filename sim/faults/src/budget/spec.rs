@@ -23,6 +23,8 @@ pub struct BudgetSpec {
     pub durability: Durability,
     /// The smallest of all topics.
     pub min_insync_replicas: u32,
+    /// The smallest of all topics.
+    pub replication_factor: u32,
     /// Voters of the metadata quorum at the start.
     pub voters: BTreeSet<String>,
     /// A wiped voter comes back with another directory id and needs to be added again (KIP-853).
@@ -44,6 +46,7 @@ impl Default for BudgetSpec {
         BudgetSpec {
             durability: Durability::Replicated,
             min_insync_replicas: 1,
+            replication_factor: 1,
             voters: BTreeSet::new(),
             dynamic_voters: true,
             max_down: None,
@@ -66,6 +69,22 @@ pub enum Refusal {
         fault: String,
         would: usize,
         min_insync_replicas: u32,
+    },
+    #[error(
+        "\"{fault}\": {would} brokers would be gone or lack data, of {replication_factor} replicas \
+         {min_insync_replicas} must be left"
+    )]
+    Brokers {
+        fault: String,
+        would: usize,
+        replication_factor: u32,
+        min_insync_replicas: u32,
+    },
+    #[error("\"{fault}\": only {would} of {voters} voters would be alive")]
+    Voters {
+        fault: String,
+        would: usize,
+        voters: usize,
     },
     #[error("\"{fault}\": {would} of {voters} voters would have lost synced metadata")]
     Quorum {

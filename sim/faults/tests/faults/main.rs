@@ -5,5 +5,6 @@ mod clock;
 mod data;
 mod frames;
 mod network;
+mod operations;
 mod schedule;
 mod support;

@@ -45,4 +45,12 @@ impl TargetResolver for Cluster {
     fn partitions(&self) -> Vec<(String, i32)> {
         vec![("t".into(), 0)]
     }
+
+    fn spares(&self) -> Vec<String> {
+        vec!["node9".into()]
+    }
+
+    fn removable(&self) -> Vec<String> {
+        names(self.nodes)
+    }
 }

@@ -53,6 +53,9 @@ fn seeds(arguments: &Run) -> Seeds {
 pub fn show(outcome: &RunOutcome, json: bool) {
     if json {
         println!("{}", outcome.result.json());
+        for expected in &outcome.unmet {
+            eprintln!("note: {}", unmet(&outcome.result.scenario, expected));
+        }
         return;
     }
     let color = std::io::stdout().is_terminal();
@@ -63,9 +66,14 @@ pub fn show(outcome: &RunOutcome, json: bool) {
     };
     println!("{report}");
     for expected in &outcome.unmet {
-        println!("note: the scenario expects {expected}; not in this run");
+        println!("note: {}", unmet(&outcome.result.scenario, expected));
     }
     println!("{replay}");
+}
+
+/// A single run need not show it; a sweep that never does fails.
+fn unmet(scenario: &str, expected: &str) -> String {
+    format!("expectation not met: {scenario} expects {expected}; not in this run")
 }
 
 fn write(out: &Path, outcome: &RunOutcome, many: bool) -> Result<(), String> {

@@ -33,13 +33,13 @@ pub fn sweep(arguments: &Sweep) -> Result<Exit, String> {
     }
     if !arguments.json {
         reports::print_sweep(&swept.summary, std::io::stdout().is_terminal());
-        for (scenario, expected) in &swept.unmet {
-            for expectation in expected {
-                println!("never in this sweep: {scenario} expects {expectation}");
-            }
-        }
     }
-    Ok(swept.summary.verdict().into())
+    let unmet = swept.tell_unmet();
+    Ok(match Exit::from(swept.summary.verdict()) {
+        // Nothing broke, but what the scenario is for never happened.
+        Exit::Held if unmet > 0 => Exit::Violated,
+        exit => exit,
+    })
 }
 
 struct Swept {
@@ -105,6 +105,18 @@ fn share(runs: u64, shard: Shard) -> u64 {
 }
 
 impl Swept {
+    /// Says on stderr what no run has shown, and counts it: stdout may be JSON.
+    fn tell_unmet(&self) -> usize {
+        for (scenario, expected) in &self.unmet {
+            for expectation in expected {
+                eprintln!(
+                    "expectation not met: {scenario} expects {expectation}; never in this sweep"
+                );
+            }
+        }
+        self.unmet.values().map(BTreeSet::len).sum()
+    }
+
     fn add(&mut self, outcome: &RunOutcome, json: bool) {
         if json {
             println!("{}", outcome.result.json());

@@ -1,9 +1,9 @@
 //! The cluster under test: its processes, and what can be read from those that run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use broker_core::metadata::MetadataImage;
+use broker_core::metadata::{MetadataImage, MetadataVersion};
 use broker_protocol::ids::{NodeId, Offset, TopicIdPartition};
 use broker_server::node::{Node, NodeOptions, NodeView};
 use sim_faults::{TargetResolver, World};
@@ -17,14 +17,22 @@ use crate::scenario::{Cluster, NodeSpec};
 pub struct Nodes {
     pub specs: Vec<NodeSpec>,
     views: Mutex<BTreeMap<String, NodeView>>,
+    /// Who belongs to the cluster: not spare nodes, not removed ones.
+    members: Mutex<BTreeSet<String>>,
+    /// What nodes will be of from their next start on, where that is not what the scenario began with.
+    releases: Mutex<BTreeMap<String, String>>,
     /// Processes that ended by themselves, and why.
     pub exits: Mutex<Vec<Struck>>,
 }
 
 impl Nodes {
     pub fn new(cluster: &Cluster) -> Nodes {
+        let specs = cluster.nodes();
+        let members = specs.iter().filter(|spec| !spec.is_spare);
         Nodes {
-            specs: cluster.nodes(),
+            members: Mutex::new(members.map(|spec| spec.name.clone()).collect()),
+            releases: Mutex::new(cluster.releases.clone()),
+            specs,
             views: Mutex::default(),
             exits: Mutex::default(),
         }
@@ -47,6 +55,33 @@ impl Nodes {
             .collect()
     }
 
+    pub fn is_member(&self, name: &str) -> bool {
+        let members = self.members.lock().expect("no panic under this lock");
+        members.contains(name)
+    }
+
+    /// The node belongs to the cluster from now on, or does not any more.
+    pub fn set_member(&self, name: &str, is_member: bool) {
+        let mut members = self.members.lock().expect("no panic under this lock");
+        if is_member {
+            members.insert(name.to_owned());
+        } else {
+            members.remove(name);
+        }
+    }
+
+    /// What the node is of from its next start on.
+    pub fn install(&self, name: &str, release: &str) {
+        let mut releases = self.releases.lock().expect("no panic under this lock");
+        releases.insert(name.to_owned(), release.to_owned());
+    }
+
+    /// Whoever could not run at the finalized levels gets the newest release.
+    pub fn replace_old_releases(&self, can_run: impl Fn(&str) -> bool) {
+        let mut releases = self.releases.lock().expect("no panic under this lock");
+        releases.retain(|_, release| can_run(release));
+    }
+
     pub fn name_of(&self, id: NodeId) -> Option<String> {
         let found = self.specs.iter().find(|spec| spec.id == id.0);
         found.map(|spec| spec.name.clone())
@@ -67,9 +102,19 @@ impl Nodes {
         let (cluster_id, watch) = (cluster_id.to_owned(), watch.clone());
         Arc::new(move |start: Start| {
             let (nodes, spec) = (nodes.clone(), spec.clone());
+            if !nodes.is_member(&spec.name) {
+                return Box::pin(std::future::ready(()));
+            }
+            let mut config = config.clone();
+            let releases = nodes.releases.lock().expect("no panic under this lock");
+            if let Some(release) = releases.get(&spec.name) {
+                let set = config.set(SUPPORTED_RELEASE, release);
+                set.expect("releases are checked when the scenario is read");
+            }
+            drop(releases);
             let observer = watch.observer(&spec, start.recorder.clone());
             let options = NodeOptions {
-                config: config.clone(),
+                config,
                 observer,
                 cluster_id: Some(cluster_id.clone()),
             };
@@ -104,6 +149,9 @@ impl Nodes {
     }
 }
 
+/// The property that makes a node one of an older release.
+pub const SUPPORTED_RELEASE: &str = "internal.supported.release";
+
 /// Reads the cluster for faults that aim at an office.
 pub struct Offices<'a> {
     pub nodes: &'a Nodes,
@@ -128,6 +176,13 @@ impl Offices<'_> {
             .max_by_key(|(spec, view)| (view.quorum.status.get().epoch, -spec.id))
     }
 
+    fn named(&self, wanted: impl Fn(&NodeSpec) -> bool) -> Vec<String> {
+        let specs = self.nodes.specs.iter().filter(|spec| wanted(spec));
+        let mut names: Vec<String> = specs.map(|spec| spec.name.clone()).collect();
+        names.sort();
+        names
+    }
+
     fn partition_leader(&self, topic: &str, partition: i32) -> Option<NodeId> {
         self.newest(|image| image.partition_by_name(topic, partition)?.leader)?
     }
@@ -135,14 +190,25 @@ impl Offices<'_> {
 
 impl TargetResolver for Offices<'_> {
     fn nodes(&self) -> Vec<String> {
-        let mut names: Vec<String> = self
-            .nodes
-            .specs
-            .iter()
-            .map(|spec| spec.name.clone())
-            .collect();
-        names.sort();
-        names
+        self.named(|spec| self.nodes.is_member(&spec.name))
+    }
+
+    fn spares(&self) -> Vec<String> {
+        self.named(|spec| !self.nodes.is_member(&spec.name) && !self.world.is_up(&spec.name))
+    }
+
+    fn removable(&self) -> Vec<String> {
+        self.named(|spec| self.nodes.is_member(&spec.name) && !spec.is_controller)
+    }
+
+    fn is_up(&self, node: &str) -> bool {
+        self.world.is_up(node)
+    }
+
+    fn can_run(&self, release: &str) -> bool {
+        let finalized = self.newest(MetadataImage::metadata_version);
+        let release = MetadataVersion::from_release(release);
+        finalized.is_none_or(|finalized| release.is_some_and(|release| finalized <= release))
     }
 
     fn leader(&self, topic: &str, partition: i32) -> Option<String> {

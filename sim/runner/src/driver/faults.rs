@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use broker_client::admin::UpgradeType;
 use sim_disk::DiskFault;
 use sim_disk::units::nanos;
 use sim_faults::schedule::Event;
-use sim_faults::{Fault, ProcessFault, Quiet, Schedule, World};
+use sim_faults::{Fault, Operation, ProcessFault, Quiet, Schedule, TargetResolver, World};
 
 use super::cluster::{Nodes, Offices};
+use super::operator::Order;
 use super::settle;
 use super::watch::{Deed, Watch};
 use crate::engine::{Control, Recorder};
@@ -49,6 +51,12 @@ pub struct Striker {
     doubtful: BTreeSet<String>,
     /// Nodes that never come back.
     pub away: BTreeSet<String>,
+    /// Brokers to be started as soon as they have stopped.
+    to_add: BTreeSet<String>,
+    /// Brokers that are on their way out.
+    leaving: BTreeSet<String>,
+    /// Work for the admin client that has come up.
+    pub orders: Vec<Order>,
     pub timeline: Vec<Struck>,
     /// Planned faults that found nobody.
     pub untargeted: u64,
@@ -62,7 +70,8 @@ impl Striker {
         watch: Arc<Watch>,
         recorder: Arc<dyn Recorder>,
     ) -> Striker {
-        let up = nodes.specs.iter().map(|spec| spec.name.clone()).collect();
+        let members = nodes.specs.iter().filter(|spec| !spec.is_spare);
+        let up = members.map(|spec| spec.name.clone()).collect();
         Striker {
             schedule,
             nodes,
@@ -74,6 +83,9 @@ impl Striker {
             to_restart: BTreeMap::new(),
             doubtful: BTreeSet::new(),
             away: BTreeSet::new(),
+            to_add: BTreeSet::new(),
+            leaving: BTreeSet::new(),
+            orders: Vec::new(),
             timeline: Vec::new(),
             untargeted: 0,
         }
@@ -101,6 +113,7 @@ impl Striker {
     pub fn tend(&mut self, world: &mut dyn Control) -> Result<(), Unfit> {
         self.look(world);
         self.restart(world)?;
+        self.add(world)?;
         let now = self.recorder.now_ns().saturating_sub(self.began);
         let offices = Offices {
             nodes: &self.nodes,
@@ -136,6 +149,8 @@ impl Striker {
             world: &*world as &dyn World,
         };
         let faults = self.schedule.quiet(quiet, &offices);
+        self.nodes
+            .replace_old_releases(|release| offices.can_run(release));
         for fault in &faults {
             self.strike(world, fault)?;
         }
@@ -147,6 +162,7 @@ impl Striker {
     /// Restarts what ended by itself, in the quiet phase too.
     pub fn supervise(&mut self, world: &mut dyn Control) -> Result<(), Unfit> {
         self.look(world);
+        self.add(world)?;
         self.restart(world)
     }
 
@@ -161,6 +177,9 @@ impl Striker {
             event: self.recorder.event(),
             what: fault.to_string(),
         });
+        if let Fault::Operation(operation) = fault {
+            self.operate(world, operation)?;
+        }
         if let Fault::Process { node, fault } = fault {
             match fault {
                 ProcessFault::Start => {
@@ -173,6 +192,54 @@ impl Striker {
                 }
                 ProcessFault::Stop { .. } | ProcessFault::Pause | ProcessFault::Resume => {}
             }
+        }
+        Ok(())
+    }
+
+    /// Does what an operator does with processes, and leaves the rest to the admin client.
+    fn operate(&mut self, world: &mut dyn Control, operation: &Operation) -> Result<(), Unfit> {
+        match operation {
+            Operation::InstallRelease { node, release } => self.nodes.install(node, release),
+            Operation::AddBroker { node } if self.nodes.is_member(node) => {}
+            Operation::AddBroker { node } => {
+                self.to_add.insert(node.clone());
+                self.add(world)?;
+            }
+            Operation::RemoveBroker { node, grace } => {
+                self.nodes.set_member(node, false);
+                self.to_restart.remove(node);
+                self.to_add.remove(node);
+                self.leaving.insert(node.clone());
+                let stop = ProcessFault::Stop { grace: *grace };
+                self.strike(world, &Fault::process(node, stop))?;
+            }
+            Operation::UpgradeFeatures { features } => self.orders.push(Order::Features {
+                features: features.clone(),
+                upgrade_type: UpgradeType::Upgrade,
+            }),
+            Operation::DowngradeFeatures { features, lossy } => self.orders.push(Order::Features {
+                features: features.clone(),
+                upgrade_type: match lossy {
+                    true => UpgradeType::UnsafeDowngrade,
+                    false => UpgradeType::SafeDowngrade,
+                },
+            }),
+            Operation::AddVoter { .. } | Operation::RemoveVoter { .. } => {
+                let reason = "the broker has a static quorum: kraft.version 1 (KIP-853) is needed";
+                return Err(Unfit::Engine(format!("\"{operation}\": {reason}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts brokers that were added, once what they were before has ended.
+    fn add(&mut self, world: &mut dyn Control) -> Result<(), Unfit> {
+        let ready = |node: &&String| !world.is_up(node) && !self.leaving.contains(*node);
+        let ready: Vec<String> = self.to_add.iter().filter(ready).cloned().collect();
+        for node in ready {
+            self.to_add.remove(&node);
+            self.nodes.set_member(&node, true);
+            self.strike(world, &Fault::process(&node, ProcessFault::Start))?;
         }
         Ok(())
     }
@@ -213,7 +280,8 @@ impl Striker {
             if !is_up && self.up.remove(&spec.name) {
                 self.watch
                     .deed(&self.nodes, &spec.name, Deed::Killed, &*self.recorder);
-                let stopped = self.schedule.budget().down().contains(&spec.name);
+                let stopped = self.schedule.budget().down().contains(&spec.name)
+                    || !self.nodes.is_member(&spec.name);
                 if !stopped {
                     self.schedule.budget_mut().observed(&spec.name, false);
                     self.to_restart
@@ -221,6 +289,12 @@ impl Striker {
                 }
             } else if is_up {
                 self.up.insert(spec.name.clone());
+            }
+            if !is_up && self.leaving.remove(&spec.name) {
+                self.orders.push(Order::Unregister {
+                    node: spec.name.clone(),
+                    id: spec.id,
+                });
             }
         }
         for node in self.schedule.budget().behind() {
@@ -245,6 +319,12 @@ impl Striker {
             self.strike(world, &Fault::process(&node, ProcessFault::Start))?;
         }
         Ok(())
+    }
+
+    /// Members that are coming or going.
+    pub fn unfinished(&self) -> Option<String> {
+        let changing = self.to_add.iter().chain(&self.leaving).next()?;
+        Some(format!("{changing} is being added or removed"))
     }
 
     /// Random faults that the budget refused.

@@ -23,11 +23,13 @@ pub fn read(
     reads: &FinalRead,
 ) -> FinalState {
     let running = nodes.running(world);
-    let live = nodes.specs.iter().filter(|spec| !away.contains(&spec.name));
+    let present = |spec: &&NodeSpec| !away.contains(&spec.name) && nodes.is_member(&spec.name);
+    let live = nodes.specs.iter().filter(present);
     let live: BTreeSet<i32> = live.map(|spec| spec.id).collect();
     let states = nodes.specs.iter().map(|spec| {
         let view = running.iter().find(|(up, _)| up.id == spec.id);
-        node(spec, view.map(|(_, view)| view), away, &live)
+        let view = view.map(|(_, view)| view);
+        node(spec, view, live.contains(&spec.id), &live, &nodes.specs)
     });
     FinalState {
         event: recorder.event(),
@@ -40,12 +42,13 @@ pub fn read(
 fn node(
     spec: &NodeSpec,
     view: Option<&NodeView>,
-    away: &BTreeSet<String>,
+    is_live: bool,
     live: &BTreeSet<i32>,
+    all: &[NodeSpec],
 ) -> FinalNode {
     let base = FinalNode {
         node: spec.id,
-        live: !away.contains(&spec.name),
+        live: is_live,
         voter: spec.is_controller,
         broker: spec.is_broker,
         ..FinalNode::default()
@@ -61,10 +64,11 @@ fn node(
     } else {
         QuorumRole::Follower
     };
+    // Nobody is sent to a broker that is not registered, either.
     let fenced = view.metadata.read(|image| {
-        let brokers = image.brokers().values();
-        let inactive = brokers.filter(|broker| !broker.is_active());
-        inactive.map(|broker| broker.id.0).collect()
+        let brokers = all.iter().filter(|spec| spec.is_broker);
+        let inactive = brokers.filter(|spec| !image.is_active(NodeId(spec.id)));
+        inactive.map(|spec| spec.id).collect()
     });
     let reassigning = view.metadata.read(|image| {
         let moving = image.reassigning_partitions().iter().copied();

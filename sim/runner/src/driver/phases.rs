@@ -14,6 +14,7 @@ use super::clients::Clients;
 use super::cluster::Nodes;
 use super::faults::{Striker, Struck, Unfit};
 use super::final_state;
+use super::operator::Operator;
 use super::settle::unsettled;
 use super::watch::Watch;
 use crate::engine::{Control, Recorder};
@@ -59,6 +60,7 @@ const TICK: Duration = Duration::from_millis(100);
 pub async fn run(mut control: Box<dyn Control>, plan: Plan) -> Account {
     let recorder = control.recorder();
     let mut run = Run {
+        operator: Operator::new(&plan.scenario, recorder.clone()),
         clients: Clients::new(&plan.scenario, plan.seed, recorder.clone()),
         striker: Striker::new(
             plan.schedule,
@@ -86,6 +88,7 @@ struct Run {
     watch: Arc<Watch>,
     clients: Clients,
     striker: Striker,
+    operator: Operator,
     progress: Arc<AtomicU64>,
     recorder: Arc<dyn Recorder>,
     account: Account,
@@ -109,6 +112,7 @@ impl Run {
         let end = self.now() + self.scenario.duration;
         while self.now() < end {
             self.striker.tend(control)?;
+            self.carry_out_orders(control);
             let left = end.saturating_sub(self.now());
             control.sleep(self.striker.idle(TICK.min(left))).await;
             self.show_progress();
@@ -154,6 +158,7 @@ impl Run {
         const LOOK: Duration = Duration::from_millis(20);
         while self.now() < bound {
             self.striker.supervise(control)?;
+            self.carry_out_orders(control);
             if self.unsettled(control).is_empty() {
                 return Ok(true);
             }
@@ -163,6 +168,12 @@ impl Run {
         Ok(false)
     }
 
+    fn carry_out_orders(&mut self, control: &dyn Control) {
+        for order in std::mem::take(&mut self.striker.orders) {
+            self.operator.carry_out(control, order);
+        }
+    }
+
     fn unsettled(&self, control: &dyn Control) -> Vec<String> {
         let world: &dyn World = control;
         let mut reasons = unsettled(&self.nodes, world, &self.striker.away);
@@ -170,6 +181,11 @@ impl Run {
         if running > 0 {
             reasons.push(format!("{running} clients wait for an answer"));
         }
+        let orders = self.operator.running();
+        if orders > 0 {
+            reasons.push(format!("{orders} orders of the operator are not done"));
+        }
+        reasons.extend(self.striker.unfinished());
         reasons
     }
 
@@ -217,6 +233,7 @@ impl Run {
         self.account.refused = self.striker.refused();
         self.account.untargeted = self.striker.untargeted;
         self.account.timeline = std::mem::take(&mut self.striker.timeline);
+        self.account.timeline.extend(self.operator.take_ended());
         self.account
     }
 }

@@ -13,7 +13,8 @@ use crate::scenario::NodeSpec;
 /// What still keeps the cluster from rest; empty if nothing does. `away` are nodes that never come back.
 pub fn unsettled(nodes: &Nodes, world: &dyn World, away: &BTreeSet<String>) -> Vec<String> {
     let running = nodes.running(world);
-    let wanted = || nodes.specs.iter().filter(|spec| !away.contains(&spec.name));
+    let stays = |spec: &&NodeSpec| !away.contains(&spec.name) && nodes.is_member(&spec.name);
+    let wanted = || nodes.specs.iter().filter(stays);
     let mut reasons = Vec::new();
     for spec in wanted() {
         if !running.iter().any(|(up, _)| up.id == spec.id) {
@@ -32,6 +33,15 @@ pub fn unsettled(nodes: &Nodes, world: &dyn World, away: &BTreeSet<String>) -> V
         for broker in wanted().filter(|spec| spec.is_broker) {
             if !image.is_active(NodeId(broker.id)) {
                 reasons.push(format!("{} is fenced", broker.name));
+            }
+        }
+        for gone in nodes
+            .specs
+            .iter()
+            .filter(|spec| !nodes.is_member(&spec.name))
+        {
+            if image.broker(NodeId(gone.id)).is_some() {
+                reasons.push(format!("{} is still registered", gone.name));
             }
         }
         for (id, _) in image.partitions() {

@@ -29,6 +29,8 @@ impl ScenarioBuilder {
                     config: owned(&config),
                     log_dirs: 1,
                     racks: Vec::new(),
+                    spare_brokers: 0,
+                    releases: BTreeMap::new(),
                 },
                 topics: Vec::new(),
                 workloads: Vec::new(),

@@ -52,6 +52,11 @@ pub(crate) struct ClusterTable {
     /// Broker properties by Kafka's names, on every node.
     #[serde(default)]
     pub(crate) config: BTreeMap<String, Spanned<Property>>,
+    /// Brokers behind all other nodes, for "add-broker".
+    pub(crate) spare_brokers: Option<Spanned<u32>>,
+    /// Releases of single nodes, e.g. { node1 = "4.0" }.
+    #[serde(default)]
+    pub(crate) releases: BTreeMap<String, Spanned<String>>,
 }
 
 /// A property's value: text, or a number or boolean that is written as text.
@@ -209,6 +214,9 @@ pub(crate) struct ChaosTable {
     #[serde(default)]
     pub(crate) frames: Vec<FrameRule>,
     pub(crate) data_files: Option<Vec<String>>,
+    /// What the nodes of a rolling restart come back as.
+    #[serde(default)]
+    pub(crate) releases: Vec<Spanned<String>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

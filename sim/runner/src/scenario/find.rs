@@ -63,7 +63,8 @@ fn in_folder(folder: &Path, tier: &str) -> Vec<Place> {
 /// Nothing is there; the message says what was probably meant.
 pub fn resolve(given: &str) -> Result<Vec<PathBuf>, ScenarioError> {
     let path = Path::new(given);
-    if path.is_file() {
+    // A pipe will do, too: a scenario may be generated.
+    if path.exists() && !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
     let folder = folder();

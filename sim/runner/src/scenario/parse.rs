@@ -15,6 +15,7 @@ use super::file::{
     ChaosTable, ClusterTable, DiskTable, FaultTable, File, NetworkTable, Property, TopicTable,
     WorkloadTable,
 };
+use super::members;
 use super::strict::{find_word, improve};
 use super::{Cluster, Expect, Layout, NodeSpec, RESERVED_PROPERTIES, Scenario, Topic};
 use sim_disk::DiskOptions;
@@ -109,12 +110,15 @@ fn cluster(table: &Spanned<ClusterTable>, text: &str) -> Result<Cluster, At> {
         );
         return Err(At::new(wrong.span(), message));
     }
-    let cluster = Cluster {
+    let mut cluster = Cluster {
         layout,
         config,
         log_dirs: log_dirs.map_or(1, |count| *count.get_ref()),
         racks: table.get_ref().racks.clone(),
+        spare_brokers: members::spare_brokers(table.get_ref())?,
+        releases: BTreeMap::new(),
     };
+    cluster.releases = members::releases(table.get_ref(), &cluster)?;
     for node in cluster.nodes() {
         check_config(&cluster, &node, table, text)?;
     }
@@ -346,10 +350,12 @@ fn fault(
     let planned = match (&table.target, &table.action, &table.fault) {
         (Some(target), Some(action), None) => {
             check_target(target, cluster, topics)?;
+            members::check_action(action, target.get_ref(), cluster)?;
             Planned::On(target.get_ref().clone(), action.get_ref().clone())
         }
         (None, None, Some(fault)) => {
             check_fault(fault, cluster)?;
+            members::check_operation(fault, cluster)?;
             Planned::Fault(fault.get_ref().clone())
         }
         _ => {
@@ -431,6 +437,7 @@ fn chaos(table: &Spanned<ChaosTable>, text: &str) -> Result<Chaos, At> {
         aim,
         frames: given.frames,
         data_files: given.data_files.unwrap_or(standard.data_files),
+        releases: members::chaos_releases(&given.releases)?,
     };
     chaos.validate().map_err(|message| {
         let word = message.split('"').nth(1).map(str::to_owned);

@@ -1,0 +1,176 @@
+//! Checks of what a scenario says about members, releases and feature levels.
+
+use std::collections::BTreeMap;
+
+use broker_server::features::{METADATA_VERSION_FEATURE, MetadataVersion, bootstrap_features};
+use sim_faults::{Action, Fault, Operation, Target};
+use toml::Spanned;
+
+use super::error::At;
+use super::file::ClusterTable;
+use super::{Cluster, NodeSpec};
+
+/// More spare brokers than this are a mistake, not a test.
+const MOST_SPARES: u32 = 16;
+
+pub(super) fn spare_brokers(table: &ClusterTable) -> Result<u32, At> {
+    let Some(count) = &table.spare_brokers else {
+        return Ok(0);
+    };
+    if *count.get_ref() > MOST_SPARES {
+        let message = format!("a cluster has 0 to {MOST_SPARES} spare brokers");
+        return Err(At::new(count.span(), message));
+    }
+    Ok(*count.get_ref())
+}
+
+/// Nodes of several releases need a common level to begin with, or the older ones could not start.
+pub(super) fn releases(
+    table: &ClusterTable,
+    cluster: &Cluster,
+) -> Result<BTreeMap<String, String>, At> {
+    const BOOTSTRAP: &str = "internal.bootstrap.release";
+    let bootstrap = cluster.config.get(BOOTSTRAP);
+    let level = bootstrap.and_then(|text| MetadataVersion::from_release(text));
+    let mut releases = BTreeMap::new();
+    for (node, release) in &table.releases {
+        let known = cluster.nodes();
+        if !known.iter().any(|spec| spec.name == *node) {
+            let names: Vec<String> = known.into_iter().map(|spec| spec.name).collect();
+            let message = format!("no node \"{node}\" in this cluster ({})", names.join(", "));
+            return Err(
+                At::new(release.span(), message).suggesting(node, names.iter().map(String::as_str))
+            );
+        }
+        let version = release_known(release)?;
+        if level.is_none_or(|level| level > version) {
+            let message = format!(
+                "{node} of release {} cannot run at the levels a newer node starts the cluster with; \
+                 set \"{BOOTSTRAP}\" in [cluster.config] to {} or an older release",
+                release.get_ref(),
+                release.get_ref()
+            );
+            return Err(At::new(release.span(), message));
+        }
+        releases.insert(node.clone(), release.get_ref().clone());
+    }
+    Ok(releases)
+}
+
+pub(super) fn chaos_releases(given: &[Spanned<String>]) -> Result<Vec<String>, At> {
+    given
+        .iter()
+        .map(|release| release_known(release).map(|_| release.get_ref().clone()))
+        .collect()
+}
+
+fn release_known(release: &Spanned<String>) -> Result<MetadataVersion, At> {
+    MetadataVersion::from_release(release.get_ref())
+        .ok_or_else(|| unknown_release(release.get_ref(), release.span()))
+}
+
+fn unknown_release(release: &str, span: std::ops::Range<usize>) -> At {
+    let known = MetadataVersion::releases();
+    let message = format!("no release \"{release}\"; known: {}", known.join(", "));
+    At::new(span, message).suggesting(release, known)
+}
+
+/// An action with the target it is to strike.
+pub(super) fn check_action(
+    action: &Spanned<Action>,
+    target: &Target,
+    cluster: &Cluster,
+) -> Result<(), At> {
+    match action.get_ref() {
+        Action::RollingRestart(restart) => match &restart.release {
+            Some(release) if MetadataVersion::from_release(release).is_none() => {
+                Err(unknown_release(release, action.span()))
+            }
+            _ => Ok(()),
+        },
+        Action::AddVoter | Action::RemoveVoter => Err(static_quorum(action.span())),
+        Action::AddBroker | Action::RemoveBroker => {
+            let node = match target {
+                Target::Node(node) => Some(node.as_str()),
+                Target::Random => None,
+                _ => {
+                    let message = "who is added or removed is a node, or \"random\"";
+                    return Err(At::new(action.span(), message));
+                }
+            };
+            check_broker(node, action.span(), cluster)
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn check_operation(fault: &Spanned<Fault>, cluster: &Cluster) -> Result<(), At> {
+    let Fault::Operation(operation) = fault.get_ref() else {
+        return Ok(());
+    };
+    match operation {
+        Operation::InstallRelease { release, .. } => {
+            let known = MetadataVersion::from_release(release);
+            known
+                .map(|_| ())
+                .ok_or_else(|| unknown_release(release, fault.span()))
+        }
+        Operation::AddBroker { node } | Operation::RemoveBroker { node, .. } => {
+            check_broker(Some(node), fault.span(), cluster)
+        }
+        Operation::AddVoter { .. } | Operation::RemoveVoter { .. } => {
+            Err(static_quorum(fault.span()))
+        }
+        Operation::UpgradeFeatures { features } | Operation::DowngradeFeatures { features, .. } => {
+            check_features(features, fault.span())
+        }
+    }
+}
+
+/// Some broker is no controller too: without it the quorum would lose a voter.
+fn check_broker(
+    node: Option<&str>,
+    span: std::ops::Range<usize>,
+    cluster: &Cluster,
+) -> Result<(), At> {
+    let fits = |spec: &NodeSpec| !spec.is_controller && node.is_none_or(|node| spec.name == node);
+    if cluster.nodes().iter().any(fits) {
+        return Ok(());
+    }
+    let who = node.unwrap_or("any node");
+    let message = format!(
+        "{who} is a controller too: only brokers without another role, such as spare_brokers, come and go"
+    );
+    Err(At::new(span, message))
+}
+
+fn check_features(
+    features: &BTreeMap<String, i16>,
+    span: std::ops::Range<usize>,
+) -> Result<(), At> {
+    let known = bootstrap_features(MetadataVersion::LATEST);
+    for (feature, level) in features {
+        if !known.contains_key(feature) {
+            let message = format!("no feature \"{feature}\"");
+            return Err(
+                At::new(span, message).suggesting(feature, known.keys().map(String::as_str))
+            );
+        }
+        if feature == METADATA_VERSION_FEATURE && MetadataVersion::from_level(*level).is_none() {
+            let (min, max) = (MetadataVersion::MINIMUM, MetadataVersion::LATEST);
+            let message = format!(
+                "{feature} has the levels {} to {}",
+                min.level(),
+                max.level()
+            );
+            return Err(At::new(span, message));
+        }
+    }
+    Ok(())
+}
+
+fn static_quorum(span: std::ops::Range<usize>) -> At {
+    let message = "voters cannot be added or removed: the broker has a static quorum, \
+                   kraft.version 1 (KIP-853) is needed";
+    At::new(span, message)
+}

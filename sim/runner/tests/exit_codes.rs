@@ -1,0 +1,188 @@
+//! Every exit code but 0 and 2, by scenarios that really end so.
+
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn trial(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_trial"))
+        .args(arguments)
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+        .output()
+        .expect("the program was built")
+}
+
+fn everything(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    text(&output.stdout) + &text(&output.stderr)
+}
+
+/// A folder of one test's own.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let path = std::env::temp_dir().join(format!("trial-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a folder in the temporary one");
+        Folder(path)
+    }
+
+    fn scenario(&self, name: &str, text: &str) -> String {
+        let path = self.0.join(format!("{name}.toml"));
+        std::fs::write(&path, text).expect("a writable folder");
+        path.display().to_string()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+/// Two seconds of three nodes, with more lines in some sections.
+fn scenario(run: &str, more: &str) -> String {
+    format!(
+        "description = \"made for a test\"\n[cluster]\nnodes = 3\n[[topic]]\nname = \"t\"\nreplicas = 3\n\
+         config = {{ \"min.insync.replicas\" = 2 }}\n[[workload]]\nkind = \"produce-consume\"\n\
+         [run]\nduration = \"2s\"\n{run}\n{more}\n"
+    )
+}
+
+#[test]
+fn an_expectation_that_a_sweep_never_meets_fails_it_with_1() {
+    let folder = Folder::new("unmet");
+    let expect = "[expect]\nprobes = [\"metadata: feature upgraded\"]\ninvariants = [\"REP-1\"]";
+    let path = folder.scenario("unmet", &scenario("", expect));
+    let sweep = ["sweep", path.as_str(), "--seeds", "2", "--first-seed", "1"];
+    let output = trial(&sweep);
+    assert_eq!(output.status.code(), Some(1), "{}", everything(&output));
+    let told = "expects probe \"metadata: feature upgraded\" hit; never in this sweep";
+    assert!(
+        everything(&output).contains(told),
+        "{}",
+        everything(&output)
+    );
+    assert!(!everything(&output).contains("expects REP-1"));
+
+    // Objects only on stdout.
+    let output = trial(&[&sweep[..], &["--json"]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(
+        lines.lines().filter(|line| line.starts_with('{')).count(),
+        2
+    );
+    assert_eq!(lines.lines().count(), 2, "{lines}");
+
+    // One run may miss it, and says so.
+    let output = trial(&["run", &path, "--seed", "1"]);
+    assert_eq!(output.status.code(), Some(0), "{}", everything(&output));
+    assert!(
+        everything(&output).contains("expectation not met"),
+        "{}",
+        everything(&output)
+    );
+}
+
+#[cfg(feature = "mutants")]
+#[test]
+fn a_safety_violation_exits_with_1() {
+    let output = trial(&["run", "hunt-replication", "--seed", "1", "--mutant", "R-01"]);
+    assert_eq!(output.status.code(), Some(1), "{}", everything(&output));
+    assert!(
+        everything(&output).contains("VIOLATED"),
+        "{}",
+        everything(&output)
+    );
+}
+
+#[test]
+fn a_cluster_that_does_not_come_to_rest_in_time_exits_with_3() {
+    let folder = Folder::new("stuck");
+    let kill = "[[fault]]\nat = \"1900ms\"\ntarget = \"controller\"\naction = { process = { kind = \"kill\" } }";
+    let path = folder.scenario("stuck", &scenario("quiet = \"1ms\"", kill));
+    // Topics would not be created within a millisecond.
+    let text = std::fs::read_to_string(&path).expect("just written");
+    let output = trial(&["run", &path, "--seed", "1"]);
+    assert_eq!(
+        output.status.code(),
+        Some(3),
+        "{text}{}",
+        everything(&output)
+    );
+    assert!(
+        everything(&output).contains("STUCK"),
+        "{}",
+        everything(&output)
+    );
+    assert!(
+        everything(&output).contains("LIVE-1"),
+        "{}",
+        everything(&output)
+    );
+}
+
+/// The second process of `meta` finds another scenario under the same name, as if the run depended on
+/// something beside its seed.
+#[test]
+fn processes_that_make_different_runs_exit_with_5() {
+    let folder = Folder::new("meta");
+    let pipe = folder.0.join("changing.toml");
+    let made = Command::new("mkfifo").arg(&pipe).status().expect("mkfifo");
+    assert!(made.success());
+    let writer = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || {
+            for reader in 0..5 {
+                feed(
+                    &pipe,
+                    if reader % 2 == 0 {
+                        ""
+                    } else {
+                        "heal = \"core\""
+                    },
+                );
+            }
+        }
+    });
+    let output = trial(&["meta", &pipe.display().to_string(), "--seed", "1"]);
+    let code = output.status.code();
+    if !writer.is_finished() {
+        // It waits for readers that never came.
+        drop(std::fs::read(&pipe));
+    }
+    assert_eq!(code, Some(5), "{}", everything(&output));
+    assert!(
+        everything(&output).contains("NOT deterministic"),
+        "{}",
+        everything(&output)
+    );
+}
+
+/// Gives the next reader, and only it, its text; blocks until it is there.
+fn feed(pipe: &Path, run: &str) {
+    let open = |flags| {
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).custom_flags(flags).open(pipe)
+    };
+    let Ok(mut file) = open(0) else {
+        return;
+    };
+    let kill = match run {
+        "" => "",
+        _ => {
+            "[[fault]]\nat = \"1s\"\ntarget = { node = \"node2\" }\naction = { process = { kind = \"kill\" } }"
+        }
+    };
+    drop(file.write_all(scenario(run, kill).as_bytes()));
+    drop(file);
+    // Without a reader a pipe cannot be opened at once: this one has left.
+    while open(O_NONBLOCK).is_ok() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+/// Linux, on x86-64 and aarch64.
+const O_NONBLOCK: i32 = 0o4000;
