@@ -45,7 +45,7 @@ impl CheckReport {
     }
 }
 
-pub(crate) fn run<M>(name: &str, model: M, limits: Limits) -> CheckReport
+pub fn run<M>(name: &str, model: M, limits: Limits) -> CheckReport
 where
     M: Model + Send + Sync + 'static,
     M::State: Clone + fmt::Debug + Hash + PartialEq + Send + Sync + 'static,

@@ -1,10 +1,11 @@
 //! Stateright models that wrap broker/core as it is: what the checker explores is what production runs.
 //!
 //! [`check`] explores a model breadth first and reports; [`explore`] serves Stateright's explorer for it.
-//! One module per component: [`raft`].
+//! One module per component: [`raft`], [`replica`].
 
 pub mod harness;
 pub mod raft;
+pub mod replica;
 
 use std::time::Duration;
 
@@ -29,6 +30,9 @@ pub const MODELS: [(&str, &str); 3] = [
 /// Explores the model `name`, with the known bug that is put back on this thread, if any; None when there is
 /// no such model.
 pub fn check(name: &str, limits: Limits) -> Option<CheckReport> {
+    if let Some(model) = replica::ReplicaModel::by_name(name) {
+        return Some(harness::run(name, model, limits));
+    }
     let model = raft::RaftModel::by_name(name)?;
     Some(harness::run(name, model, limits))
 }
