@@ -12,7 +12,7 @@ use std::time::Duration;
 pub use harness::{CheckReport, Finding, Limits};
 
 /// The models by name, with a sentence each.
-pub const MODELS: [(&str, &str); 3] = [
+pub const MODELS: &[(&str, &str)] = &[
     (
         "raft",
         "metadata quorum of three voters: messages late, out of order, lost or doubled",
@@ -25,7 +25,50 @@ pub const MODELS: [(&str, &str); 3] = [
         "raft-epochs",
         "metadata quorum of three voters: three elections, as in figure 8 of the Raft paper",
     ),
+    (
+        "replica",
+        "a partition and its controller: leadership moves away and back, fetches and metadata are late",
+    ),
+    (
+        "replica-join",
+        "a partition and its controller: two brokers are fenced and come back",
+    ),
+    (
+        "replica-isr",
+        "a partition and its controller: the ISR shrinks and grows, AlterPartition gets lost",
+    ),
+    (
+        "replica-elr",
+        "a partition and its controller: the ISR gets too small, a broker loses the end of its log",
+    ),
+    (
+        "replica-last-leader",
+        "a partition and its controller: the only member of the ISR crashes",
+    ),
+    (
+        "replica-min-isr",
+        "a partition and its controller: min.insync.replicas changes",
+    ),
+    (
+        "replica-shutdown",
+        "a partition and its controller: a broker stops in good order",
+    ),
+    (
+        "replica-live",
+        "a partition and its controller: from every state of a fail-over it recovers",
+    ),
+    (
+        "replica-live-nightly",
+        "the same with two records",
+    ),
+    (
+        "replica-nightly",
+        "a partition and its controller: shrinking ISR, fencing, crashes, lost data, all at once",
+    ),
 ];
+
+/// Those that take too long for every change.
+pub const NIGHTLY: &[&str] = &["replica-live-nightly", "replica-nightly"];
 
 /// Explores the model `name`, with the known bug that is put back on this thread, if any; None when there is
 /// no such model.
@@ -40,6 +83,10 @@ pub fn check(name: &str, limits: Limits) -> Option<CheckReport> {
 /// Serves Stateright's explorer of the model `name` on `address` until the process ends; None when there is
 /// no such model.
 pub fn explore(name: &str, address: &str) -> Option<()> {
+    if let Some(model) = replica::ReplicaModel::by_name(name) {
+        harness::explore(model, address);
+        return Some(());
+    }
     harness::explore(raft::RaftModel::by_name(name)?, address);
     Some(())
 }

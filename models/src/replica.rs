@@ -16,17 +16,19 @@ mod events;
 pub mod state;
 pub mod variants;
 
+
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use broker_core::replica::cluster::Message;
 use broker_probe::{current_mutant, set_mutant};
 use stateright::{Model, Property};
 
-pub use state::{Action, Budget, State};
+pub use state::{Action, Budget, Setup, State};
 
 /// The exploration's bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
+    pub setup: Setup,
     pub budget: Budget,
     pub min_insync_replicas: i32,
     /// Most messages on their way.
@@ -37,6 +39,9 @@ pub struct Bounds {
     pub attempts: u64,
     /// Most records of a fetch response.
     pub chunk: usize,
+    /// LIVE-1 is checked too: from every state, with no more faults, the partition recovers. That costs a
+    /// run from each.
+    pub heals: bool,
     /// What must happen somewhere within the bounds.
     pub expected: &'static [&'static str],
 }
@@ -54,6 +59,7 @@ pub struct ReplicaModel {
 const INVARIANTS: [&str; 8] = [
     "REP-1", "REP-2", "REP-3", "REP-4", "REP-5", "META-1", "META-3", "LOG-1",
 ];
+const LIVENESS: &str = "LIVE-1";
 
 impl ReplicaModel {
     pub fn new(bounds: Bounds) -> ReplicaModel {
@@ -83,10 +89,11 @@ impl Model for ReplicaModel {
         set_mutant(None);
         let Bounds {
             min_insync_replicas,
+            setup,
             budget,
             ..
         } = self.bounds;
-        vec![State::new(3, min_insync_replicas, budget)]
+        vec![State::new(min_insync_replicas, setup, budget)]
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
@@ -103,6 +110,13 @@ impl Model for ReplicaModel {
 
     fn properties(&self) -> Vec<Property<Self>> {
         let mut properties = always();
+        if self.bounds.heals {
+            let heals = |model: &ReplicaModel, state: &State| {
+                set_mutant(model.mutant);
+                state.violation.is_some() || state.recovers()
+            };
+            properties.push(Property::always(LIVENESS, heals));
+        }
         let expected = |property: &Property<Self>| self.bounds.expected.contains(&property.name);
         properties.extend(sometimes().into_iter().filter(expected));
         properties

@@ -30,39 +30,50 @@ enum Seen {
 
 use Seen::{Change, Probe};
 
+pub const TRUNCATED: &str = "a log is truncated on divergence";
+pub const LATE_FETCH_RESPONSE: &str = "a late fetch response is ignored";
+pub const LATE_ANSWER: &str = "a late AlterPartition answer is ignored";
+pub const RETRIED: &str = "AlterPartition is retried after it was done";
+pub const FENCED_REQUEST: &str = "AlterPartition of an old leader is fenced";
+pub const INELIGIBLE: &str = "an ineligible replica is refused";
+pub const ISR_SHRINKS: &str = "the ISR shrinks";
+pub const ISR_GROWS: &str = "the ISR grows";
+pub const LEADER_CHANGES: &str = "the leader changes";
+pub const LEADERLESS: &str = "nobody leads";
+pub const BECAME_ELIGIBLE: &str = "a replica becomes eligible (ELR)";
+pub const LED_BY_ELIGIBLE: &str = "the ELR gives the leader";
+pub const TWO_LEADERS: &str = "two replicas lead at once";
+pub const ACKNOWLEDGED: &str = "a record is acknowledged";
+pub const COMMITS_AFTER_FAIL_OVER: &str = "the high watermark advances after a fail-over";
+pub const LOG_LOST: &str = "a replica comes back with a shorter log";
+pub const UNCLEAN_RESTART: &str = "a broker comes back uncleanly";
+pub const CLEAN_RESTART: &str = "a broker comes back cleanly";
+pub const LAST_LEADER_ELECTED: &str = "the last known leader is elected";
+pub const ELR_CLEARED: &str = "min.insync.replicas changes with replicas in the ELR";
+
 /// Events by name, and how to tell.
 const EVENTS: [(&str, Seen); 20] = [
-    ("a log is truncated on divergence", Probe("replica: truncated on divergence")),
-    ("a late fetch response is ignored", Probe("replica: stale fetch response ignored")),
-    ("a late AlterPartition answer is ignored", Probe("replica: late AlterPartition answer ignored")),
-    ("AlterPartition is retried after it was done", Probe("metadata: AlterPartition retried")),
-    ("AlterPartition of an old leader is fenced", Probe("metadata: AlterPartition fenced by leader epoch")),
-    ("an ineligible replica is refused", Probe("metadata: ineligible replica")),
-    ("the ISR shrinks", Change(isr_shrinks)),
-    ("the ISR grows", Change(isr_grows)),
-    ("the leader changes", Change(leader_changes)),
-    ("nobody leads", Probe("metadata: partition became leaderless")),
-    ("a replica becomes eligible (ELR)", Probe("metadata: replica became eligible")),
-    ("the ELR gives the leader", Probe("metadata: leader from the eligible replicas")),
-    ("two replicas lead at once", Change(two_lead)),
-    ("a record is acknowledged", Change(acknowledged)),
-    ("the high watermark advances after a fail-over", Change(commits_after_fail_over)),
-    ("a replica comes back with a shorter log", Change(log_lost)),
-    ("a broker comes back uncleanly", Probe("metadata: unclean restart")),
-    ("a broker comes back cleanly", Probe("metadata: clean restart")),
-    ("the last known leader is elected", Probe("metadata: unclean election")),
-    ("min.insync.replicas changes with replicas in the ELR", Change(elr_is_cleared)),
+    (TRUNCATED, Probe("replica: truncated on divergence")),
+    (LATE_FETCH_RESPONSE, Probe("replica: stale fetch response ignored")),
+    (LATE_ANSWER, Probe("replica: late AlterPartition answer ignored")),
+    (RETRIED, Probe("metadata: AlterPartition retried")),
+    (FENCED_REQUEST, Probe("metadata: AlterPartition fenced by leader epoch")),
+    (INELIGIBLE, Probe("metadata: ineligible replica")),
+    (ISR_SHRINKS, Change(isr_shrinks)),
+    (ISR_GROWS, Change(isr_grows)),
+    (LEADER_CHANGES, Change(leader_changes)),
+    (LEADERLESS, Probe("metadata: partition became leaderless")),
+    (BECAME_ELIGIBLE, Probe("metadata: replica became eligible")),
+    (LED_BY_ELIGIBLE, Probe("metadata: leader from the eligible replicas")),
+    (TWO_LEADERS, Change(two_lead)),
+    (ACKNOWLEDGED, Change(acknowledged)),
+    (COMMITS_AFTER_FAIL_OVER, Change(commits_after_fail_over)),
+    (LOG_LOST, Change(log_lost)),
+    (UNCLEAN_RESTART, Probe("metadata: unclean restart")),
+    (CLEAN_RESTART, Probe("metadata: clean restart")),
+    (LAST_LEADER_ELECTED, Probe("metadata: unclean election")),
+    (ELR_CLEARED, Change(elr_is_cleared)),
 ];
-
-pub const ALL: &[&str] = &{
-    let mut names = [""; COUNT];
-    let mut event = 0;
-    while event < COUNT {
-        names[event] = EVENTS[event].0;
-        event += 1;
-    }
-    names
-};
 
 /// How many events there are.
 pub const COUNT: usize = EVENTS.len();

@@ -36,6 +36,15 @@ pub struct Budget {
     pub reconfigurations: u8,
 }
 
+/// What an exploration starts from: all replicas in the ISR, nothing on its way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Setup {
+    /// Not the preferred replica leads, but the next: it can lose its leadership without leaving the ISR.
+    pub led_by_second: bool,
+    /// How many records are committed.
+    pub committed: u8,
+}
+
 /// One thing that happens; brokers are numbered from 0.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Action {
@@ -99,6 +108,11 @@ pub struct State {
     pub events: Events,
 }
 
+const REPLICAS: usize = 3;
+
+/// Far more than any recovery takes.
+const SETTLING_ROUNDS: usize = 60;
+
 impl Hash for State {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         self.cluster.hash(hasher);
@@ -116,9 +130,29 @@ impl PartialEq for State {
 }
 
 impl State {
-    /// Broker 1 leads, everybody knows it and has nothing.
-    pub fn new(brokers: usize, min_insync_replicas: i32, left: Budget) -> State {
-        let mut controller = Controller::new(brokers, min_insync_replicas);
+    /// A partition with three replicas.
+    pub fn new(min_insync_replicas: i32, setup: Setup, left: Budget) -> State {
+        let mut state = State::bare(min_insync_replicas);
+        state.settle();
+        for _ in 0..setup.committed {
+            state.apply(&Action::Produce(0), 1);
+            state.settle();
+        }
+        if setup.led_by_second {
+            state.apply(&Action::Fence(0), 1);
+            state.settle();
+        }
+        // From here on a lag window finds whoever does not fetch.
+        let leader = usize::from(setup.led_by_second);
+        state.apply(&Action::LagWindow(leader), 1);
+        state.left = left;
+        assert!(state.violation.is_none() && state.recovers(), "{state:?}");
+        state
+    }
+
+    /// Broker 1 is to lead, nobody knows yet.
+    fn bare(min_insync_replicas: i32) -> State {
+        let mut controller = Controller::new(REPLICAS, min_insync_replicas);
         let published = controller.published(controller.end()).clone();
         let epochs: Vec<BrokerEpoch> = published.eligible.values().copied().collect();
         let mut cluster = Cluster::new(controller.config(), &epochs);
@@ -126,24 +160,71 @@ impl State {
         for node in &mut cluster.nodes {
             node.seen = controller.end() - 1;
         }
-        let mut state = State {
+        State {
             cluster,
             controller: Shared::new(controller),
-            left,
+            left: Budget::default(),
             clean: 0,
             violation: None,
             events: Events::default(),
-        };
-        for broker in 0..brokers {
-            state.apply(&Action::Publish(broker, state.controller.end()), 1);
         }
-        for _ in 1..brokers {
-            let fetch = state.cluster.messages[0].clone();
-            state.apply(&Action::Deliver(fetch), 1);
+    }
+
+    /// Lets everything that is due happen, in a fixed order, and no more faults: until the partition is as it
+    /// should be, or for so long that it never will be.
+    fn settle(&mut self) {
+        for _ in 0..SETTLING_ROUNDS {
+            if self.violation.is_some() || self.is_healthy() {
+                return;
+            }
+            for node in 0..self.cluster.nodes.len() {
+                self.settle_node(node);
+            }
+            for message in std::mem::take(&mut self.cluster.messages) {
+                self.apply(&Action::Deliver(message), 1);
+            }
         }
-        state.apply(&Action::LagWindow(0), 1);
-        assert_eq!(state.violation, None);
-        state
+    }
+
+    fn settle_node(&mut self, node: usize) {
+        if !self.cluster.nodes[node].running {
+            if !self.controller.is_fenced(node) {
+                self.apply(&Action::Fence(node), 1);
+            }
+            self.apply(&Action::Start(node, 0), 1);
+        }
+        let seen = self.cluster.nodes[node].seen;
+        if seen < self.controller.end() {
+            self.apply(&Action::Publish(node, self.controller.end()), 1);
+        }
+        if self.controller.is_fenced(node) {
+            self.apply(&Action::Unfence(node), 1);
+        }
+        let timers = &self.cluster.nodes[node].timers;
+        if timers.contains(&Timer::AlterPartitionRetry) {
+            self.apply(&Action::RetryAlterPartition(node), 1);
+        }
+    }
+
+    /// One leader, a full ISR, equal logs, nobody waits.
+    fn is_healthy(&self) -> bool {
+        let partition = self.controller.partition();
+        let led = partition.leader.is_some() && partition.isr.len() == self.cluster.nodes.len();
+        let first = &self.cluster.nodes[0].replica;
+        led && self.cluster.nodes.iter().all(|node| {
+            let replica = &node.replica;
+            let even = replica.log_end() == first.log_end();
+            let committed = replica.high_watermark() == replica.log_end();
+            let follows = replica.leader_epoch() == partition.leader_epoch;
+            node.running && even && committed && follows && replica.parked() == 0
+        })
+    }
+
+    /// LIVE-1: with no more faults the partition becomes healthy.
+    pub fn recovers(&self) -> bool {
+        let mut later = self.clone();
+        later.settle();
+        later.is_healthy()
     }
 
     /// Does one thing and what follows without a choice. `chunk` is the most records of a fetch response.

@@ -90,6 +90,7 @@ pub fn check(views: &[View<'_>], truth: &Truth) -> Checked {
         epoch_history(view)?;
         bounds(view)?;
         maximal_isr(view, truth)?;
+        candidate(view, truth)?;
         for other in views {
             log_matching(view, other)?;
             counted(view, other)?;
@@ -131,6 +132,22 @@ pub fn durability(view: &View<'_>, truth: &Truth) -> Checked {
                 "leader {id} of epoch {led} lacks offset {offset} {record:?}, committed in epoch {epoch}; has {:?}",
                 view.at(offset)
             )
+        })?;
+    }
+    Ok(())
+}
+
+/// REP-1: whoever the controller may elect next, being in the ISR or eligible, has all that is committed.
+pub fn candidate(view: &View<'_>, truth: &Truth) -> Checked {
+    let replica = view.replica;
+    let id = replica.local();
+    if !view.running || !(truth.isr.contains(&id) || truth.elr.contains(&id)) {
+        return Ok(());
+    }
+    for (offset, (record, epoch)) in (0..).zip(&truth.committed) {
+        let has = offset < replica.log_start() || view.at(offset) == Some(*record);
+        require(has, "REP-1", || {
+            format!("{id} may lead next and lacks offset {offset} {record:?}, committed in epoch {epoch}")
         })?;
     }
     Ok(())
