@@ -51,7 +51,15 @@ impl CheckReport {
     pub fn heads() -> String {
         format!(
             "{:<22} {:>9} {:>10} {:>5} {:>8} {:>10} {:>8} {:>6} {:>9}  verdict",
-            "model", "unique", "states", "depth", "seconds", "unique/s", "memory", "always", "sometimes"
+            "model",
+            "unique",
+            "states",
+            "depth",
+            "seconds",
+            "unique/s",
+            "memory",
+            "always",
+            "sometimes"
         )
     }
 
@@ -60,7 +68,10 @@ impl CheckReport {
         let memory = self
             .peak_bytes
             .map_or("-".to_owned(), |bytes| format!("{} MiB", bytes >> 20));
-        let reached = self.sometimes.iter().filter(|(_, witness)| witness.is_some());
+        let reached = self
+            .sometimes
+            .iter()
+            .filter(|(_, witness)| witness.is_some());
         let sometimes = format!("{}/{}", reached.count(), self.sometimes.len());
         let verdict = match (self.violations.first(), self.complete) {
             (Some(violation), _) => format!("VIOLATED {}", violation.property),
@@ -109,7 +120,8 @@ mod memory {
     }
 }
 
-pub(crate) fn run<M>(name: &str, model: M, limits: Limits) -> CheckReport
+/// Explores breadth first: a depth-first search of lossy models was seen to exhaust the memory.
+pub fn run<M>(name: &str, model: M, limits: Limits) -> CheckReport
 where
     M: Model + Send + Sync + 'static,
     M::State: Clone + fmt::Debug + Hash + PartialEq + Send + Sync + 'static,

@@ -30,6 +30,10 @@ pub const MODELS: &[(&str, &str)] = &[
         "a partition and its controller: leadership moves away and back, fetches and metadata are late",
     ),
     (
+        "replica-records",
+        "a partition and its controller: a fail-over with more records",
+    ),
+    (
         "replica-join",
         "a partition and its controller: two brokers are fenced and come back",
     ),
@@ -57,10 +61,7 @@ pub const MODELS: &[(&str, &str)] = &[
         "replica-live",
         "a partition and its controller: from every state of a fail-over it recovers",
     ),
-    (
-        "replica-live-nightly",
-        "the same with two records",
-    ),
+    ("replica-live-nightly", "the same with two records"),
     (
         "replica-nightly",
         "a partition and its controller: shrinking ISR, fencing, crashes, lost data, all at once",
@@ -97,3 +98,16 @@ pub const DEFAULT_LIMITS: Limits = Limits {
     states: 5_000_000,
     time: Duration::from_secs(600),
 };
+
+/// How far the model `name` is explored if nobody says otherwise.
+pub fn limits(name: &str) -> Limits {
+    if NIGHTLY.contains(&name) {
+        Limits {
+            states: usize::MAX,
+            time: Duration::from_secs(3_600),
+            ..DEFAULT_LIMITS
+        }
+    } else {
+        DEFAULT_LIMITS
+    }
+}

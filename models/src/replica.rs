@@ -16,7 +16,6 @@ mod events;
 pub mod state;
 pub mod variants;
 
-
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use broker_core::replica::cluster::Message;

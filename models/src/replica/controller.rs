@@ -8,7 +8,8 @@ use broker_core::metadata::{
     BrokerRegistrationRequest, ConfigOperation, ConfigOperationType, ConfigResource,
     ControllerConfig, CreatableTopic, CreateTopicsRequest, ELR_FEATURE, ElectLeadersRequest,
     ElectionType, IncrementalAlterConfigsRequest, Input, LeaderRecoveryState, MIN_INSYNC_REPLICAS,
-    MetadataImage, Output, PartitionAssignment, PartitionRegistration, Record, Reply, Soft, decide,
+    MetadataImage, Output, PartitionAssignment, PartitionRegistration, Record, Reply, Soft,
+    VersionRange, decide,
 };
 use broker_core::replica::cluster::{AskedIsr, Published, id};
 use broker_core::replica::{AlteredPartition, Config, PartitionState};
@@ -21,6 +22,8 @@ const PARTITION: TopicIdPartition = TopicIdPartition {
     topic_id: Uuid([7; 16]),
     partition: 0,
 };
+
+const ELR_LEVELS: VersionRange = VersionRange { min: 0, max: 1 };
 
 #[derive(Clone, Debug)]
 pub struct Controller {
@@ -42,13 +45,15 @@ impl Controller {
                 min_insync_replicas,
                 // No more than is needed: the controller is copied with each state that it changes in.
                 topic_config_names: [MIN_INSYNC_REPLICAS.to_owned()].into(),
-                supported_features: [(ELR_FEATURE.to_owned(), 1)].into(),
+                supported_features: [(ELR_FEATURE.to_owned(), ELR_LEVELS)].into(),
                 ..ControllerConfig::default()
             }),
             end: 0,
             published: Vec::new(),
         };
-        controller.bootstrap(brokers).expect("nothing went wrong yet");
+        controller
+            .bootstrap(brokers)
+            .expect("nothing went wrong yet");
         controller
     }
 
@@ -95,7 +100,10 @@ impl Controller {
             match output {
                 Output::Records(records) => self.append(&records)?,
                 Output::Reply(_, reply) => answer = Some(reply),
-                Output::ArmSession { .. } | Output::DisarmSession { .. } => {}
+                Output::ArmSession { .. }
+                | Output::DisarmSession { .. }
+                | Output::ArmLeaderBalance { .. }
+                | Output::ArmUncleanElection { .. } => {}
             }
         }
         Ok(answer)
@@ -198,11 +206,7 @@ impl Controller {
             broker: id(broker),
             incarnation_id: uuid(100 + self.end),
             endpoints: Vec::new(),
-            features: [(
-                ELR_FEATURE.to_owned(),
-                broker_core::metadata::VersionRange { min: 0, max: 1 },
-            )]
-            .into(),
+            features: [(ELR_FEATURE.to_owned(), ELR_LEVELS)].into(),
             rack: None,
             log_directories: vec![uuid(200 + broker)],
             previous_broker_epoch,

@@ -37,7 +37,11 @@ impl fmt::Display for Action {
             Action::ShutDown(node) => write!(formatter, "{} shuts down in good order", id(*node)),
             Action::Start(node, 0) => write!(formatter, "{} starts with its log", id(*node)),
             Action::Start(node, lost) => {
-                write!(formatter, "{} starts without its last {lost} records", id(*node))
+                write!(
+                    formatter,
+                    "{} starts without its last {lost} records",
+                    id(*node)
+                )
             }
             Action::ElectPreferred => write!(formatter, "the preferred replica is to lead"),
             Action::SetMinInsyncReplicas(value) => {
@@ -63,17 +67,29 @@ fn message_arrives(formatter: &mut fmt::Formatter<'_>, message: &Message) -> fmt
         }
         Message::Fetched { to, response, .. } => {
             let (offset, epoch) = (response.request.fetch_offset, response.request.leader_epoch);
-            write!(formatter, "{} gets the answer to its fetch from {offset} in epoch {epoch}: ", id(*to))?;
+            write!(
+                formatter,
+                "{} gets the answer to its fetch from {offset} in epoch {epoch}: ",
+                id(*to)
+            )?;
             match &response.result {
                 Err(error) => write!(formatter, "{}", error.name()),
                 Ok(fetched) => fetched_in_words(formatter, fetched),
             }
         }
         Message::QueryOffsets { from, leader, .. } => {
-            write!(formatter, "{leader} is asked for its bounds by {}", id(*from))
+            write!(
+                formatter,
+                "{leader} is asked for its bounds by {}",
+                id(*from)
+            )
         }
         Message::Offsets { to, offsets, .. } => {
-            write!(formatter, "{} is told the leader's bounds {offsets:?}", id(*to))
+            write!(
+                formatter,
+                "{} is told the leader's bounds {offsets:?}",
+                id(*to)
+            )
         }
         Message::AlterPartition { from, asked, .. } => {
             let isr: Isr = asked.isr.iter().map(|(id, _)| *id).collect();
@@ -92,7 +108,12 @@ fn message_arrives(formatter: &mut fmt::Formatter<'_>, message: &Message) -> fmt
                 Err(error) => write!(formatter, "{}", error.name()),
                 Ok(altered) => {
                     let isr: Isr = altered.isr.iter().copied().collect();
-                    write!(formatter, "ISR {} in {}", list(&isr), altered.partition_epoch)
+                    write!(
+                        formatter,
+                        "ISR {} in {}",
+                        list(&isr),
+                        altered.partition_epoch
+                    )
                 }
             }
         }
@@ -104,7 +125,11 @@ fn fetched_in_words(formatter: &mut fmt::Formatter<'_>, fetched: &Fetched) -> fm
         return write!(formatter, "epoch {} ends at {}", end.epoch, end.end_offset);
     }
     let high_watermark = fetched.high_watermark;
-    write!(formatter, "{} records, high watermark {high_watermark}", fetched.batches.len())
+    write!(
+        formatter,
+        "{} records, high watermark {high_watermark}",
+        fetched.batches.len()
+    )
 }
 
 fn list(isr: &Isr) -> String {

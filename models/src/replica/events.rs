@@ -54,17 +54,29 @@ pub const ELR_CLEARED: &str = "min.insync.replicas changes with replicas in the 
 /// Events by name, and how to tell.
 const EVENTS: [(&str, Seen); 20] = [
     (TRUNCATED, Probe("replica: truncated on divergence")),
-    (LATE_FETCH_RESPONSE, Probe("replica: stale fetch response ignored")),
-    (LATE_ANSWER, Probe("replica: late AlterPartition answer ignored")),
+    (
+        LATE_FETCH_RESPONSE,
+        Probe("replica: stale fetch response ignored"),
+    ),
+    (
+        LATE_ANSWER,
+        Probe("replica: late AlterPartition answer ignored"),
+    ),
     (RETRIED, Probe("metadata: AlterPartition retried")),
-    (FENCED_REQUEST, Probe("metadata: AlterPartition fenced by leader epoch")),
+    (
+        FENCED_REQUEST,
+        Probe("metadata: AlterPartition fenced by leader epoch"),
+    ),
     (INELIGIBLE, Probe("metadata: ineligible replica")),
     (ISR_SHRINKS, Change(isr_shrinks)),
     (ISR_GROWS, Change(isr_grows)),
     (LEADER_CHANGES, Change(leader_changes)),
     (LEADERLESS, Probe("metadata: partition became leaderless")),
     (BECAME_ELIGIBLE, Probe("metadata: replica became eligible")),
-    (LED_BY_ELIGIBLE, Probe("metadata: leader from the eligible replicas")),
+    (
+        LED_BY_ELIGIBLE,
+        Probe("metadata: leader from the eligible replicas"),
+    ),
     (TWO_LEADERS, Change(two_lead)),
     (ACKNOWLEDGED, Change(acknowledged)),
     (COMMITS_AFTER_FAIL_OVER, Change(commits_after_fail_over)),
@@ -112,7 +124,10 @@ fn leader_changes(before: &Controller, now: &State) -> bool {
 
 fn two_lead(_: &Controller, now: &State) -> bool {
     let nodes = now.cluster.nodes.iter();
-    nodes.filter(|node| node.running && node.replica.is_leader()).count() > 1
+    nodes
+        .filter(|node| node.running && node.replica.is_leader())
+        .count()
+        > 1
 }
 
 fn acknowledged(_: &Controller, now: &State) -> bool {

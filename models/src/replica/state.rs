@@ -124,7 +124,8 @@ impl Hash for State {
 
 impl PartialEq for State {
     fn eq(&self, other: &State) -> bool {
-        (&self.cluster, &self.controller, self.left) == (&other.cluster, &other.controller, other.left)
+        (&self.cluster, &self.controller, self.left)
+            == (&other.cluster, &other.controller, other.left)
             && (self.clean, &self.violation) == (other.clean, &other.violation)
     }
 }
@@ -263,9 +264,7 @@ impl State {
             Action::Duplicate(message) => self.deliver(message, chunk)?,
             Action::GiveUp(message) => self.give_up(message)?,
             Action::Produce(node) => self.cluster.produce(*node, 1, Acks::All)?,
-            Action::LagWindow(node) => {
-                self.cluster.step(*node, Input::Timer(Timer::LagWindow))?
-            }
+            Action::LagWindow(node) => self.cluster.step(*node, Input::Timer(Timer::LagWindow))?,
             Action::RetryAlterPartition(node) => {
                 self.cluster.fire(*node, Timer::AlterPartitionRetry)?
             }
@@ -456,20 +455,24 @@ impl State {
         let Some(wanted) = this.replica.fetch_request().filter(|_| this.running) else {
             return;
         };
-        let under_way = self.cluster.messages.iter().any(|message| match &**message {
-            Message::Fetch {
-                from,
-                broker_epoch,
-                request,
-            } => (*from, *broker_epoch, *request) == (node, this.broker_epoch, wanted),
-            Message::Fetched {
-                to,
-                broker_epoch,
-                response,
-                ..
-            } => (*to, *broker_epoch, response.request) == (node, this.broker_epoch, wanted),
-            _ => false,
-        });
+        let under_way = self
+            .cluster
+            .messages
+            .iter()
+            .any(|message| match &**message {
+                Message::Fetch {
+                    from,
+                    broker_epoch,
+                    request,
+                } => (*from, *broker_epoch, *request) == (node, this.broker_epoch, wanted),
+                Message::Fetched {
+                    to,
+                    broker_epoch,
+                    response,
+                    ..
+                } => (*to, *broker_epoch, response.request) == (node, this.broker_epoch, wanted),
+                _ => false,
+            });
         if !under_way {
             self.cluster.send_fetch(node);
         }
@@ -522,7 +525,11 @@ impl State {
         }
         if self.left.reconfigurations > 0 {
             let now = self.controller.config().min_insync_replicas;
-            actions.push(Action::SetMinInsyncReplicas(if now == 1 { 2 } else { now - 1 }));
+            actions.push(Action::SetMinInsyncReplicas(if now == 1 {
+                2
+            } else {
+                now - 1
+            }));
         }
     }
 

@@ -61,6 +61,22 @@ pub const FAIL_OVER: Bounds = Bounds {
     ..USUAL
 };
 
+/// A fail-over with more records, so that a high watermark can be above another log's fork.
+pub const RECORDS: Bounds = Bounds {
+    budget: Budget {
+        produces: 2,
+        fences: 1,
+        ..NOTHING
+    },
+    lag: 2,
+    expected: &[
+        events::TRUNCATED,
+        events::TWO_LEADERS,
+        events::COMMITS_AFTER_FAIL_OVER,
+    ],
+    ..USUAL
+};
+
 /// Two brokers are fenced and come back while a fetch is under way.
 pub const JOIN: Bounds = Bounds {
     budget: Budget {
@@ -228,6 +244,7 @@ impl ReplicaModel {
     pub fn by_name(name: &str) -> Option<ReplicaModel> {
         let bounds = match name {
             "replica" => FAIL_OVER,
+            "replica-records" => RECORDS,
             "replica-join" => JOIN,
             "replica-isr" => ISR,
             "replica-elr" => ELR,

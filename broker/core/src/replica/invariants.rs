@@ -147,7 +147,9 @@ pub fn candidate(view: &View<'_>, truth: &Truth) -> Checked {
     for (offset, (record, epoch)) in (0..).zip(&truth.committed) {
         let has = offset < replica.log_start() || view.at(offset) == Some(*record);
         require(has, "REP-1", || {
-            format!("{id} may lead next and lacks offset {offset} {record:?}, committed in epoch {epoch}")
+            format!(
+                "{id} may lead next and lacks offset {offset} {record:?}, committed in epoch {epoch}"
+            )
         })?;
     }
     Ok(())

@@ -5,12 +5,12 @@ use broker_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEp
 
 use super::{Cluster, id, index};
 use crate::Ticket;
-use crate::testbed::Shared;
 use crate::replica::invariants::{Record, Violation};
 use crate::replica::{
     AlterPartitionId, AlteredPartition, FetchAnswer, FetchRequest, FetchResponse, Fetched,
     FetchedBatch, FollowerFetch, Input, LeaderOffsets,
 };
+use crate::testbed::Shared;
 
 /// An ISR that a leader asks the controller for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
