@@ -1,17 +1,18 @@
 //! Stateright models that wrap broker/core as it is: what the checker explores is what production runs.
 //!
 //! [`check`] explores a model breadth first and reports; [`explore`] serves Stateright's explorer for it.
-//! One module per component: [`raft`].
+//! One module per component: [`raft`], [`replica`].
 
 pub mod harness;
 pub mod raft;
+pub mod replica;
 
 use std::time::Duration;
 
 pub use harness::{CheckReport, Finding, Limits};
 
 /// The models by name, with a sentence each.
-pub const MODELS: [(&str, &str); 6] = [
+pub const MODELS: &[(&str, &str)] = &[
     (
         "raft",
         "metadata quorum of three voters: messages late, out of order, lost or doubled",
@@ -26,7 +27,7 @@ pub const MODELS: [(&str, &str); 6] = [
     ),
     (
         "raft-snapshot",
-        "metadata quorum of three voters: logs deleted before snapshots, and a power loss",
+        "metadata quorum of three voters: logs deleted before snapshots",
     ),
     (
         "raft-voters",
@@ -36,11 +37,58 @@ pub const MODELS: [(&str, &str); 6] = [
         "raft-joining",
         "metadata quorum of two voters and an observer, which becomes a voter",
     ),
+    (
+        "replica",
+        "a partition and its controller: leadership moves away and back, fetches and metadata are late",
+    ),
+    (
+        "replica-records",
+        "a partition and its controller: a fail-over with more records",
+    ),
+    (
+        "replica-join",
+        "a partition and its controller: two brokers are fenced and come back",
+    ),
+    (
+        "replica-isr",
+        "a partition and its controller: the ISR shrinks and grows, AlterPartition gets lost",
+    ),
+    (
+        "replica-elr",
+        "a partition and its controller: the ISR gets too small, a broker loses the end of its log",
+    ),
+    (
+        "replica-last-leader",
+        "a partition and its controller: the only member of the ISR crashes",
+    ),
+    (
+        "replica-min-isr",
+        "a partition and its controller: min.insync.replicas changes",
+    ),
+    (
+        "replica-shutdown",
+        "a partition and its controller: a broker stops in good order",
+    ),
+    (
+        "replica-live",
+        "a partition and its controller: from every state of a fail-over it recovers",
+    ),
+    ("replica-live-nightly", "the same with two records"),
+    (
+        "replica-nightly",
+        "a partition and its controller: shrinking ISR, fencing, crashes, lost data, all at once",
+    ),
 ];
+
+/// Those that take too long for every change.
+pub const NIGHTLY: &[&str] = &["replica-live-nightly", "replica-nightly"];
 
 /// Explores the model `name`, with the known bug that is put back on this thread, if any; None when there is
 /// no such model.
 pub fn check(name: &str, limits: Limits) -> Option<CheckReport> {
+    if let Some(model) = replica::ReplicaModel::by_name(name) {
+        return Some(harness::run(name, model, limits));
+    }
     let model = raft::RaftModel::by_name(name)?;
     Some(harness::run(name, model, limits))
 }
@@ -48,6 +96,10 @@ pub fn check(name: &str, limits: Limits) -> Option<CheckReport> {
 /// Serves Stateright's explorer of the model `name` on `address` until the process ends; None when there is
 /// no such model.
 pub fn explore(name: &str, address: &str) -> Option<()> {
+    if let Some(model) = replica::ReplicaModel::by_name(name) {
+        harness::explore(model, address);
+        return Some(());
+    }
     harness::explore(raft::RaftModel::by_name(name)?, address);
     Some(())
 }
@@ -58,3 +110,16 @@ pub const DEFAULT_LIMITS: Limits = Limits {
     states: 5_000_000,
     time: Duration::from_secs(600),
 };
+
+/// How far the model `name` is explored if nobody says otherwise.
+pub fn limits(name: &str) -> Limits {
+    if NIGHTLY.contains(&name) {
+        Limits {
+            states: usize::MAX,
+            time: Duration::from_secs(3_600),
+            ..DEFAULT_LIMITS
+        }
+    } else {
+        DEFAULT_LIMITS
+    }
+}

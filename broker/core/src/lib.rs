@@ -27,6 +27,8 @@ pub mod producer;
 pub mod raft;
 pub mod replica;
 pub mod replication_quota;
+#[cfg(any(test, feature = "testbed"))]
+pub mod testbed;
 
 /// Names a request that waits for its answer; given by the shell, never interpreted by a core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

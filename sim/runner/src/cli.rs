@@ -171,6 +171,9 @@ struct Check {
     /// Serves Stateright's explorer for the model.
     #[arg(long, requires = "model")]
     explore: bool,
+    /// One line only, as in the table.
+    #[arg(long, requires = "model", hide = true)]
+    row: bool,
     #[arg(long, default_value = "127.0.0.1:3000", value_name = "HOST:PORT")]
     address: String,
     /// Puts a known bug back, as in K-01; needs a build with `--features mutants`.

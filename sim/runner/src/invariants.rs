@@ -85,6 +85,10 @@ pub const ALL: &[(&str, &str)] = &[
         "records of one producer to one partition keep their order",
     ),
     (
+        "REF-1",
+        "each partition's history is that of a log: records, acknowledged or not, and nothing else",
+    ),
+    (
         "LIVE-1",
         "after the faults every partition has a leader, full ISR and equal logs",
     ),

@@ -68,6 +68,9 @@ fn alter(
     let leader = current.leader;
     draft.change(id, Election::Online, |builder| {
         builder.target_isr = change.new_isr.iter().map(|&(member, _)| member).collect();
+        // A leader that asks for the ISR as it is wants to be sure that nothing it asked for before, and
+        // that is still on its way, is granted later.
+        builder.reaffirms_isr = true;
         builder.target_recovery_state = change.leader_recovery_state;
     });
     let next = draft.partition(id);

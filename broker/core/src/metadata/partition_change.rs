@@ -36,6 +36,8 @@ pub(super) struct PartitionChangeBuilder<'a> {
     /// A broker that lost its memory of what it had: not even eligible.
     pub unclean_shutdown: Option<NodeId>,
     pub target_isr: Vec<NodeId>,
+    /// Write the ISR also if it stays the same, so that the partition epoch grows.
+    pub reaffirms_isr: bool,
     pub target_elr: Vec<NodeId>,
     pub target_recovery_state: LeaderRecoveryState,
     pub assignment: Reassignment,
@@ -60,6 +62,7 @@ impl<'a> PartitionChangeBuilder<'a> {
             election: Election::Online,
             unclean_shutdown: None,
             target_isr: current.isr.clone(),
+            reaffirms_isr: false,
             target_elr: current.eligible_leader_replicas.clone(),
             target_recovery_state: current.leader_recovery_state,
             assignment: Reassignment::of(current),
@@ -221,7 +224,8 @@ impl<'a> PartitionChangeBuilder<'a> {
     /// Without ELR the last member stays, because only it has all the data.
     fn set_isr(&self, record: &mut PartitionChangeRecord) {
         let may_set = !self.target_isr.is_empty() || self.elr_enabled;
-        if record.isr.is_none() && may_set && self.target_isr != self.current.isr {
+        let changes = self.target_isr != self.current.isr || self.reaffirms_isr;
+        if record.isr.is_none() && may_set && changes {
             record.isr = Some(self.target_isr.clone());
         }
     }

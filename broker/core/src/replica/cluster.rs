@@ -20,6 +20,7 @@ use super::message::{
 };
 use super::{ErrorCode, Replica};
 use crate::Ticket;
+use crate::testbed::Shared;
 
 /// What the metadata says at one offset of its log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -32,9 +33,9 @@ pub struct Published {
 /// Replicas 1 to n, numbered from 0, what is on its way between them, and the truth.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Cluster {
-    pub nodes: Vec<Node>,
-    pub messages: Vec<Message>,
-    pub truth: Truth,
+    pub nodes: Vec<Shared<Node>>,
+    pub messages: Vec<Shared<Message>>,
+    pub truth: Shared<Truth>,
     next_value: u64,
     /// The answer to the fetch under way.
     answer: Option<Result<FetchAnswer, ErrorCode>>,
@@ -69,27 +70,33 @@ impl Cluster {
         let nodes = broker_epochs
             .iter()
             .enumerate()
-            .map(|(index, &epoch)| Node::new(index, config, epoch))
+            .map(|(index, &epoch)| Shared::new(Node::new(index, config, epoch)))
             .collect();
         Cluster {
             nodes,
             messages: Vec::new(),
-            truth: Truth::default(),
+            truth: Shared::default(),
             next_value: 0,
             answer: None,
             trace: None,
         }
     }
 
-    /// Does one thing at one replica and checks every invariant; a replica that is down does nothing.
+    /// Does one thing at one replica; one that is down does nothing. The invariants over all replicas are the
+    /// caller's to [`check`](Cluster::check), when it has done all that belongs together.
     pub fn step(&mut self, node: usize, input: Input) -> Result<(), Violation> {
+        self.steps(node, [input])
+    }
+
+    fn steps<const N: usize>(&mut self, node: usize, inputs: [Input; N]) -> Result<(), Violation> {
         if !self.nodes[node].running {
             return Ok(());
         }
-        let before = self.nodes[node].replica.clone();
-        self.feed(node, input)?;
-        invariants::progress(&before, &self.nodes[node].replica)?;
-        self.check()
+        let before = self.nodes[node].clone();
+        for input in inputs {
+            self.feed(node, input)?;
+        }
+        invariants::progress(&before.replica, &self.nodes[node].replica)
     }
 
     /// The state invariants of all replicas together.
@@ -98,7 +105,7 @@ impl Cluster {
     }
 
     fn views(&self) -> Vec<View<'_>> {
-        self.nodes.iter().map(Node::view).collect()
+        self.nodes.iter().map(|node| node.view()).collect()
     }
 
     fn feed(&mut self, node: usize, input: Input) -> Result<(), Violation> {
@@ -120,7 +127,7 @@ impl Cluster {
     }
 
     fn carry_out(&mut self, node: usize, output: Output) -> Result<(), Violation> {
-        let this = &mut self.nodes[node];
+        let this = &mut *self.nodes[node];
         match output {
             Output::Append {
                 ticket,
@@ -152,21 +159,24 @@ impl Cluster {
                 leader_epoch,
                 partition_epoch,
                 isr,
-            } => self.messages.push(Message::AlterPartition {
-                from: node,
-                broker_epoch: this.broker_epoch,
-                asked: AskedIsr {
-                    request,
-                    leader_epoch,
-                    partition_epoch,
-                    isr,
-                },
-            }),
+            } => {
+                let broker_epoch = this.broker_epoch;
+                self.send(Message::AlterPartition {
+                    from: node,
+                    broker_epoch,
+                    asked: AskedIsr {
+                        request,
+                        leader_epoch,
+                        partition_epoch,
+                        isr,
+                    },
+                });
+            }
             Output::QueryLeaderOffsets {
                 leader,
                 leader_epoch,
             } => {
-                self.messages.push(Message::QueryOffsets {
+                self.send(Message::QueryOffsets {
                     from: node,
                     leader,
                     leader_epoch,
@@ -190,7 +200,7 @@ impl Cluster {
         base_offset: Offset,
         epoch: LeaderEpoch,
     ) -> Result<(), Violation> {
-        let this = &mut self.nodes[node];
+        let this = &mut *self.nodes[node];
         assert_eq!(base_offset, this.end());
         let (first, count) = produced_by(ticket);
         this.log
@@ -200,7 +210,7 @@ impl Cluster {
     }
 
     fn on_high_watermark(&mut self, node: usize, high_watermark: Offset) -> Result<(), Violation> {
-        let views: Vec<View<'_>> = self.nodes.iter().map(Node::view).collect();
+        let views: Vec<View<'_>> = self.nodes.iter().map(|node| node.view()).collect();
         invariants::commit(&views[node], &views, high_watermark, &mut self.truth)?;
         invariants::committed_content(&views[node], high_watermark, &self.truth)
     }
@@ -241,9 +251,12 @@ impl Cluster {
 
     /// The broker acts on metadata, in the order in which the server does it.
     pub fn publish(&mut self, node: usize, published: &Published) -> Result<(), Violation> {
-        self.step(node, Input::Metadata(published.state.clone()))?;
-        self.step(node, Input::Eligible(published.eligible.clone()))?;
-        self.step(node, Input::Configure(published.config))
+        let inputs = [
+            Input::Metadata(published.state.clone()),
+            Input::Eligible(published.eligible.clone()),
+            Input::Configure(published.config),
+        ];
+        self.steps(node, inputs)
     }
 
     pub fn stop(&mut self, node: usize) {
@@ -253,7 +266,7 @@ impl Cluster {
     /// Starts from what is on disk. What is lost counts as lost in the partition's present epoch.
     pub fn restart(&mut self, node: usize, how: Restart) {
         let lost_in = (how.lost > 0).then_some(self.truth.leader_epoch);
-        let this = &mut self.nodes[node];
+        let this = &mut *self.nodes[node];
         this.log.truncate(this.log.len() - how.lost);
         let log_state = LogState {
             log_start: this.replica.log_start().min(this.end()),
@@ -272,7 +285,7 @@ impl Cluster {
 
     /// The oldest flush under way is done.
     pub fn flushed(&mut self, node: usize) -> Result<(), Violation> {
-        let this = &mut self.nodes[node];
+        let this = &mut *self.nodes[node];
         let Some(flush) = this.flushes.pop() else {
             return Ok(());
         };

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
-use broker_protocol::ids::{LeaderEpoch, NodeId, Offset};
+use broker_protocol::ids::{LeaderEpoch, Offset};
 
 use super::Replica;
 use super::message::Isr;
@@ -90,6 +90,7 @@ pub fn check(views: &[View<'_>], truth: &Truth) -> Checked {
         epoch_history(view)?;
         bounds(view)?;
         maximal_isr(view, truth)?;
+        candidate(view, truth)?;
         for other in views {
             log_matching(view, other)?;
             counted(view, other)?;
@@ -130,6 +131,24 @@ pub fn durability(view: &View<'_>, truth: &Truth) -> Checked {
             format!(
                 "leader {id} of epoch {led} lacks offset {offset} {record:?}, committed in epoch {epoch}; has {:?}",
                 view.at(offset)
+            )
+        })?;
+    }
+    Ok(())
+}
+
+/// REP-1: whoever the controller may elect next, being in the ISR or eligible, has all that is committed.
+pub fn candidate(view: &View<'_>, truth: &Truth) -> Checked {
+    let replica = view.replica;
+    let id = replica.local();
+    if !view.running || !(truth.isr.contains(&id) || truth.elr.contains(&id)) {
+        return Ok(());
+    }
+    for (offset, (record, epoch)) in (0..).zip(&truth.committed) {
+        let has = offset < replica.log_start() || view.at(offset) == Some(*record);
+        require(has, "REP-1", || {
+            format!(
+                "{id} may lead next and lacks offset {offset} {record:?}, committed in epoch {epoch}"
             )
         })?;
     }
@@ -227,12 +246,12 @@ fn end(view: &View<'_>) -> Offset {
 /// without data is the one of the epoch in which this replica leads or led.
 pub fn epoch_history(view: &View<'_>) -> Checked {
     let replica = view.replica;
-    let mut expected: Vec<(LeaderEpoch, Offset)> = Vec::new();
+    let mut cached = replica.epochs().iter();
+    let mut last = None;
     for (offset, record) in (view.base..)
         .zip(view.log)
         .filter(|(offset, _)| *offset >= replica.log_start())
     {
-        let last = expected.last().map(|(epoch, _)| *epoch);
         require(last <= Some(record.epoch), "REP-3", || {
             format!(
                 "{} goes back to epoch {} at {offset}",
@@ -241,22 +260,22 @@ pub fn epoch_history(view: &View<'_>) -> Checked {
             )
         })?;
         if last != Some(record.epoch) {
-            expected.push((record.epoch, offset));
+            last = Some(record.epoch);
+            let entry = cached.next().map(|entry| (entry.epoch, entry.start_offset));
+            require(entry == Some((record.epoch, offset)), "REP-3", || {
+                cache_differs(view, record.epoch, offset)
+            })?;
         }
     }
-    let cache = replica
-        .epochs()
-        .iter()
-        .map(|entry| (entry.epoch, entry.start_offset));
-    let cache: Vec<_> = cache
-        .filter(|(_, start)| *start < replica.log_end())
-        .collect();
-    require(cache == expected, "REP-3", || {
-        format!(
-            "{} caches {cache:?}, its log has {expected:?}",
-            replica.local()
-        )
+    let surplus = cached.find(|entry| entry.start_offset < replica.log_end());
+    require(surplus.is_none(), "REP-3", || {
+        format!("{} caches {surplus:?} beyond its log", replica.local())
     })
+}
+
+fn cache_differs(view: &View<'_>, epoch: LeaderEpoch, offset: Offset) -> String {
+    let (id, cache) = (view.replica.local(), view.replica.epochs());
+    format!("{id} caches {cache:?}, its log begins epoch {epoch} at {offset}")
 }
 
 /// REP-4: what a leader counts for a follower in its epoch is what that follower has.
@@ -303,14 +322,9 @@ pub fn maximal_isr(view: &View<'_>, truth: &Truth) -> Checked {
     if !current || replica.is_under_min_isr() {
         return Ok(());
     }
-    let maximal = replica.maximal_isr();
-    let missing: Vec<NodeId> = truth
-        .isr
-        .union(&truth.elr)
-        .filter(|id| !maximal.contains(id))
-        .copied()
-        .collect();
-    require(missing.is_empty(), "REP-4", || {
+    let mut complete = truth.isr.iter().chain(&truth.elr);
+    let missing = complete.find(|&&id| !replica.waits_for(id));
+    require(missing.is_none(), "REP-4", || {
         format!(
             "leader {} does not wait for {missing:?}, which may lead next",
             replica.local()

@@ -15,6 +15,11 @@ pub(super) struct PendingIsr {
     /// None between an attempt whose fate is unknown and the next.
     pub request: Option<AlterPartitionId>,
     pub isr: Isr,
+    /// An attempt whose fate is unknown may still be on its way to the controller.
+    pub unresolved: bool,
+    /// Refused, while an earlier attempt is unresolved: the controller is asked for the committed ISR, and with
+    /// the partition epoch that it answers no earlier attempt can come true any more.
+    pub withdrawn: bool,
 }
 
 impl Leader {
@@ -111,7 +116,12 @@ impl Replica {
             "leader {} outside of its ISR {isr:?}",
             self.local
         );
-        leader.pending = Some(PendingIsr { request: None, isr });
+        leader.pending = Some(PendingIsr {
+            request: None,
+            isr,
+            unresolved: false,
+            withdrawn: false,
+        });
         out.push(Output::IsrChanged);
         self.send_alter_partition(out);
     }
@@ -136,11 +146,12 @@ impl Replica {
             };
             known.unwrap_or(BrokerEpoch(-1))
         };
-        let isr = pending
-            .isr
-            .iter()
-            .map(|id| (*id, broker_epoch(id)))
-            .collect();
+        let wanted = if pending.withdrawn {
+            &leader.committed
+        } else {
+            &pending.isr
+        };
+        let isr = wanted.iter().map(|id| (*id, broker_epoch(id))).collect();
         out.push(Output::AlterPartition {
             request,
             leader_epoch: self.leader_epoch,
@@ -171,6 +182,12 @@ impl Replica {
             Err(error) => error,
         };
         match after_error(error) {
+            AfterError::BackToCommitted if pending.unresolved => {
+                probe!("replica: refused ISR withdrawn");
+                pending.request = None;
+                pending.withdrawn = true;
+                out.push(Output::Arm(Timer::AlterPartitionRetry));
+            }
             AfterError::BackToCommitted => {
                 leader.pending = None;
                 out.push(Output::IsrChanged);
@@ -180,6 +197,7 @@ impl Replica {
             AfterError::AwaitMetadata => pending.request = None,
             AfterError::TryAgain => {
                 pending.request = None;
+                pending.unresolved = true;
                 out.push(Output::Arm(Timer::AlterPartitionRetry));
             }
         }

@@ -75,6 +75,11 @@ impl Replica {
             .unwrap_or_default()
     }
 
+    /// Whether this leader's high watermark waits for `id`: it is in the maximal ISR.
+    pub fn waits_for(&self, id: NodeId) -> bool {
+        self.leader().is_ok_and(|leader| leader.in_maximal_isr(id))
+    }
+
     /// The log end the leader counts for a follower in this epoch.
     pub fn counted_end(&self, follower: NodeId) -> Option<Offset> {
         self.leader().ok()?.followers.get(&follower)?.log_end

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sim_checkers::anomaly::Report;
 use sim_checkers::client::{self, Promise};
 use sim_checkers::history::History;
+use sim_checkers::reference;
 use sim_faults::{Durability, Schedule, World};
 use sim_workloads::ClientStats;
 
@@ -149,6 +150,8 @@ impl Run {
         let history = self.clients.recorder.finish();
         let promise = self.promise(reads.is_complete());
         self.account.report.merge(client::check(&history, promise));
+        let refined = reference::check(&history, promise);
+        self.account.report.merge(refined);
         self.account.history = history;
         Ok(())
     }

@@ -410,3 +410,18 @@ fn the_hash_tells_images_apart() {
         "a heartbeat changes no metadata"
     );
 }
+
+/// A leader that is not sure of an earlier attempt asks for the ISR as it is: after that no earlier one counts.
+#[test]
+fn an_unchanged_isr_fences_what_was_asked_before() {
+    let mut world = World::with_brokers(2, false, 1);
+    let id = world.create_topic_on("t", &[1, 2]);
+    world.alter(1, world.alteration(id, &[1])).expect("shrinks");
+    let late = world.alteration(id, &[1, 2]);
+    let before = world.partition(id).partition_epoch;
+    let reaffirmed = world
+        .alter(1, world.alteration(id, &[1]))
+        .expect("as it is");
+    assert!(reaffirmed.partition_epoch > before);
+    assert_eq!(world.alter(1, late), Err(ErrorCode::InvalidUpdateVersion));
+}

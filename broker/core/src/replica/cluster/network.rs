@@ -10,6 +10,7 @@ use crate::replica::{
     AlterPartitionId, AlteredPartition, FetchAnswer, FetchRequest, FetchResponse, Fetched,
     FetchedBatch, FollowerFetch, Input, LeaderOffsets,
 };
+use crate::testbed::Shared;
 
 /// An ISR that a leader asks the controller for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,11 +60,15 @@ pub enum Message {
 }
 
 impl Cluster {
+    pub(super) fn send(&mut self, message: Message) {
+        self.messages.push(Shared::new(message));
+    }
+
     /// Asks the leader for what comes next, if this replica may.
     pub fn send_fetch(&mut self, node: usize) {
         let this = &self.nodes[node];
         if let Some(request) = this.replica.fetch_request().filter(|_| this.running) {
-            self.messages.push(Message::Fetch {
+            self.send(Message::Fetch {
                 from: node,
                 broker_epoch: this.broker_epoch,
                 request,
@@ -75,10 +80,10 @@ impl Cluster {
     /// controller is given back, with who asks.
     pub fn deliver(
         &mut self,
-        message: Message,
+        message: &Message,
         chunk: usize,
     ) -> Result<Option<(usize, BrokerEpoch, AskedIsr)>, Violation> {
-        match message {
+        match message.clone() {
             Message::AlterPartition {
                 from,
                 broker_epoch,
@@ -142,7 +147,7 @@ impl Cluster {
         request: AlterPartitionId,
         result: Result<AlteredPartition, ErrorCode>,
     ) {
-        self.messages.push(Message::Altered {
+        self.send(Message::Altered {
             to,
             broker_epoch,
             request,
@@ -151,8 +156,8 @@ impl Cluster {
     }
 
     /// Who waits for an answer is told that none will come; one way messages just vanish.
-    pub fn lose(&mut self, message: Message) {
-        match message {
+    pub fn lose(&mut self, message: &Message) {
+        match *message {
             Message::AlterPartition {
                 from: to,
                 broker_epoch,
@@ -171,7 +176,7 @@ impl Cluster {
             }
             | Message::Offsets {
                 to, leader_epoch, ..
-            } => self.messages.push(Message::Offsets {
+            } => self.send(Message::Offsets {
                 to,
                 broker_epoch: self.nodes[to].broker_epoch,
                 leader_epoch,
@@ -192,7 +197,7 @@ impl Cluster {
             log_start: bounds.log_start,
             log_end: bounds.log_end,
         });
-        self.messages.push(Message::Offsets {
+        self.send(Message::Offsets {
             to: from,
             broker_epoch: self.nodes[from].broker_epoch,
             leader_epoch,
@@ -228,7 +233,7 @@ impl Cluster {
         let records: Vec<Record> = batches
             .filter_map(|batch| view.at(batch.base_offset))
             .collect();
-        self.messages.push(Message::Fetched {
+        self.send(Message::Fetched {
             to: from,
             broker_epoch,
             response: FetchResponse { request, result },

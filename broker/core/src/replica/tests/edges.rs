@@ -276,35 +276,77 @@ fn metadata_of_a_known_partition_epoch_keep_the_pending_isr() {
     assert_eq!(replica.high_watermark(), 0, "3 may be in the ISR already");
 }
 
+/// Leader 1 that has asked for 2 in its ISR, and the name of its request.
+fn leader_with_proposal() -> (Replica, AlterPartitionId) {
+    let mut replica = leader(&[ONE]);
+    let fetched = Input::FollowerFetch {
+        ticket: Ticket(1),
+        fetch: fetch(TWO, 12, 0),
+    };
+    let out = step(&mut replica, fetched);
+    let request = proposal(&out).expect("2 is in sync");
+    (replica, request)
+}
+
+fn answered(request: AlterPartitionId, error: ErrorCode) -> Input {
+    Input::AlterPartitionResult {
+        request,
+        result: Err(error),
+    }
+}
+
 #[test]
 fn a_refused_proposal_goes_back_and_an_unclear_one_stays_pending() {
-    let mut replica = leader(&[ONE]);
-    let out = step(
+    let (mut replica, request) = leader_with_proposal();
+    step(
         &mut replica,
-        Input::FollowerFetch {
-            ticket: Ticket(1),
-            fetch: fetch(TWO, 12, 0),
-        },
+        answered(request, ErrorCode::IneligibleReplica),
     );
-    let request = proposal(&out).expect("2 is in sync");
-    let unclear = Input::AlterPartitionResult {
-        request,
-        result: Err(ErrorCode::RequestTimedOut),
-    };
+    assert!(!replica.maximal_isr().contains(&TWO));
+
+    let (mut replica, request) = leader_with_proposal();
     assert_eq!(
-        step(&mut replica, unclear),
+        step(&mut replica, answered(request, ErrorCode::RequestTimedOut)),
         [Output::Arm(Timer::AlterPartitionRetry)]
     );
     assert!(replica.maximal_isr().contains(&TWO));
     let out = step(&mut replica, Input::Timer(Timer::AlterPartitionRetry));
+    assert_ne!(proposal(&out).expect("asked again"), request);
+}
+
+/// The attempt whose fate is unknown may arrive when the replica is eligible again. Found by the model
+/// `replica-isr`.
+#[test]
+fn a_proposal_refused_after_an_unclear_attempt_stays_pending_until_that_is_fenced() {
+    let (mut replica, request) = leader_with_proposal();
+    step(&mut replica, answered(request, ErrorCode::RequestTimedOut));
+    let out = step(&mut replica, Input::Timer(Timer::AlterPartitionRetry));
     let retried = proposal(&out).expect("asked again");
-    assert_ne!(retried, request);
-    step(
-        &mut replica,
-        Input::AlterPartitionResult {
-            request: retried,
-            result: Err(ErrorCode::IneligibleReplica),
-        },
+    assert_eq!(
+        step(
+            &mut replica,
+            answered(retried, ErrorCode::IneligibleReplica)
+        ),
+        [Output::Arm(Timer::AlterPartitionRetry)]
     );
+    assert!(replica.maximal_isr().contains(&TWO));
+
+    let out = step(&mut replica, Input::Timer(Timer::AlterPartitionRetry));
+    let withdrawal = proposal(&out).expect("the committed ISR is asked for");
+    let asked = out.iter().find_map(|output| match output {
+        Output::AlterPartition { isr, .. } => Some(isr.as_slice()),
+        _ => None,
+    });
+    assert_eq!(asked, Some(&[(ONE, BrokerEpoch(11))][..]));
+    let altered = AlteredPartition {
+        leader_epoch: LeaderEpoch(0),
+        partition_epoch: PartitionEpoch(1),
+        isr: vec![ONE],
+    };
+    let confirmed = Input::AlterPartitionResult {
+        request: withdrawal,
+        result: Ok(altered),
+    };
+    step(&mut replica, confirmed);
     assert!(!replica.maximal_isr().contains(&TWO));
 }

@@ -101,14 +101,14 @@ impl Run {
         let index = self.random.below(self.world.messages.len());
         let message = self.world.messages.swap_remove(index);
         if self.random.chance(3) {
-            self.world.lose(message);
+            self.world.lose(&message);
             return Ok(());
         }
         if self.random.chance(5) {
             self.world.messages.push(message.clone());
         }
         let chunk = 1 + self.random.below(3);
-        self.world.deliver(message, chunk)
+        self.world.deliver(&message, chunk)
     }
 
     fn publish(&mut self, node: usize) -> Result<(), Violation> {
@@ -237,7 +237,7 @@ impl Run {
                 self.world.send_fetch(node);
             }
             for message in std::mem::take(&mut self.world.messages) {
-                self.world.deliver(message, 100)?;
+                self.world.deliver(&message, 100)?;
             }
         }
         self.live()

@@ -122,11 +122,11 @@ fn carry_out(world: &mut World, command: &str, answer: &mut String) -> Result<()
         "ask" => world.send_fetch(node),
         "deliver" => {
             let message = world.messages.remove(0);
-            world.deliver(message, 100)?;
+            world.deliver(&message, 100)?;
         }
         "lose" => {
             let message = world.messages.remove(0);
-            world.lose(message);
+            world.lose(&message);
         }
         "timer" => {
             let timer = world.nodes[node].timers.remove(0);
@@ -193,7 +193,7 @@ fn publish(world: &mut World, words: &[&str]) -> Result<(), Violation> {
 fn exchange(world: &mut World, max: usize) -> Result<(), Violation> {
     for _ in 0..2 {
         if let Some(message) = world.messages.pop() {
-            world.deliver(message, max)?;
+            world.deliver(&message, max)?;
         }
     }
     Ok(())

@@ -9,7 +9,7 @@ use crate::Ticket;
 use crate::replica::cluster::{Cluster, Message, Restart};
 pub use crate::replica::cluster::{id, index};
 use crate::replica::invariants::Violation;
-use crate::replica::{Config, Input};
+use crate::replica::{Acks, Config, Input};
 use broker_protocol::ids::{NodeId, Offset};
 
 pub struct World {
@@ -44,15 +44,30 @@ impl World {
     }
 
     pub fn update_truth(&mut self) {
-        let truth = &mut self.cluster.truth;
+        let truth = &mut *self.cluster.truth;
         truth.leader_epoch = self.controller.state.leader_epoch;
         truth.isr = self.controller.isr();
         truth.elr = self.controller.elr.clone();
     }
 
-    pub fn deliver(&mut self, message: Message, chunk: usize) -> Result<(), Violation> {
+    pub fn step(&mut self, node: usize, input: Input) -> Result<(), Violation> {
+        self.cluster.step(node, input)?;
+        self.check()
+    }
+
+    pub fn produce(&mut self, node: usize, count: u32, acks: Acks) -> Result<(), Violation> {
+        self.cluster.produce(node, count, acks)?;
+        self.check()
+    }
+
+    pub fn flushed(&mut self, node: usize) -> Result<(), Violation> {
+        self.cluster.flushed(node)?;
+        self.check()
+    }
+
+    pub fn deliver(&mut self, message: &Message, chunk: usize) -> Result<(), Violation> {
         let Some((from, epoch, asked)) = self.cluster.deliver(message, chunk)? else {
-            return Ok(());
+            return self.check();
         };
         let result =
             self.controller
@@ -69,7 +84,8 @@ impl World {
         }
         self.nodes[node].seen = seen;
         let published = self.controller.history[seen - 1].clone();
-        self.cluster.publish(node, &published)
+        self.cluster.publish(node, &published)?;
+        self.check()
     }
 
     /// Deletes what is below `offset`; None for the high watermark.
