@@ -1,6 +1,7 @@
 //! What a produce and a fetch of one partition cost, step by step, beside a copy and a checksum of the same
 //! bytes. The log is real, in a temporary folder; appends end in the page cache.
 
+use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -266,7 +267,7 @@ fn fetch(criterion: &mut Criterion) {
         let read = || {
             leader
                 .partition
-                .read_for_consumer(&fetch, limits)
+                .read_for_consumer(&fetch, &BTreeSet::new(), limits)
                 .expect("reads")
                 .records
         };

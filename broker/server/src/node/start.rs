@@ -66,16 +66,15 @@ impl Node {
         let standing = Arc::new(Standing::default());
         let incarnation = Uuid(random::uuid(env.random.as_ref()));
         let replicas = config.is_broker().then(|| {
-            start_replicas(
-                &env,
-                &config,
-                &directories,
-                &metadata,
-                &observer,
-                &failures,
-                &standing,
-                &channel,
-            )
+            let parts = ReplicaParts {
+                config: &config,
+                directories: &directories,
+                metadata: &metadata,
+                observer: &observer,
+                failures: &failures,
+                standing: &standing,
+            };
+            start_replicas(&env, &parts, &channel)
         });
         let publisher = Publisher {
             config: config.clone(),
@@ -369,16 +368,29 @@ fn controller_config(config: &BrokerConfig) -> ControllerConfig {
     }
 }
 
+/// What a broker's replicas share with the rest of the node.
+struct ReplicaParts<'a> {
+    config: &'a Arc<BrokerConfig>,
+    directories: &'a Arc<LogDirectories>,
+    metadata: &'a Arc<MetadataCache>,
+    observer: &'a Observer,
+    failures: &'a Failures,
+    standing: &'a Arc<Standing>,
+}
+
 fn start_replicas(
     env: &Env,
-    config: &Arc<BrokerConfig>,
-    directories: &Arc<LogDirectories>,
-    metadata: &Arc<MetadataCache>,
-    observer: &Observer,
-    failures: &Failures,
-    standing: &Arc<Standing>,
+    parts: &ReplicaParts<'_>,
     channel: &impl Fn(&str) -> ControllerChannel,
 ) -> Arc<ReplicaManager> {
+    let ReplicaParts {
+        config,
+        directories,
+        metadata,
+        observer,
+        failures,
+        standing,
+    } = *parts;
     let (events_sender, events) = mpsc::unbounded_channel();
     let context = PartitionContext {
         env: env.clone(),
