@@ -27,7 +27,7 @@ fn a_partition_holds_while_replicas_leave_and_join() {
 
 #[test]
 fn a_partition_holds_while_alter_partition_gets_lost() {
-    holds("replica-isr", 132_921);
+    holds("replica-isr", 132_663);
 }
 
 #[test]

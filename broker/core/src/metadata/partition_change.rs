@@ -36,7 +36,7 @@ pub(super) struct PartitionChangeBuilder<'a> {
     /// A broker that lost its memory of what it had: not even eligible.
     pub unclean_shutdown: Option<NodeId>,
     pub target_isr: Vec<NodeId>,
-    /// Write the ISR also if it stays the same, so that the partition epoch grows.
+    /// Write the ISR also if nothing changes, so that the partition epoch grows.
     pub reaffirms_isr: bool,
     pub target_elr: Vec<NodeId>,
     pub target_recovery_state: LeaderRecoveryState,
@@ -87,6 +87,9 @@ impl<'a> PartitionChangeBuilder<'a> {
         self.set_assignment(&mut record);
         if self.target_recovery_state != self.current.leader_recovery_state {
             record.leader_recovery_state = Some(self.target_recovery_state);
+        }
+        if record.is_no_op() && self.reaffirms_isr {
+            record.isr = Some(self.target_isr);
         }
         (!record.is_no_op()).then_some(record)
     }
@@ -224,8 +227,7 @@ impl<'a> PartitionChangeBuilder<'a> {
     /// Without ELR the last member stays, because only it has all the data.
     fn set_isr(&self, record: &mut PartitionChangeRecord) {
         let may_set = !self.target_isr.is_empty() || self.elr_enabled;
-        let changes = self.target_isr != self.current.isr || self.reaffirms_isr;
-        if record.isr.is_none() && may_set && changes {
+        if record.isr.is_none() && may_set && self.target_isr != self.current.isr {
             record.isr = Some(self.target_isr.clone());
         }
     }
