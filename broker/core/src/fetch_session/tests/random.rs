@@ -25,6 +25,10 @@ enum Action {
     Crowd,
 }
 
+#[expect(
+    clippy::disallowed_types,
+    reason = "prop_oneof shares its branches; tests are no core"
+)]
 fn action() -> impl Strategy<Value = Action> {
     let partition = 0..4i32;
     prop_oneof![

@@ -49,13 +49,15 @@ fn leader(isr: &[NodeId], two: Offset, three: Offset) -> Replica {
 #[test]
 fn the_most_caught_up_in_sync_replica_of_the_rack_that_has_the_offset_is_named() {
     let all = [ONE, TWO, THREE];
-    let cases: [(
-        &[NodeId],
+    // ISR, log ends of both followers, offset asked for, live brokers of the rack, who is named.
+    type Case<'a> = (
+        &'a [NodeId],
         (Offset, Offset),
         Offset,
-        &[NodeId],
+        &'a [NodeId],
         Option<NodeId>,
-    ); 8] = [
+    );
+    let cases: [Case<'_>; 8] = [
         (&all, (4, 4), 4, &[], None),
         (&all, (4, 4), 4, &[TWO], Some(TWO)),
         (&all, (4, 4), 4, &[ONE, TWO], None),
