@@ -10,4 +10,5 @@ mod mutants;
 mod read;
 mod recover;
 mod retention;
+mod snapshot;
 mod truncate;
