@@ -4,6 +4,7 @@
 //! the request and the response differ, its message's) name in front. `Default` gives Kafka's defaults: a
 //! nullable field without a declared default is empty, not null. Everything is re-exported here.
 
+pub mod add_raft_voter;
 pub mod allocate_producer_ids;
 pub mod alter_configs;
 pub mod alter_partition;
@@ -42,11 +43,14 @@ pub mod offset_commit;
 pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
 pub mod produce;
+pub mod remove_raft_voter;
 pub mod sync_group;
 pub mod unregister_broker;
 pub mod update_features;
+pub mod update_raft_voter;
 pub mod vote;
 
+pub use add_raft_voter::*;
 pub use allocate_producer_ids::*;
 pub use alter_configs::*;
 pub use alter_partition::*;
@@ -85,9 +89,11 @@ pub use offset_commit::*;
 pub use offset_fetch::*;
 pub use offset_for_leader_epoch::*;
 pub use produce::*;
+pub use remove_raft_voter::*;
 pub use sync_group::*;
 pub use unregister_broker::*;
 pub use update_features::*;
+pub use update_raft_voter::*;
 pub use vote::*;
 
 use std::fmt::Debug;
@@ -174,6 +180,9 @@ macro_rules! for_each_api {
             ControllerRegistration ControllerRegistrationRequest;
             AssignReplicasToDirs AssignReplicasToDirsRequest;
             DescribeTopicPartitions DescribeTopicPartitionsRequest;
+            AddRaftVoter AddRaftVoterRequest;
+            RemoveRaftVoter RemoveRaftVoterRequest;
+            UpdateRaftVoter UpdateRaftVoterRequest;
         }
     };
 }

@@ -59,6 +59,8 @@ pub const BROKER: &[VersionRange] = &[
     range(ApiKey::DescribeCluster, 0, 2),
     range(ApiKey::UnregisterBroker, 0, 0),
     range(ApiKey::DescribeTopicPartitions, 0, 0),
+    range(ApiKey::AddRaftVoter, 0, 0),
+    range(ApiKey::RemoveRaftVoter, 0, 0),
 ];
 
 /// What a controller listener advertises, in key order.
@@ -89,6 +91,9 @@ pub const CONTROLLER: &[VersionRange] = &[
     range(ApiKey::AllocateProducerIds, 0, 0),
     range(ApiKey::ControllerRegistration, 0, 0),
     range(ApiKey::AssignReplicasToDirs, 0, 0),
+    range(ApiKey::AddRaftVoter, 0, 0),
+    range(ApiKey::RemoveRaftVoter, 0, 0),
+    range(ApiKey::UpdateRaftVoter, 0, 0),
 ];
 
 /// The table of a kind of listener.
