@@ -23,6 +23,7 @@ mod produce;
 mod quorum;
 pub mod raft_wire;
 mod reassignments;
+mod voters;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -77,6 +78,8 @@ const BROKER_APIS: &[ApiKey] = &[
     ApiKey::UnregisterBroker,
     ApiKey::DescribeQuorum,
     ApiKey::UpdateFeatures,
+    ApiKey::AddRaftVoter,
+    ApiKey::RemoveRaftVoter,
 ];
 
 /// What a controller listener handles.
@@ -106,6 +109,9 @@ const CONTROLLER_APIS: &[ApiKey] = &[
     ApiKey::AllocateProducerIds,
     ApiKey::ControllerRegistration,
     ApiKey::AssignReplicasToDirs,
+    ApiKey::AddRaftVoter,
+    ApiKey::RemoveRaftVoter,
+    ApiKey::UpdateRaftVoter,
 ];
 
 fn handled(listener: ListenerKind) -> &'static [ApiKey] {
@@ -175,20 +181,29 @@ impl Service for ControllerService {
 /// Also what an Envelope unpacks to.
 fn controller_request(api: Arc<Api>, request: RawRequest) -> BoxFuture<'static, Answer> {
     match request.key {
-        ApiKey::Vote => Box::pin(answer(request, move |request, _| {
-            quorum::vote(api, request)
+        ApiKey::Vote => Box::pin(answer(request, move |request, version| {
+            quorum::vote(api, request, version)
         })),
-        ApiKey::BeginQuorumEpoch => Box::pin(answer(request, move |request, _| {
-            quorum::begin_quorum_epoch(api, request)
+        ApiKey::BeginQuorumEpoch => Box::pin(answer(request, move |request, version| {
+            quorum::begin_quorum_epoch(api, request, version)
         })),
-        ApiKey::EndQuorumEpoch => Box::pin(answer(request, move |request, _| {
-            quorum::end_quorum_epoch(api, request)
+        ApiKey::EndQuorumEpoch => Box::pin(answer(request, move |request, version| {
+            quorum::end_quorum_epoch(api, request, version)
         })),
         ApiKey::Fetch => Box::pin(answer(request, move |request, version| {
             quorum::fetch(api, request, version)
         })),
-        ApiKey::FetchSnapshot => Box::pin(answer(request, |request, _| async move {
-            quorum::fetch_snapshot(&request)
+        ApiKey::FetchSnapshot => Box::pin(answer(request, move |request, version| {
+            quorum::fetch_snapshot(api, request, version)
+        })),
+        ApiKey::AddRaftVoter => {
+            Box::pin(answer(request, move |request, _| voters::add(api, request)))
+        }
+        ApiKey::RemoveRaftVoter => Box::pin(answer(request, move |request, _| {
+            voters::remove(api, request)
+        })),
+        ApiKey::UpdateRaftVoter => Box::pin(answer(request, move |request, _| {
+            voters::update(api, request)
         })),
         ApiKey::DescribeQuorum => Box::pin(answer(request, move |request, version| {
             quorum::describe(api, request, version)

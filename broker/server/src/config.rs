@@ -12,7 +12,7 @@ mod value;
 use std::collections::BTreeMap;
 
 pub use dynamic::{is_dynamic_config, topic_synonym, validate_dynamic_config};
-pub use endpoint::{Listener, SecurityProtocol, Voter};
+pub use endpoint::{Listener, SecurityProtocol, Server, Voter};
 pub use topic::{TOPIC_CONFIG_NAMES, TopicConfig, is_topic_config, validate_topic_config};
 pub use value::{ConfigError, Value};
 
@@ -142,6 +142,10 @@ broker_config! {
         vec!["PLAINTEXT:PLAINTEXT".into(), "CONTROLLER:PLAINTEXT".into()], |entries| endpoint::protocol_map(entries);
     /// The voters of the metadata quorum, as id@host:port; this node alone if empty.
     controller_quorum_voters: Vec<Voter> = "controller.quorum.voters", vec![], any;
+    /// Where to find the metadata quorum, as host:port, if its voters are in its log.
+    controller_quorum_bootstrap_servers: Vec<Server> = "controller.quorum.bootstrap.servers", vec![], any;
+    /// A controller that is no voter makes itself one.
+    controller_quorum_auto_join_enable: bool = "controller.quorum.auto.join.enable", false, any;
     /// Rack of this broker.
     broker_rack: String = "broker.rack", String::new(), any;
     /// The data folder; overridden by log.dirs.
@@ -235,6 +239,19 @@ broker_config! {
     controlled_shutdown_enable: bool = "controlled.shutdown.enable", true, any;
     /// The controller writes a no-op record after this much idle time; 0 never.
     metadata_max_idle_interval_ms: i64 = "metadata.max.idle.interval.ms", 500, not_negative;
+    /// Bytes of metadata after which a snapshot is written.
+    metadata_log_max_record_bytes_between_snapshots: i64 =
+        "metadata.log.max.record.bytes.between.snapshots", 20 * 1024 * 1024, positive;
+    /// Time after which a snapshot is written if there are new records; 0 never.
+    metadata_log_max_snapshot_interval_ms: i64 = "metadata.log.max.snapshot.interval.ms", 3_600_000, not_negative;
+    /// Size of the metadata log and its snapshots above which old ones are deleted; -1 never.
+    metadata_max_retention_bytes: i64 = "metadata.max.retention.bytes", 100 * 1024 * 1024, minus_one_or_more;
+    /// Age at which an old snapshot, and the log before the next, is deleted; -1 never.
+    metadata_max_retention_ms: i64 = "metadata.max.retention.ms", 7 * 24 * 3_600_000, minus_one_or_more;
+    /// A segment of the metadata log is rolled at this size.
+    metadata_log_segment_bytes: i64 = "metadata.log.segment.bytes", 1_073_741_824, segment_bytes;
+    /// A segment of the metadata log is rolled at this age.
+    metadata_log_segment_ms: i64 = "metadata.log.segment.ms", 7 * 24 * 3_600_000, positive;
     /// A voter that hears of no leader for this long starts an election.
     controller_quorum_election_timeout_ms: i64 = "controller.quorum.election.timeout.ms", 1_000, positive;
     /// A leader that a majority has not fetched from for this long resigns; a follower campaigns.
@@ -326,7 +343,10 @@ impl BrokerConfig {
             ));
         }
         let voters = self.voters();
-        if self.is_controller() && !voters.iter().any(|voter| voter.id == self.node_id) {
+        if self.is_controller()
+            && !self.finds_voters()
+            && !voters.iter().any(|voter| voter.id == self.node_id)
+        {
             return conflict(format!(
                 "controller.quorum.voters does not name node.id {}",
                 self.node_id
@@ -338,9 +358,17 @@ impl BrokerConfig {
                 self.node_id
             ));
         }
-        if !self.is_controller() && voters.is_empty() {
+        if !self.is_controller() && voters.is_empty() && !self.finds_voters() {
             return conflict(
-                "controller.quorum.voters is needed by a broker without the controller role".into(),
+                "controller.quorum.voters or controller.quorum.bootstrap.servers is needed by a broker without the controller role"
+                    .into(),
+            );
+        }
+        if self.controller_quorum_auto_join_enable && !(self.is_controller() && self.finds_voters())
+        {
+            return conflict(
+                "controller.quorum.auto.join.enable is for controllers with controller.quorum.bootstrap.servers"
+                    .into(),
             );
         }
         let mut ids = BTreeMap::new();
@@ -368,9 +396,17 @@ impl BrokerConfig {
         self.log_dirs.first().unwrap_or(&self.log_dir)
     }
 
-    /// The voters of the metadata quorum; this node alone if none are configured.
+    /// Whether this node learns the voters from the quorum (KIP-853) and not from its configuration.
+    pub fn finds_voters(&self) -> bool {
+        self.controller_quorum_voters.is_empty()
+            && !self.controller_quorum_bootstrap_servers.is_empty()
+    }
+
+    /// The configured voters of the metadata quorum: this node alone if nothing is said of it. A voter set in
+    /// the log replaces them.
     pub fn voters(&self) -> Vec<Voter> {
-        if !self.controller_quorum_voters.is_empty() || !self.is_controller() {
+        if !self.controller_quorum_voters.is_empty() || !self.is_controller() || self.finds_voters()
+        {
             return self.controller_quorum_voters.clone();
         }
         let listener = self.controller_listener();
@@ -404,12 +440,24 @@ impl BrokerConfig {
 
     /// What clients and other brokers are told to connect to.
     pub fn advertised(&self) -> Vec<Listener> {
-        let listeners = if self.advertised_listeners.is_empty() {
-            self.broker_listeners()
-        } else {
-            self.advertised_listeners.clone()
-        };
+        let is_controllers =
+            |listener: &Listener| self.controller_listener_names.contains(&listener.name);
+        let mut listeners = self.advertised_listeners.clone();
+        listeners.retain(|listener| !is_controllers(listener));
+        if listeners.is_empty() {
+            listeners = self.broker_listeners();
+        }
         listeners.into_iter().map(Listener::reachable).collect()
+    }
+
+    /// What the other controllers are told to connect to; none on a node without this role.
+    pub fn advertised_controller(&self) -> Option<Listener> {
+        let listener = self
+            .controller_listener()
+            .filter(|_| self.is_controller())?;
+        let mut advertised = self.advertised_listeners.iter();
+        let named = advertised.find(|advertised| advertised.name == listener.name);
+        Some(named.cloned().unwrap_or(listener).reachable())
     }
 
     /// The listener name for traffic between brokers.
@@ -442,71 +490,4 @@ impl BrokerConfig {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_configuration_is_a_single_combined_node_on_9092() {
-        let config = BrokerConfig::from_properties("").expect("defaults are valid");
-        assert!(config.is_broker() && config.is_controller());
-        assert_eq!(
-            config.advertised(),
-            vec![Listener::new("PLAINTEXT", "127.0.0.1", 9092)]
-        );
-        assert_eq!(config.data_directory(), "./data");
-        assert_eq!(config.voters().len(), 1);
-    }
-
-    #[test]
-    fn an_unknown_property_is_named_with_its_line_and_a_suggestion() {
-        let error =
-            BrokerConfig::from_properties("node.id=1\n# fine\nlog.segment.byte=5\n").unwrap_err();
-        let text = error.to_string();
-        assert!(
-            text.contains("line 3")
-                && text.contains("log.segment.byte")
-                && text.contains("log.segment.bytes"),
-            "{text}"
-        );
-    }
-
-    #[test]
-    fn wrong_values_are_named() {
-        for (name, value) in [
-            ("node.id", "x"),
-            ("node.id", "-4"),
-            ("listeners", "127.0.0.1:9092"),
-            ("listeners", "PLAINTEXT://h:70000"),
-            ("auto.create.topics.enable", "yes"),
-            ("controller.quorum.voters", "1@host"),
-            ("process.roles", "broker,voter"),
-            ("unclean.leader.election.enable", "maybe"),
-            ("leader.imbalance.check.interval.seconds", "0"),
-            ("log.segment.bytes", "1"),
-            ("replica.selector.class", "com.example.Own"),
-            ("log.dirs", "/a,/b,/a"),
-            ("listener.security.protocol.map", "PLAINTEXT:SSL"),
-        ] {
-            let error = BrokerConfig::from_pairs([(name, value)])
-                .unwrap_err()
-                .to_string();
-            assert!(error.contains(name) && error.contains(value), "{error}");
-        }
-    }
-
-    #[test]
-    fn properties_that_contradict_each_other_are_refused() {
-        for pairs in [
-            vec![("controller.quorum.voters", "2@h:9093")],
-            vec![("process.roles", "broker")],
-            vec![("broker.heartbeat.interval.ms", "9000")],
-            vec![("listeners", "PLAINTEXT://h:1")],
-            vec![("controller.quorum.voters", "1@h:9093,1@g:9093")],
-        ] {
-            assert!(
-                BrokerConfig::from_pairs(pairs.clone()).is_err(),
-                "{pairs:?}"
-            );
-        }
-    }
-}
+mod tests;

@@ -1,15 +1,14 @@
 //! Requests to the active controller, wherever it is.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker_env::{Address, Env, select, time};
+use broker_env::{Env, select, time};
 use broker_protocol::Request;
 use broker_protocol::ids::NodeId;
 
 use crate::peer::{CallError, Peer};
-use crate::quorum::QuorumStatus;
+use crate::quorum::{Addresses, QuorumStatus};
 use crate::waiters::Waiter;
 
 /// Why the controller gave no answer.
@@ -47,7 +46,7 @@ async fn controller_moved(status: Arc<QuorumStatus>, controller: NodeId) {
 pub struct ControllerChannel {
     env: Env,
     status: Arc<QuorumStatus>,
-    addresses: BTreeMap<NodeId, Address>,
+    addresses: Arc<Addresses>,
     client_id: String,
     peer: Option<(NodeId, Peer)>,
 }
@@ -56,7 +55,7 @@ impl ControllerChannel {
     pub fn new(
         env: Env,
         status: Arc<QuorumStatus>,
-        addresses: BTreeMap<NodeId, Address>,
+        addresses: Arc<Addresses>,
         client_id: String,
     ) -> ControllerChannel {
         ControllerChannel {
@@ -103,16 +102,11 @@ impl ControllerChannel {
     }
 
     fn peer(&mut self, controller: NodeId) -> Result<&mut Peer, ControllerError> {
-        if self
-            .peer
-            .as_ref()
-            .is_none_or(|(node, _)| *node != controller)
-        {
-            let address = self
-                .addresses
-                .get(&controller)
-                .ok_or(ControllerError::Unknown)?;
-            let peer = Peer::new(self.env.clone(), address.clone(), self.client_id.clone());
+        let address = self.addresses.of(controller);
+        let address = address.ok_or(ControllerError::Unknown)?;
+        let known = self.peer.as_ref();
+        if known.is_none_or(|(node, peer)| *node != controller || *peer.address() != address) {
+            let peer = Peer::new(self.env.clone(), address, self.client_id.clone());
             self.peer = Some((controller, peer));
         }
         Ok(&mut self.peer.as_mut().expect("set above").1)

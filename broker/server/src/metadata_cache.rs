@@ -63,6 +63,31 @@ impl MetadataCache {
         state.image.hash()
     }
 
+    /// Replaces the image by that of a snapshot; gives its hash.
+    pub fn replace(
+        &self,
+        image: MetadataImage,
+        end: Offset,
+        epoch: LeaderEpoch,
+        delta: &mut MetadataDelta,
+    ) -> u64 {
+        let mut state = self.state.write().expect("no panic under this lock");
+        assert!(
+            end >= state.end,
+            "a snapshot that ends at {end} replaces metadata up to {}",
+            state.end
+        );
+        delta.note_all(&state.image, &image);
+        let hash = image.hash();
+        *state = CacheState { image, end, epoch };
+        hash
+    }
+
+    /// The image as it is; shares what it can.
+    pub fn image(&self) -> MetadataImage {
+        self.read(MetadataImage::clone)
+    }
+
     /// Wakes all that wait for a publication.
     pub fn published(&self) {
         self.waiters
@@ -111,6 +136,39 @@ impl MetadataDelta {
         *self == MetadataDelta::default()
     }
 
+    /// As if all records between two images had arrived.
+    fn note_all(&mut self, before: &MetadataImage, after: &MetadataImage) {
+        for topic in before.topics() {
+            if after.topic_name(topic.id).is_none() {
+                self.partitions
+                    .retain(|partition| partition.topic_id != topic.id);
+                self.removed_topics.insert(topic.id);
+            }
+        }
+        for (id, registration) in after.partitions() {
+            if before.partition(id) != Some(registration) {
+                self.partitions.insert(id);
+            }
+        }
+        self.brokers |= before.brokers() != after.brokers();
+        self.note_configs(before, after);
+    }
+
+    fn note_configs(&mut self, before: &MetadataImage, after: &MetadataImage) {
+        let resources = before.configs().keys().chain(after.configs().keys());
+        for resource in resources {
+            if before.configs().get(resource) == after.configs().get(resource) {
+                continue;
+            }
+            if resource.kind == ConfigResourceType::Topic {
+                self.configured_topics.insert(resource.name.clone());
+            } else {
+                self.configured_topics
+                    .extend(after.topics().map(|topic| topic.name.clone()));
+            }
+        }
+    }
+
     /// `image` is as it was before the record.
     fn note(&mut self, image: &MetadataImage, record: &Record) {
         match record {
@@ -148,6 +206,8 @@ impl MetadataDelta {
     }
 }
 
+#[cfg(test)]
+mod snapshot_tests;
 #[cfg(test)]
 mod tests {
     use broker_core::metadata::{LeaderRecoveryState, PartitionRecord};

@@ -2,6 +2,7 @@
 
 mod maintenance;
 mod start;
+mod start_quorum;
 
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use crate::listener::Connections;
 use crate::log_directories::LogDirectories;
 use crate::metadata_cache::MetadataCache;
 use crate::observe::{Observation, Observer};
-use crate::quorum::QuorumHandle;
+use crate::quorum::{QuorumHandle, SnapshotsError};
 use crate::replica_manager::ReplicaManager;
 use broker_protocol::ErrorCode;
 
@@ -36,9 +37,22 @@ pub enum NodeError {
     #[error(transparent)]
     Unregistrable(#[from] Unregistrable),
     #[error(
-        "{path} is not formatted and controller.quorum.voters names several nodes: format it with the cluster's id"
+        "{path} is not formatted, and this node is not a quorum of its own: format it with the cluster's id"
     )]
     NoClusterId { path: String },
+    #[error("{path} is not formatted: {reason}")]
+    NotFormatted { path: String, reason: String },
+    #[error("{0}")]
+    Snapshots(SnapshotsError),
+}
+
+impl From<SnapshotsError> for NodeError {
+    fn from(error: SnapshotsError) -> NodeError {
+        match error {
+            SnapshotsError::Disk(error) => NodeError::Disk(error),
+            other => NodeError::Snapshots(other),
+        }
+    }
 }
 
 /// What a node is started with.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use broker_protocol::ids::{
-    BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch, TopicIdPartition,
+    BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch, TopicIdPartition, Uuid,
 };
 
 /// A batch as the log holds it.
@@ -149,10 +149,38 @@ pub enum Observation {
         leader: Option<NodeId>,
         voters: Vec<NodeId>,
     },
+    /// `kraft.version` or the voters changed, committed or not.
+    QuorumVoters {
+        voters: Vec<NodeId>,
+    },
+    /// `snapshots` are ids of whole ones that hold records: end offset and epoch, oldest first.
     MetadataLogLoaded {
         log_start: Offset,
         log_end: Offset,
         batches: Vec<BatchSummary>,
+        snapshots: Vec<(Offset, LeaderEpoch)>,
+    },
+    /// A snapshot is durable under its name: made here, or fetched.
+    MetadataSnapshotWritten {
+        end: Offset,
+        epoch: LeaderEpoch,
+    },
+    /// Everything was deleted; the log goes on at the end of this snapshot.
+    MetadataLogReplaced {
+        end: Offset,
+        epoch: LeaderEpoch,
+    },
+    /// The log starts at the end of a snapshot now.
+    MetadataLogStartAdvanced {
+        log_start: Offset,
+    },
+    /// The image as a snapshot has it; `hash` of the whole image. Topics that are not in it and were there
+    /// before are gone, though no node may ever see the record that removed them.
+    MetadataSnapshotLoaded {
+        end: Offset,
+        epoch: LeaderEpoch,
+        hash: u64,
+        topics: Vec<Uuid>,
     },
     MetadataAppended {
         batch: BatchSummary,

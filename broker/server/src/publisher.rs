@@ -11,8 +11,9 @@ use crate::features;
 use crate::metadata_cache::{MetadataCache, MetadataDelta};
 use crate::node::NodeError;
 use crate::observe::{Observation, Observer, PartitionState};
-use crate::quorum::Committed;
+use crate::quorum::{Committed, Event, MetadataUpdate, QuorumHandle, SnapshotRequest};
 use crate::replica_manager::ReplicaManager;
+use crate::snapshot_schedule::SnapshotSchedule;
 
 pub struct Publisher {
     pub config: Arc<BrokerConfig>,
@@ -22,6 +23,8 @@ pub struct Publisher {
     /// This process, as opposed to earlier ones of the same id.
     pub incarnation: Uuid,
     pub observer: Observer,
+    pub quorum: QuorumHandle,
+    pub snapshots: SnapshotSchedule,
 }
 
 impl Publisher {
@@ -30,21 +33,15 @@ impl Publisher {
     /// # Errors
     /// The log directory failed, or the cluster runs at a level that this node does not support.
     pub async fn run(
-        self,
-        mut committed: mpsc::UnboundedReceiver<Committed>,
+        mut self,
+        mut committed: mpsc::UnboundedReceiver<MetadataUpdate>,
     ) -> Result<(), NodeError> {
         let supported = features::supported(&self.config);
         let mut delta = MetadataDelta::default();
         let mut strays_set_aside = false;
-        while let Some(batch) = committed.recv().await {
-            let hash = self.metadata.apply(&batch, &mut delta);
-            self.observer.observe(|| Observation::MetadataApplied {
-                end: batch.end,
-                epoch: batch.epoch,
-                hash,
-            });
+        while let Some(update) = committed.recv().await {
             // While catching up, states of the past are not acted upon.
-            if batch.end < batch.high_watermark {
+            if !self.apply(update, &mut delta) {
                 continue;
             }
             self.metadata
@@ -66,6 +63,42 @@ impl Publisher {
             delta = MetadataDelta::default();
         }
         Ok(())
+    }
+
+    /// Whether the image is now as of the high watermark.
+    fn apply(&mut self, update: MetadataUpdate, delta: &mut MetadataDelta) -> bool {
+        let (end, epoch, high_watermark, hash) = match update {
+            MetadataUpdate::Records(batch) => {
+                let hash = self.metadata.apply(&batch, delta);
+                self.offer_snapshot(&batch);
+                (batch.end, batch.epoch, batch.high_watermark, hash)
+            }
+            MetadataUpdate::Snapshot {
+                loaded,
+                high_watermark,
+            } => {
+                let (end, epoch) = (loaded.id.end_offset, loaded.id.epoch);
+                let hash = self.metadata.replace(loaded.image, end, epoch, delta);
+                self.snapshots.kept();
+                (end, epoch, high_watermark, hash)
+            }
+        };
+        self.observer
+            .observe(|| Observation::MetadataApplied { end, epoch, hash });
+        end >= high_watermark
+    }
+
+    fn offer_snapshot(&mut self, batch: &Committed) {
+        if !self.snapshots.is_due(batch.bytes) {
+            return;
+        }
+        self.snapshots.kept();
+        let request = SnapshotRequest {
+            end: batch.end,
+            timestamp: batch.timestamp,
+            image: self.metadata.image(),
+        };
+        let _member_has_stopped = self.quorum.events.send(Event::Snapshot(request));
     }
 
     /// Whether the image has this incarnation. An older image may still say that this node leads a

@@ -6,38 +6,52 @@
 //! everybody else who leads through [`QuorumStatus`].
 //!
 //! Map: `raft` carries out the raft core's outputs · `controller` runs the metadata core while this node
-//! leads · `log` is the metadata log · `peers` sends to the other members · `persistence` is the
-//! `quorum-state` file.
+//! leads · `handle` is how others reach the member · `log` is the metadata log, `batches` what is in it,
+//! `snapshots` what replaces its beginning and `trim` when · `peers` sends to the other members, `addresses`
+//! knows where they are, `configuration` and `voters` who votes · `describe` tells DescribeQuorum ·
+//! `persistence` is the `quorum-state` file.
 
+mod addresses;
+mod batches;
+mod configuration;
 mod controller;
 mod describe;
+mod handle;
 mod log;
 mod peers;
 pub mod persistence;
 mod raft;
+mod snapshots;
+mod trim;
+mod voters;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex};
 
 use broker_core::metadata::{self, Record, Reply};
-use broker_core::raft::{Raft, Request, Response, Timer};
+use broker_core::raft::{self as raft_core, Raft, Request, Response, Timer};
 use broker_core::{PersistId, Ticket};
 use broker_env::{DiskError, Env, select};
-use broker_protocol::ids::{LeaderEpoch, NodeId, Offset};
+use broker_protocol::ids::{LeaderEpoch, NodeId, Offset, ReplicaKey};
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::observe::Observer;
 use crate::timers::Timers;
-use crate::waiters::{Waiter, Waiters};
+pub use addresses::Addresses;
 use controller::Controller;
+use describe::FetchTimes;
 pub use describe::{QuorumDescription, ReplicaDescription};
+pub use handle::{Leadership, QuorumHandle, QuorumStatus};
 pub use log::MetadataLog;
-pub use peers::Peers;
+pub use peers::{Identity, Peers};
+use snapshots::Finished;
+pub use snapshots::{LoadedSnapshot, RetentionLimits, Snapshots, SnapshotsError};
+pub use trim::SnapshotRequest;
+pub use voters::to_record as voters_record;
 
 /// Everything that happens to the quorum member.
 pub enum Event {
-    /// A peer's request; the bytes of a fetch answer come with it.
+    /// A peer's request; with its answer come the records of a fetch, or the chunk of a snapshot.
     Request {
         request: Request,
         reply: oneshot::Sender<(Response, Bytes)>,
@@ -47,7 +61,8 @@ pub enum Event {
         from: NodeId,
         request: Request,
         response: Response,
-        records: Bytes,
+        /// The records of a fetch, or the chunk of a snapshot.
+        bytes: Bytes,
     },
     RequestFailed {
         to: NodeId,
@@ -59,6 +74,18 @@ pub enum Event {
         reply: oneshot::Sender<Result<Reply, NotController>>,
     },
     Flushed(PersistId, Result<broker_storage::FlushDone, DiskError>),
+    /// The publisher has an image worth keeping.
+    Snapshot(SnapshotRequest),
+    SnapshotWritten(Result<Finished, DiskError>),
+    SnapshotFetched(Result<Finished, DiskError>),
+    /// Work beside the task failed.
+    DiskFailed(DiskError),
+    /// Finalizes `kraft.version`; answered once committed.
+    UpgradeKraftVersion {
+        version: i16,
+        validate_only: bool,
+        reply: oneshot::Sender<Result<(), raft_core::Error>>,
+    },
     Describe(oneshot::Sender<QuorumDescription>),
     /// Hand leadership over and stop.
     Shutdown(oneshot::Sender<()>),
@@ -71,96 +98,31 @@ pub type ControllerInput = Box<dyn FnOnce(Ticket, Offset) -> metadata::Input + S
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotController;
 
-/// Committed metadata records, in log order without gaps.
+/// What the quorum has committed, in log order without gaps.
+#[derive(Clone, Debug)]
+pub enum MetadataUpdate {
+    Records(Committed),
+    /// Replaces everything before: at the start, and where the log has become too old to follow.
+    Snapshot {
+        loaded: Box<LoadedSnapshot>,
+        /// As in [`Committed`]; `Offset::MAX` at the start, when it is not known.
+        high_watermark: Offset,
+    },
+}
+
+/// Committed metadata records.
 #[derive(Clone, Debug)]
 pub struct Committed {
     pub records: Vec<Record>,
     /// Offset behind the last record.
     pub end: Offset,
     pub epoch: LeaderEpoch,
+    /// Size of their batch.
+    pub bytes: u64,
+    /// Append time in ms.
+    pub timestamp: i64,
     /// Everything that was committed when this was sent ends here.
     pub high_watermark: Offset,
-}
-
-/// Who leads the quorum, as this node knows it.
-#[derive(Debug, Default)]
-pub struct QuorumStatus {
-    inner: Mutex<(Leadership, Waiters)>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Leadership {
-    pub leader: Option<NodeId>,
-    pub epoch: LeaderEpoch,
-    /// The controller on this node acts.
-    pub active_here: bool,
-}
-
-impl QuorumStatus {
-    pub fn get(&self) -> Leadership {
-        self.inner.lock().expect("no panic under this lock").0
-    }
-
-    /// Wakes the waiter when leadership differs from what it is now.
-    pub fn wait(&self, waiter: &Arc<Waiter>) {
-        self.inner
-            .lock()
-            .expect("no panic under this lock")
-            .1
-            .add(waiter);
-    }
-
-    fn set(&self, leadership: Leadership) {
-        let mut inner = self.inner.lock().expect("no panic under this lock");
-        if inner.0 != leadership {
-            inner.0 = leadership;
-            inner.1.wake_all();
-        }
-    }
-}
-
-/// How the rest of the node reaches its quorum member.
-#[derive(Clone)]
-pub struct QuorumHandle {
-    pub events: mpsc::UnboundedSender<Event>,
-    pub status: Arc<QuorumStatus>,
-}
-
-impl QuorumHandle {
-    /// Gives a peer's request to the core; `None` if the member has stopped.
-    pub async fn request(&self, request: Request) -> Option<(Response, Bytes)> {
-        let (reply, answer) = oneshot::channel();
-        self.events.send(Event::Request { request, reply }).ok()?;
-        answer.await.ok()
-    }
-
-    /// Asks the controller on this node; answered once committed.
-    pub async fn controller(
-        &self,
-        input: impl FnOnce(Ticket, Offset) -> metadata::Input + Send + 'static,
-    ) -> Result<Reply, NotController> {
-        let (reply, answer) = oneshot::channel();
-        let event = Event::Controller {
-            input: Box::new(input),
-            reply,
-        };
-        self.events.send(event).map_err(|_| NotController)?;
-        answer.await.map_err(|_| NotController)?
-    }
-
-    pub async fn describe(&self) -> Option<QuorumDescription> {
-        let (reply, answer) = oneshot::channel();
-        self.events.send(Event::Describe(reply)).ok()?;
-        answer.await.ok()
-    }
-
-    /// Hands leadership over; completes when the member has stopped.
-    pub async fn shutdown(&self) {
-        let (reply, answer) = oneshot::channel();
-        if self.events.send(Event::Shutdown(reply)).is_ok() {
-            let _stopped_either_way = answer.await;
-        }
-    }
 }
 
 /// The timers of both cores.
@@ -171,6 +133,7 @@ enum TimerName {
     NoOp,
     LeaderBalance,
     UncleanElection,
+    Retention,
 }
 
 /// What the member is made of.
@@ -179,9 +142,11 @@ pub struct QuorumParts {
     pub node: NodeId,
     pub raft: Raft,
     pub log: MetadataLog,
+    pub snapshots: Snapshots,
+    pub retention: RetentionLimits,
     pub peers: Peers,
     pub observer: Observer,
-    pub committed: mpsc::UnboundedSender<Committed>,
+    pub committed: mpsc::UnboundedSender<MetadataUpdate>,
     pub handle: QuorumHandle,
     pub events: mpsc::UnboundedReceiver<Event>,
     /// Present on controllers.
@@ -197,6 +162,8 @@ struct PeerRequest {
     reply: oneshot::Sender<(Response, Bytes)>,
     /// The standard vote it asks for, to observe the grant.
     vote: Option<(LeaderEpoch, NodeId)>,
+    /// Longest chunk of a snapshot it takes.
+    chunk_bytes_max: usize,
 }
 
 /// What is due once a step's outputs are done.
@@ -204,7 +171,10 @@ enum FollowUp {
     Persisted(PersistId),
     /// The high watermark moved.
     Committed,
+    SnapshotDamaged(raft_core::OffsetAndEpoch),
 }
+
+type UpgradeSender = oneshot::Sender<Result<(), raft_core::Error>>;
 
 /// The member's task.
 pub struct Quorum {
@@ -212,15 +182,24 @@ pub struct Quorum {
     node: NodeId,
     raft: Raft,
     log: MetadataLog,
+    snapshots: Snapshots,
+    retention: RetentionLimits,
+    /// The image that the core is being asked to keep.
+    offered: Option<SnapshotRequest>,
     peers: Peers,
     observer: Observer,
-    committed: mpsc::UnboundedSender<Committed>,
+    committed: mpsc::UnboundedSender<MetadataUpdate>,
     handle: QuorumHandle,
     timers: Timers<TimerName>,
     next_ticket: u64,
     /// Peers' requests that wait for the raft core's answer.
     requests: BTreeMap<Ticket, PeerRequest>,
     follow_ups: VecDeque<FollowUp>,
+    /// When who fetched, while this node leads.
+    fetches: BTreeMap<ReplicaKey, FetchTimes>,
+    /// Who waits for `kraft.version`: by ticket until it is appended, then by the offset to be committed.
+    upgrading: BTreeMap<Ticket, UpgradeSender>,
+    upgraded: Vec<(Offset, UpgradeSender)>,
     controller: Option<Controller>,
     high_watermark: Offset,
     /// Where this node's epoch as leader starts.
@@ -243,6 +222,12 @@ impl Quorum {
             node: parts.node,
             raft: parts.raft,
             log: parts.log,
+            snapshots: parts.snapshots,
+            retention: parts.retention,
+            offered: None,
+            fetches: BTreeMap::new(),
+            upgrading: BTreeMap::new(),
+            upgraded: Vec::new(),
             peers: parts.peers,
             observer: parts.observer,
             committed: parts.committed,
@@ -265,8 +250,11 @@ impl Quorum {
     pub async fn run(
         mut self,
         mut events: mpsc::UnboundedReceiver<Event>,
-        start: Vec<broker_core::raft::Output>,
+        start: Vec<raft_core::Output>,
     ) -> Result<(), DiskError> {
+        self.configuration_known();
+        self.load_latest_snapshot()?;
+        self.arm_retention();
         self.carry_out(start, None).await?;
         while !self.stopped {
             select! {
@@ -285,26 +273,15 @@ impl Quorum {
 
     async fn handle_event(&mut self, event: Event) -> Result<(), DiskError> {
         match event {
-            Event::Request { request, reply } => {
-                let ticket = self.ticket();
-                let vote = match &request {
-                    Request::Vote(vote) if !vote.pre_vote => {
-                        Some((vote.candidate_epoch, vote.candidate.id))
-                    }
-                    _ => None,
-                };
-                self.requests.insert(ticket, PeerRequest { reply, vote });
-                self.step(broker_core::raft::Input::Request { ticket, request })
-                    .await
-            }
+            Event::Request { request, reply } => self.peer_request(request, reply).await,
             Event::Response {
                 from,
                 request,
                 response,
-                records,
-            } => self.receive(from, request, response, records).await,
+                bytes,
+            } => self.receive(from, request, response, bytes).await,
             Event::RequestFailed { to, request } => {
-                self.step(broker_core::raft::Input::RequestFailed { to, request })
+                self.step(raft_core::Input::RequestFailed { to, request })
                     .await
             }
             Event::Controller { input, reply } => self.controller_request(input, reply).await,
@@ -312,7 +289,19 @@ impl Quorum {
                 let end = self.log.finish_flush(done?);
                 self.observer
                     .observe(|| crate::observe::Observation::MetadataFlushed { end });
-                self.step(broker_core::raft::Input::Persisted(id)).await
+                self.step(raft_core::Input::Persisted(id)).await
+            }
+            Event::Snapshot(request) => self.offer_snapshot(request).await,
+            Event::SnapshotWritten(written) => self.snapshot_written(written?).await,
+            Event::SnapshotFetched(fetched) => self.snapshot_fetched(fetched?).await,
+            Event::DiskFailed(error) => Err(error),
+            Event::UpgradeKraftVersion {
+                version,
+                validate_only,
+                reply,
+            } => {
+                self.upgrade_kraft_version(version, validate_only, reply)
+                    .await
             }
             Event::Describe(reply) => {
                 let _nobody_waits = reply.send(self.describe());
@@ -320,14 +309,40 @@ impl Quorum {
             }
             Event::Shutdown(done) => {
                 self.shutdown = Some(done);
-                self.step(broker_core::raft::Input::Shutdown).await
+                self.step(raft_core::Input::Shutdown).await
             }
         }
     }
 
+    async fn peer_request(
+        &mut self,
+        request: Request,
+        reply: oneshot::Sender<(Response, Bytes)>,
+    ) -> Result<(), DiskError> {
+        let ticket = self.ticket();
+        let mut asked = PeerRequest {
+            reply,
+            vote: None,
+            chunk_bytes_max: 0,
+        };
+        match &request {
+            Request::Vote(vote) if !vote.pre_vote => {
+                asked.vote = Some((vote.candidate_epoch, vote.candidate.id));
+            }
+            Request::FetchSnapshot(fetch) => {
+                asked.chunk_bytes_max = usize::try_from(fetch.max_bytes).unwrap_or(0);
+            }
+            Request::Fetch(fetch) => self.note_fetch(fetch),
+            _ => {}
+        }
+        self.requests.insert(ticket, asked);
+        self.step(raft_core::Input::Request { ticket, request })
+            .await
+    }
+
     async fn fire(&mut self, timer: TimerName) -> Result<(), DiskError> {
         match timer {
-            TimerName::Raft(timer) => self.step(broker_core::raft::Input::Timer(timer)).await,
+            TimerName::Raft(timer) => self.step(raft_core::Input::Timer(timer)).await,
             TimerName::Session(broker) => {
                 self.decide(metadata::Input::SessionsExpired(vec![broker]))
                     .await
@@ -335,6 +350,7 @@ impl Quorum {
             TimerName::NoOp => self.no_op().await,
             TimerName::LeaderBalance => self.decide(metadata::Input::LeaderBalanceTimer).await,
             TimerName::UncleanElection => self.decide(metadata::Input::UncleanElectionTimer).await,
+            TimerName::Retention => self.retain().await,
         }
     }
 

@@ -24,6 +24,7 @@ mod quorum;
 mod recovery;
 mod replication;
 mod shadow;
+mod snapshots;
 #[cfg(test)]
 mod tests;
 mod truth;
@@ -40,6 +41,7 @@ use partition::Partition;
 use quorum::Quorum;
 use recovery::LoadedLog;
 use shadow::Stop;
+use snapshots::LoadedQuorumLog;
 
 /// What the scenario may lose.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -211,12 +213,43 @@ impl Cluster {
                     self.metadata.forget_from(quorum.committed.end + 1);
                 }
             }
+            Event::QuorumVoters { voters } => quorum.voters(node, voters),
             Event::MetadataLogLoaded {
                 log_start,
                 log_end,
                 batches,
+                snapshots,
             } => {
-                quorum.loaded(node, *log_start, *log_end, batches, judge);
+                let loaded = LoadedQuorumLog {
+                    log_start: *log_start,
+                    log_end: *log_end,
+                    batches,
+                    snapshots,
+                };
+                quorum.log_loaded(node, &loaded, judge);
+            }
+            Event::MetadataSnapshotWritten { end, epoch } => {
+                quorum.snapshot_written(node, *end, *epoch, judge);
+            }
+            Event::MetadataLogReplaced { end, epoch } => {
+                quorum.log_replaced(node, *end, *epoch, judge);
+            }
+            Event::MetadataLogStartAdvanced { log_start } => {
+                quorum.log_start_advanced(node, *log_start, judge);
+            }
+            Event::MetadataSnapshotLoaded {
+                end,
+                epoch,
+                hash,
+                topics,
+            } => {
+                quorum.snapshot_loaded(node, *end);
+                self.metadata
+                    .snapshot_loaded(node, (*end, *epoch, *hash), judge);
+                let gone = |id: &PartitionId| !topics.contains(&id.topic);
+                for (id, truth) in &mut self.partitions {
+                    truth.removed |= truth.registered_end.is_some_and(|at| at <= *end) && gone(id);
+                }
             }
             Event::MetadataAppended { batch } => quorum.appended(node, *batch, judge),
             Event::MetadataTruncated { log_end } => quorum.truncated(node, *log_end, judge),
@@ -257,6 +290,8 @@ impl Cluster {
                     judge,
                 );
                 truth.replicas.entry(node).or_default().replicas = state.replicas.len();
+                let at = metadata.applied_end(node);
+                truth.registered_end = Some(truth.registered_end.map_or(at, |known| known.min(at)));
             }
             Event::PartitionRemoved { partition } => {
                 metadata.partition_removed(node, *partition);

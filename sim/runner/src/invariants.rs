@@ -48,6 +48,10 @@ pub const ALL: &[(&str, &str)] = &[
     ),
     ("RAFT-4", "what a voter counts or answers is flushed before"),
     (
+        "RAFT-6",
+        "a metadata snapshot equals the committed records it replaces, and no log begins without one",
+    ),
+    (
         "META-1",
         "epochs of leaders, partitions and brokers only grow and fence what is older",
     ),

@@ -7,7 +7,7 @@ use broker_protocol::api_versions::{ListenerKind, advertised, range_of};
 use broker_protocol::frame::decode_request;
 use broker_protocol::{ApiKey, ErrorCode};
 
-use super::{Api, RawRequest, encode, handled};
+use super::{Api, RawRequest, encode, handled, raft_wire};
 use crate::connection::Answer;
 use crate::features;
 
@@ -72,15 +72,20 @@ fn response(
         .into_iter()
         .filter(|(_, range)| version >= 4 || range.min > 0);
     let epoch = api.metadata.last_offset();
-    let finalized = api.metadata.read(|image| {
-        let level = |(name, level): (&String, &i16)| FinalizedFeatureKey {
-            name: name.clone(),
-            max_version_level: *level,
-            min_version_level: *level,
-            ..Default::default()
-        };
-        image.features().iter().map(level).collect()
-    });
+    let level = |(name, level): (&String, &i16)| FinalizedFeatureKey {
+        name: name.clone(),
+        max_version_level: *level,
+        min_version_level: *level,
+        ..Default::default()
+    };
+    let mut finalized: Vec<FinalizedFeatureKey> = api
+        .metadata
+        .read(|image| image.features().iter().map(level).collect());
+    // This one is in the quorum's own records.
+    let kraft_version = api.quorum.status.kraft_version();
+    if kraft_version > 0 {
+        finalized.push(level((&raft_wire::KRAFT_VERSION.into(), &kraft_version)));
+    }
     ApiVersionsResponse {
         error_code: error.code(),
         api_keys: api_keys.collect(),

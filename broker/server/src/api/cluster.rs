@@ -61,11 +61,11 @@ fn brokers(api: &Api, include_fenced: bool) -> Vec<wire::DescribeClusterBroker> 
 }
 
 fn controllers(api: &Api) -> Vec<wire::DescribeClusterBroker> {
-    let voters = api.config.voters();
-    let described = voters.into_iter().map(|voter| wire::DescribeClusterBroker {
-        broker_id: voter.id,
-        host: voter.host,
-        port: i32::from(voter.port),
+    let listed = api.quorum.addresses.controllers().into_iter();
+    let described = listed.map(|(id, address)| wire::DescribeClusterBroker {
+        broker_id: id.0,
+        host: address.host,
+        port: i32::from(address.port),
         ..Default::default()
     });
     described.collect()

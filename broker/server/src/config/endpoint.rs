@@ -112,6 +112,32 @@ impl Value for Voter {
     }
 }
 
+/// `host:port` of a controller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    pub host: String,
+    pub port: u16,
+}
+
+impl Server {
+    pub fn address(&self) -> Address {
+        Address::new(self.host.clone(), self.port)
+    }
+}
+
+impl Value for Server {
+    fn parse(text: &str) -> Result<Server, String> {
+        let (host, port) = host_and_port(text)?;
+        if host.is_empty() {
+            return Err("expected host:port".into());
+        }
+        Ok(Server { host, port })
+    }
+    fn print(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+}
+
 fn host_and_port(text: &str) -> Result<(String, u16), String> {
     let (host, port) = text.rsplit_once(':').ok_or("expected host:port")?;
     let port = port.parse().map_err(|_| format!("'{port}' is no port"))?;

@@ -1,27 +1,25 @@
 //! Starting a node, from its data folder up.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker_core::metadata::ControllerConfig;
-use broker_core::raft::{self, Raft};
 use broker_env::{Address, Env, random};
-use broker_protocol::ids::{BrokerEpoch, NodeId, ReplicaKey, TopicPartition, Uuid};
-use broker_storage::{DirectoryOptions, LogConfig, LogDirectory, MetaProperties, SharedLog};
+use broker_protocol::ids::{BrokerEpoch, NodeId, TopicPartition, Uuid};
+use broker_storage::{DirectoryOptions, LogDirectory};
 use tokio::sync::mpsc;
 
 use super::maintenance;
+use super::start_quorum::{metadata_log_config, snapshot_schedule, start_quorum};
 use super::{Node, NodeError, NodeOptions};
 use crate::api::raft_wire::METADATA_TOPIC;
 use crate::api::{Api, BrokerService, ControllerService, Forwarder};
-use crate::config::{BrokerConfig, TOPIC_CONFIG_NAMES};
+use crate::config::BrokerConfig;
 use crate::connection::Service;
 use crate::controller_channel::ControllerChannel;
 use crate::controller_registration::ControllerRegistration;
 use crate::directory_assignments::DirectoryAssignments;
-use crate::features;
+use crate::format::{FormatError, InitialVoters};
 use crate::lifecycle::{Lifecycle, Standing};
 use crate::listener::{ConnectionLimits, Connections};
 use crate::log_directories::LogDirectories;
@@ -30,9 +28,7 @@ use crate::observe::{Observation, Observer};
 use crate::partition::{PartitionContext, log_config};
 use crate::partition_events::PartitionEvents;
 use crate::publisher::Publisher;
-use crate::quorum::{
-    Committed, MetadataLog, Peers, Quorum, QuorumHandle, QuorumParts, QuorumStatus, persistence,
-};
+use crate::quorum::{MetadataUpdate, QuorumHandle};
 use crate::replica_fetcher::ReplicaFetchers;
 use crate::replica_manager::ReplicaManager;
 
@@ -41,7 +37,7 @@ const UNFENCED_WAIT: Duration = Duration::from_secs(3);
 const UNFENCED_POLL: Duration = Duration::from_millis(20);
 
 /// Failures of any task end up here; the node's main task ends with the first.
-type Failures = mpsc::UnboundedSender<NodeError>;
+pub(super) type Failures = mpsc::UnboundedSender<NodeError>;
 
 impl Node {
     /// Opens the data folder, formatting an empty one, starts everything and listens.
@@ -82,6 +78,8 @@ impl Node {
             replicas: replicas.clone(),
             incarnation,
             observer: observer.clone(),
+            quorum: quorum.clone(),
+            snapshots: snapshot_schedule(&env, &config),
         };
         start_publisher(&env, publisher, committed, &failures);
         let api = Arc::new(Api {
@@ -150,15 +148,11 @@ fn channels(
     config: &Arc<BrokerConfig>,
     quorum: &QuorumHandle,
 ) -> impl Fn(&str) -> ControllerChannel + Send + Sync + use<> {
-    let (env, config, status) = (env.clone(), config.clone(), quorum.status.clone());
+    let (env, config, quorum) = (env.clone(), config.clone(), quorum.clone());
     move |name| {
         let client_id = format!("broker-{}-{name}", config.node_id);
-        ControllerChannel::new(
-            env.clone(),
-            status.clone(),
-            voter_addresses(&config),
-            client_id,
-        )
+        let (status, addresses) = (quorum.status.clone(), quorum.addresses.clone());
+        ControllerChannel::new(env.clone(), status, addresses, client_id)
     }
 }
 
@@ -172,7 +166,7 @@ async fn open_directory(
         format(env, config, &path, cluster_id.clone()).await?;
     }
     let defaults = log_config(&config.topic_defaults());
-    let metadata = metadata_log_config();
+    let metadata = metadata_log_config(config);
     let by_topic = move |partition: &TopicPartition| {
         if partition.topic == METADATA_TOPIC {
             metadata.clone()
@@ -206,165 +200,16 @@ async fn format(
         .ok_or_else(|| NodeError::NoClusterId {
             path: path.display().to_string(),
         })?;
-    let properties = MetaProperties {
-        cluster_id,
-        node_id: NodeId(config.node_id),
-        directory_id: Uuid(random::uuid(env.random.as_ref())),
-    };
-    LogDirectory::format(env.disk.as_ref(), path, &properties).await?;
-    Ok(())
-}
-
-/// The metadata log is trimmed by snapshots only (K-16).
-fn metadata_log_config() -> LogConfig {
-    LogConfig {
-        cleanup_delete: false,
-        retention_ms: -1,
-        retention_bytes: -1,
-        ..LogConfig::default()
-    }
-}
-
-fn voter_addresses(config: &BrokerConfig) -> BTreeMap<NodeId, Address> {
-    config
-        .voters()
-        .iter()
-        .map(|voter| (NodeId(voter.id), voter.address()))
-        .collect()
-}
-
-async fn start_quorum(
-    env: &Env,
-    config: &Arc<BrokerConfig>,
-    directory: &Arc<LogDirectory>,
-    observer: &Observer,
-    failures: &Failures,
-) -> Result<(QuorumHandle, mpsc::UnboundedReceiver<Committed>), NodeError> {
-    let log = metadata_log(env, directory).await?;
-    let log_path = log.lock().directory().to_owned();
-    let saved = persistence::load(env.disk.as_ref(), &log_path)?;
-    let log = MetadataLog::new(log, env.disk.clone(), log_path);
-    if observer.is_listening() {
-        let batches = log.summaries()?;
-        let (log_start, log_end) = (log.start(), log.end());
-        observer.observe(|| Observation::MetadataLogLoaded {
-            log_start,
-            log_end,
-            batches,
-        });
-    }
-    let mut outputs = Vec::new();
-    let raft = Raft::start(
-        raft_config(config, directory),
-        &log.recovered(saved),
-        &mut outputs,
-    );
-    let (events_sender, events) = mpsc::unbounded_channel();
-    let (committed_sender, committed) = mpsc::unbounded_channel();
-    let handle = QuorumHandle {
-        events: events_sender.clone(),
-        status: Arc::new(QuorumStatus::default()),
-    };
-    let limit = Duration::from_millis(millis(config.controller_quorum_request_timeout_ms));
-    let (node, cluster_id) = (
-        NodeId(config.node_id),
-        directory.properties().cluster_id.clone(),
-    );
-    let peers = Peers::new(
-        env.clone(),
-        node,
-        cluster_id,
-        voter_addresses(config),
-        limit,
-        events_sender,
-    );
-    let (quorum, events) = Quorum::new(QuorumParts {
-        env: env.clone(),
-        node,
-        raft,
-        log,
-        peers,
-        observer: observer.clone(),
-        committed: committed_sender,
-        handle: handle.clone(),
-        events,
-        controller: config.is_controller().then(|| controller_config(config)),
-        bootstrap: features::bootstrap(config),
-        no_op_interval_ms: millis(config.metadata_max_idle_interval_ms),
-    });
-    let (failures, observer) = (failures.clone(), observer.clone());
-    let path = directory.path().display().to_string();
-    env.spawn("quorum", async move {
-        if let Err(error) = quorum.run(events, outputs).await {
-            observer.observe(|| Observation::LogDirectoryFailed { path });
-            let _node_has_stopped = failures.send(NodeError::Disk(error));
-        }
-    });
-    Ok((handle, committed))
-}
-
-async fn metadata_log(env: &Env, directory: &LogDirectory) -> Result<SharedLog, NodeError> {
-    let partition = TopicPartition::new(METADATA_TOPIC, 0);
-    if let Some(failed) = directory
-        .failed_logs()
-        .iter()
-        .find(|failed| failed.partition == partition)
-    {
-        let error = Box::new(failed.error.clone());
-        return Err(broker_storage::DirectoryError::Log { partition, error }.into());
-    }
-    match directory.log(&partition) {
-        Some(log) => Ok(log),
-        None => {
-            let now_ms = env.clock.wall().0;
-            Ok(directory
-                .create_log(&partition, None, metadata_log_config(), 0, now_ms)
-                .await?)
-        }
-    }
-}
-
-fn raft_config(config: &BrokerConfig, directory: &LogDirectory) -> raft::Config {
-    let me = ReplicaKey {
-        id: NodeId(config.node_id),
-        directory_id: directory.properties().directory_id,
-    };
-    let voters = config.voters();
-    let keys = voters.iter().map(|voter| ReplicaKey {
-        id: NodeId(voter.id),
-        directory_id: Uuid::ZERO,
-    });
-    raft::Config {
-        election_timeout_ms: millis(config.controller_quorum_election_timeout_ms),
-        election_backoff_max_ms: millis(config.controller_quorum_election_backoff_max_ms),
-        fetch_timeout_ms: millis(config.controller_quorum_fetch_timeout_ms),
-        ..raft::Config::new(me, raft::VoterSet::new(keys))
-    }
-}
-
-fn controller_config(config: &BrokerConfig) -> ControllerConfig {
-    ControllerConfig {
-        broker_session_timeout_ms: millis(config.broker_session_timeout_ms),
-        num_partitions: config.num_partitions,
-        default_replication_factor: i16::try_from(config.default_replication_factor)
-            .unwrap_or(i16::MAX),
-        min_insync_replicas: config.min_insync_replicas,
-        unclean_leader_election_enable: config.unclean_leader_election_enable,
-        unclean_leader_election_interval_ms: millis(config.unclean_leader_election_interval_ms),
-        leader_balance_interval_ms: config
-            .auto_leader_rebalance_enable
-            .then(|| millis(config.leader_imbalance_check_interval_seconds).saturating_mul(1_000)),
-        leader_imbalance_per_broker_percentage: millis(
-            config.leader_imbalance_per_broker_percentage,
-        ),
-        topic_config_names: TOPIC_CONFIG_NAMES.map(str::to_owned).into(),
-        node_id: NodeId(config.node_id),
-        voters: config
-            .voters()
-            .iter()
-            .map(|voter| NodeId(voter.id))
-            .collect(),
-        supported_features: features::supported(config),
+    let formatted =
+        crate::format::format(env, config, cluster_id, &InitialVoters::Configured).await;
+    match formatted {
+        Ok(_) => Ok(()),
+        Err(FormatError::Directory(error)) => Err(error.into()),
+        Err(FormatError::Disk(error)) => Err(error.into()),
+        Err(FormatError::Usage(reason)) => Err(NodeError::NotFormatted {
+            path: path.display().to_string(),
+            reason,
+        }),
     }
 }
 
@@ -449,7 +294,7 @@ fn start_replicas(
 fn start_publisher(
     env: &Env,
     publisher: Publisher,
-    committed: mpsc::UnboundedReceiver<Committed>,
+    committed: mpsc::UnboundedReceiver<MetadataUpdate>,
     failures: &Failures,
 ) {
     let failures = failures.clone();

@@ -11,7 +11,7 @@ use broker_core::metadata::{
 };
 use broker_core::raft;
 use broker_env::DiskError;
-use broker_protocol::ids::{LeaderEpoch, Offset};
+use broker_protocol::ids::{LeaderEpoch, NodeId, Offset};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
@@ -58,6 +58,14 @@ impl Controller {
 
     pub fn is_active(&self) -> bool {
         self.active.is_some()
+    }
+
+    /// Who must be registered before a feature changes.
+    pub fn set_voters(&mut self, voters: Vec<NodeId>) {
+        if let Some(active) = &mut self.active {
+            active.soft.config.voters = voters.iter().copied().collect();
+        }
+        self.config.voters = voters.into_iter().collect();
     }
 }
 
@@ -148,7 +156,7 @@ impl Quorum {
         let now = self.env.clock.wall();
         let image = self.controller.as_ref().map(|controller| &controller.image);
         let version = image.map_or(MetadataVersion::LATEST, MetadataImage::metadata_version);
-        let bytes: Bytes = super::log::record_batch(&records, base_offset, epoch, now, version);
+        let bytes: Bytes = super::batches::record_batch(&records, base_offset, epoch, now, version);
         self.append_to_log(&bytes)?;
         if let Some(controller) = &mut self.controller {
             for record in &records {
@@ -239,15 +247,17 @@ impl Quorum {
             let _nobody_waits = waiting.send(Err(NotController));
         }
         self.timers
-            .retain(|name| matches!(name, TimerName::Raft(_)));
+            .retain(|name| matches!(name, TimerName::Raft(_) | TimerName::Retention));
         self.observer
             .observe(|| Observation::ControllerInactive { epoch });
         self.rebuild_image()
     }
 
     fn rebuild_image(&mut self) -> Result<(), DiskError> {
-        let mut image = MetadataImage::default();
-        let mut from = self.log.start();
+        let (mut image, mut from) = match self.snapshots.latest_up_to(self.published_end) {
+            Some(id) => (self.snapshots.load(id)?.image, id.end_offset),
+            None => (MetadataImage::default(), self.log.start()),
+        };
         while from < self.published_end {
             let batches = self.log.read_decoded(from, self.published_end)?;
             assert!(
@@ -264,6 +274,17 @@ impl Quorum {
             controller.image = image;
         }
         Ok(())
+    }
+
+    /// A snapshot replaces what this node knew.
+    pub(super) fn controller_load(&mut self, image: &MetadataImage) {
+        if let Some(controller) = &mut self.controller {
+            assert!(
+                controller.active.is_none(),
+                "the active controller's log is replaced by a snapshot"
+            );
+            controller.image = image.clone();
+        }
     }
 
     /// A standby controller follows by replay; an active one is ahead.

@@ -1,25 +1,21 @@
 //! The metadata log `__cluster_metadata-0`: batches of metadata records over a storage log.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, MutexGuard};
 
-use broker_core::metadata::{MetadataVersion, Record};
-use broker_core::raft::{self, BatchSummary};
-use broker_env::{Disk, DiskError, DiskErrorKind, WallTime};
-use broker_protocol::ids::{LeaderEpoch, NodeId, Offset};
-use broker_protocol::record::{
-    BatchBuilder, BatchError, BatchOptions, ControlRecord, LeaderChangeMessage, LeaderChangeVoter,
-    RecordBatch, RecordBatches,
-};
-use broker_storage::{BatchInfo, FlushDone, FlushJob, Log, LogError, SharedLog};
+use broker_core::metadata::Record;
+use broker_core::raft::{self, ConfigurationChange};
+use broker_env::{BoxFuture, Disk, DiskError, DiskErrorKind};
+use broker_protocol::ids::{LeaderEpoch, Offset};
+use broker_protocol::record::{RecordBatch, RecordBatches};
+use broker_storage::{BatchInfo, FlushDone, FlushJob, Log, LogError, SharedLog, SnapshotId};
 use bytes::Bytes;
 
-use super::persistence;
-use crate::metadata_codec::{self, RecordError};
+use super::{batches, persistence};
 use crate::observe;
 
-/// Most bytes the records of one batch may decompress to.
-const BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes read at once where the whole log is read.
+const READ_BYTES: usize = 1024 * 1024;
 
 /// The log, and the `quorum-state` file beside it.
 pub struct MetadataLog {
@@ -34,6 +30,9 @@ pub struct DecodedBatch {
     pub records: Vec<Record>,
     pub end: Offset,
     pub epoch: LeaderEpoch,
+    pub bytes: u64,
+    /// Append time in ms of its last record.
+    pub timestamp: i64,
 }
 
 impl MetadataLog {
@@ -45,6 +44,10 @@ impl MetadataLog {
         }
     }
 
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     fn lock(&self) -> MutexGuard<'_, Log> {
         self.log.lock()
     }
@@ -53,15 +56,39 @@ impl MetadataLog {
         self.lock().log_start()
     }
 
+    /// The start as far as anything on disk tells: where the log was cut, its epochs begin.
+    pub fn known_start(&self) -> Offset {
+        let log = self.lock();
+        let first = log.epochs().entries().first();
+        first.map_or(log.log_start(), |first| {
+            first.start_offset.max(log.log_start())
+        })
+    }
+
     pub fn end(&self) -> Offset {
         self.lock().log_end()
     }
 
+    pub fn size_bytes(&self) -> u64 {
+        self.lock().size_bytes()
+    }
+
     /// What the raft core starts from.
-    pub fn recovered(&self, quorum_state: Option<raft::QuorumState>) -> raft::Recovered {
+    ///
+    /// # Errors
+    /// A failing disk or damaged batches.
+    pub fn recovered(
+        &self,
+        quorum_state: Option<raft::QuorumState>,
+        snapshots: Vec<raft::Snapshot>,
+    ) -> Result<raft::Recovered, DiskError> {
+        let from = snapshots.last().map_or(0, |snapshot| snapshot.id.offset);
+        let changes = self.changes(from)?;
         let log = self.lock();
-        raft::Recovered {
+        Ok(raft::Recovered {
             quorum_state,
+            snapshots,
+            changes,
             log_start_offset: log.log_start(),
             log_end_offset: log.log_end(),
             epochs: log
@@ -70,8 +97,35 @@ impl MetadataLog {
                 .iter()
                 .map(|entry| (entry.epoch, entry.start_offset))
                 .collect(),
-            ..raft::Recovered::default()
+        })
+    }
+
+    /// The control batches from an offset on that change `kraft.version` or the voters.
+    fn changes(&self, from: Offset) -> Result<Vec<(Offset, ConfigurationChange)>, DiskError> {
+        let mut changes = Vec::new();
+        self.each_batch(from, |batch| {
+            let change =
+                batches::configuration_change(batch).map_err(|error| self.damaged(&error))?;
+            changes.extend(change.map(|change| (batch.base_offset(), change)));
+            Ok(())
+        })?;
+        Ok(changes)
+    }
+
+    fn each_batch(
+        &self,
+        from: Offset,
+        mut visit: impl FnMut(&RecordBatch) -> Result<(), DiskError>,
+    ) -> Result<(), DiskError> {
+        let (mut from, end) = (from.max(self.start()), self.end());
+        while from < end {
+            for batch in RecordBatches::new(self.read(from, end, READ_BYTES)?) {
+                let batch = batch.map_err(|error| self.damaged(&error))?;
+                from = batch.next_offset();
+                visit(&batch)?;
+            }
         }
+        Ok(())
     }
 
     /// Every batch, for the observer.
@@ -79,17 +133,11 @@ impl MetadataLog {
     /// # Errors
     /// A failing disk or damaged batches.
     pub fn summaries(&self) -> Result<Vec<observe::BatchSummary>, DiskError> {
-        let (start, end) = (self.start(), self.end());
         let mut found = Vec::new();
-        let mut from = start;
-        while from < end {
-            let bytes = self.read(from, end, 1024 * 1024)?;
-            for batch in RecordBatches::new(bytes) {
-                let info = BatchInfo::of(&batch.map_err(|error| self.damaged(&error))?);
-                from = info.next_offset();
-                found.push(observed(&info));
-            }
-        }
+        self.each_batch(self.start(), |batch| {
+            found.push(observed(&BatchInfo::of(batch)));
+            Ok(())
+        })?;
         Ok(found)
     }
 
@@ -117,6 +165,53 @@ impl MetadataLog {
         Ok(Some(self.finish_flush(done)))
     }
 
+    /// Whether the log goes on from this snapshot: it has the records that the snapshot was made of, or
+    /// starts where it ends.
+    pub fn contains(&self, snapshot: SnapshotId) -> bool {
+        let log = self.lock();
+        let end = snapshot.end_offset;
+        if end > log.log_end() || end < log.log_start() {
+            return false;
+        }
+        end == log.log_start() || log.epochs().epoch_at(end - 1) == Some(snapshot.epoch)
+    }
+
+    /// Removes everything, durably; the log goes on at `offset`.
+    pub async fn start_over_at(&mut self, offset: Offset) -> Result<(), DiskError> {
+        let job = self
+            .lock()
+            .truncate_fully_and_start_at(offset)
+            .map_err(|error| self.failed(error))?;
+        let done = job.run().await?;
+        self.finish_flush(done);
+        Ok(())
+    }
+
+    /// Moves the start up. Whole segments below it are removed by the future, one after the other.
+    pub fn raise_start(
+        &mut self,
+        offset: Offset,
+        now_ms: i64,
+    ) -> Result<BoxFuture<'static, Result<(), DiskError>>, DiskError> {
+        let moved = self.lock().advance_log_start(offset);
+        moved.map_err(|error| self.failed(error))?;
+        let log = self.log.clone();
+        Ok(Box::pin(async move {
+            loop {
+                // The log is trimmed by snapshots only, so nothing above its start is removed.
+                let job = match log.lock().remove_old_segment(now_ms, offset) {
+                    Ok(job) => job,
+                    Err(LogError::Disk(error) | LogError::Offline(error)) => return Err(error),
+                    Err(error) => panic!("the metadata log refuses to be trimmed: {error}"),
+                };
+                match job {
+                    Some(job) => job.run().await?,
+                    None => return Ok(()),
+                }
+            }
+        }))
+    }
+
     /// Whole batches of `[from, to)`, at least one, up to `bytes_max`.
     pub fn read(&self, from: Offset, to: Offset, bytes_max: usize) -> Result<Bytes, DiskError> {
         let read = self.lock().read(from, bytes_max, to, true);
@@ -125,7 +220,7 @@ impl MetadataLog {
     }
 
     pub fn read_decoded(&self, from: Offset, to: Offset) -> Result<Vec<DecodedBatch>, DiskError> {
-        let bytes = self.read(from, to, 1024 * 1024)?;
+        let bytes = self.read(from, to, READ_BYTES)?;
         self.decode(&bytes)
     }
 
@@ -136,12 +231,14 @@ impl MetadataLog {
         let mut decoded = Vec::new();
         for batch in RecordBatches::new(bytes.clone()) {
             let batch = batch.map_err(|error| unusable(error.to_string()))?;
-            let records = decode_batch(&batch).map_err(|error| unusable(error.to_string()))?;
-            let epoch = LeaderEpoch(batch.partition_leader_epoch());
+            let records =
+                batches::decode_batch(&batch).map_err(|error| unusable(error.to_string()))?;
             decoded.push(DecodedBatch {
                 records,
                 end: batch.next_offset(),
-                epoch,
+                epoch: LeaderEpoch(batch.partition_leader_epoch()),
+                bytes: u64::try_from(batch.size()).expect("a batch is shorter than 2^63"),
+                timestamp: batch.max_timestamp(),
             });
         }
         Ok(decoded)
@@ -159,8 +256,14 @@ impl MetadataLog {
         log.flushed_end()
     }
 
-    pub async fn save_quorum_state(&self, state: raft::QuorumState) -> Result<(), DiskError> {
-        persistence::save(self.disk.clone(), &self.directory, state).await
+    pub async fn save_quorum_state(
+        &self,
+        state: raft::QuorumState,
+        kraft_version: i16,
+        voters: &raft::VoterSet,
+    ) -> Result<(), DiskError> {
+        let disk = self.disk.clone();
+        persistence::save(disk, &self.directory, state, kraft_version, voters).await
     }
 
     fn failed(&self, error: LogError) -> DiskError {
@@ -188,102 +291,4 @@ fn observed(info: &BatchInfo) -> observe::BatchSummary {
         leader_epoch: info.leader_epoch,
         crc: info.crc,
     }
-}
-
-#[derive(Debug, thiserror::Error)]
-enum BatchRecordError {
-    #[error(transparent)]
-    Batch(#[from] BatchError),
-    #[error(transparent)]
-    Record(#[from] RecordError),
-    #[error("metadata record without a value")]
-    NoValue,
-}
-
-fn decode_batch(batch: &RecordBatch) -> Result<Vec<Record>, BatchRecordError> {
-    if batch.is_control() {
-        return Ok(Vec::new());
-    }
-    let mut records = Vec::new();
-    for record in batch.records(BATCH_BYTES_MAX)? {
-        let value = record?.value.ok_or(BatchRecordError::NoValue)?;
-        records.push(metadata_codec::decode(value)?);
-    }
-    Ok(records)
-}
-
-/// What the core wants to know of fetched batches; damaged ones are an error.
-pub fn summarize(bytes: &Bytes) -> Result<Vec<BatchSummary>, BatchError> {
-    let mut batches = Vec::new();
-    for batch in RecordBatches::new(bytes.clone()) {
-        let batch = batch?;
-        batch.validate()?;
-        batches.push(BatchSummary {
-            base_offset: batch.base_offset(),
-            last_offset: batch.last_offset(),
-            epoch: LeaderEpoch(batch.partition_leader_epoch()),
-            change: None,
-        });
-    }
-    Ok(batches)
-}
-
-/// The bytes of the first `count` batches.
-pub fn prefix(bytes: &Bytes, count: usize) -> Bytes {
-    let sizes = RecordBatches::new(bytes.clone())
-        .take(count)
-        .map_while(Result::ok)
-        .map(|batch| batch.size());
-    bytes.slice(..sizes.sum::<usize>())
-}
-
-/// Records as one batch with its place in the log, as `version` has them.
-pub fn record_batch(
-    records: &[Record],
-    base_offset: Offset,
-    epoch: LeaderEpoch,
-    now: WallTime,
-    version: MetadataVersion,
-) -> Bytes {
-    let mut builder = builder(base_offset, epoch, false);
-    for record in records {
-        let value = metadata_codec::encode(record, version)
-            .expect("the controller checks the sizes of what it records");
-        builder.append(now.0, None, Some(&value), &[]);
-    }
-    builder.build().into_bytes()
-}
-
-/// The control batch that opens a leader's epoch.
-pub fn leader_change_batch(
-    leader: NodeId,
-    voters: &[NodeId],
-    granting_voters: &[NodeId],
-    base_offset: Offset,
-    epoch: LeaderEpoch,
-    now: WallTime,
-) -> Bytes {
-    let voter = |node: &NodeId| LeaderChangeVoter {
-        voter_id: node.0,
-        ..Default::default()
-    };
-    let change = ControlRecord::LeaderChange(LeaderChangeMessage {
-        leader_id: leader.0,
-        voters: voters.iter().map(voter).collect(),
-        granting_voters: granting_voters.iter().map(voter).collect(),
-        ..Default::default()
-    });
-    let value = change.encode_value().expect("node ids fit the schema");
-    let mut builder = builder(base_offset, epoch, true);
-    builder.append(now.0, Some(&change.record_type().key()), Some(&value), &[]);
-    builder.build().into_bytes()
-}
-
-fn builder(base_offset: Offset, epoch: LeaderEpoch, is_control: bool) -> BatchBuilder {
-    BatchBuilder::new(BatchOptions {
-        base_offset,
-        partition_leader_epoch: epoch.0,
-        is_control,
-        ..BatchOptions::default()
-    })
 }

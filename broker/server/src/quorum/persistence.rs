@@ -1,4 +1,5 @@
-//! The `quorum-state` file.
+//! The `quorum-state` file: data version 0 as long as the voters are configured, 1 once they are in the log
+//! (KIP-853). Either is read.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -34,14 +35,21 @@ pub async fn save(
     disk: Arc<dyn Disk>,
     directory: &Path,
     state: raft::QuorumState,
+    kraft_version: i16,
+    voters: &raft::VoterSet,
 ) -> Result<(), DiskError> {
+    let static_voters = kraft_version == 0;
     let file = QuorumState {
         leader_id: state.leader,
         leader_epoch: state.epoch,
         voted_id: state.voted.map(|voted| voted.id),
         voted_directory_id: state.voted.map_or(Uuid::ZERO, |voted| voted.directory_id),
-        current_voters: Vec::new(),
-        data_version: 1,
+        current_voters: if static_voters {
+            voters.iter().map(|voter| voter.id).collect()
+        } else {
+            Vec::new()
+        },
+        data_version: u8::from(!static_voters),
     };
     file.write(disk, directory).await
 }

@@ -1,11 +1,12 @@
 //! Carries out what the raft core says, output by output.
 
-use broker_core::raft::{Input, Output, ReadRange, Request, Response, RoleName};
+use broker_core::Ticket;
+use broker_core::raft::{self, Input, Output, ReadRange, Request, Response, RoleName};
 use broker_env::DiskError;
 use broker_protocol::ids::{LeaderEpoch, NodeId, Offset};
 use bytes::Bytes;
 
-use super::{Committed, Event, FollowUp, Leadership, Quorum, TimerName};
+use super::{Committed, Event, FollowUp, Leadership, MetadataUpdate, Quorum, TimerName, batches};
 use crate::observe::{Observation, QuorumRole};
 
 /// Most bytes of one answer to a fetch of the metadata log, as in Kafka.
@@ -18,16 +19,16 @@ impl Quorum {
         self.carry_out(outputs, None).await
     }
 
-    /// A peer's answer; of a fetch answer the core sees summaries, the bytes wait here.
+    /// A peer's answer; of records and snapshots the core sees summaries, the bytes wait here.
     pub(super) async fn receive(
         &mut self,
         from: NodeId,
         request: Request,
         mut response: Response,
-        records: Bytes,
+        bytes: Bytes,
     ) -> Result<(), DiskError> {
         if let Response::Fetch(fetch) = &mut response {
-            match super::log::summarize(&records) {
+            match batches::summarize(&bytes) {
                 Ok(batches) => fetch.batches = batches,
                 Err(error) => {
                     tracing::warn!(%from, %error, "fetched metadata is damaged");
@@ -44,7 +45,7 @@ impl Quorum {
             },
             &mut outputs,
         );
-        self.carry_out(outputs, Some(records)).await
+        self.carry_out(outputs, Some(bytes)).await
     }
 
     /// Does all of `outputs` before anything that follows from them: outputs of a later step must not
@@ -52,15 +53,18 @@ impl Quorum {
     pub(super) async fn carry_out(
         &mut self,
         outputs: Vec<Output>,
-        fetched: Option<Bytes>,
+        received: Option<Bytes>,
     ) -> Result<(), DiskError> {
         for output in outputs {
-            self.carry_out_one(output, fetched.as_ref()).await?;
+            self.carry_out_one(output, received.as_ref()).await?;
         }
         while let Some(follow_up) = self.follow_ups.pop_front() {
             match follow_up {
                 FollowUp::Persisted(id) => Box::pin(self.step(Input::Persisted(id))).await?,
                 FollowUp::Committed => Box::pin(self.controller_committed()).await?,
+                FollowUp::SnapshotDamaged(id) => {
+                    Box::pin(self.step(Input::SnapshotDamaged { id })).await?;
+                }
             }
         }
         Ok(())
@@ -69,7 +73,7 @@ impl Quorum {
     async fn carry_out_one(
         &mut self,
         output: Output,
-        fetched: Option<&Bytes>,
+        received: Option<&Bytes>,
     ) -> Result<(), DiskError> {
         match output {
             Output::Send { to, request } => {
@@ -87,62 +91,14 @@ impl Quorum {
                 max_ms,
             } => self.timers.arm(TimerName::Raft(timer), min_ms, max_ms),
             Output::Disarm(timer) => self.timers.disarm(&TimerName::Raft(timer)),
-            Output::SaveQuorumState { id, state } => {
-                self.log.save_quorum_state(state).await?;
-                self.observer.observe(|| Observation::QuorumStateSaved {
-                    epoch: state.epoch,
-                    leader: state.leader,
-                    voted: state.voted.map(|voted| voted.id),
-                });
-                self.follow_ups.push_back(FollowUp::Persisted(id));
-            }
-            Output::AppendLeaderChange {
-                base_offset,
-                epoch,
-                voters,
-                granting_voters,
-                ..
-            } => {
-                let now = self.env.clock.wall();
-                let bytes = super::log::leader_change_batch(
-                    self.node,
-                    &voters,
-                    &granting_voters,
-                    base_offset,
-                    epoch,
-                    now,
-                );
-                self.append_to_log(&bytes)?;
-            }
+            Output::SaveQuorumState { id, state } => self.save_quorum_state(id, state).await?,
             Output::AppendRecords {
                 ticket,
                 base_offset,
                 epoch,
-            } => {
-                self.append_decided(ticket, base_offset, epoch)?;
-            }
+            } => self.append_decided(ticket, base_offset, epoch)?,
             Output::RejectAppend { ticket, error } => self.append_rejected(ticket, error)?,
-            Output::AppendFetched { batches } => {
-                let records =
-                    fetched.expect("the core appends fetched batches only on a fetch response");
-                let bytes = super::log::prefix(records, batches.len());
-                self.append_to_log(&bytes)?;
-            }
-            Output::Truncate { end } => {
-                assert!(
-                    end >= self.high_watermark,
-                    "metadata log of node {} truncated to {end} below its high watermark {}",
-                    self.node,
-                    self.high_watermark
-                );
-                // Also when it fails: it may then be done in part.
-                self.observer
-                    .observe(|| Observation::MetadataTruncated { log_end: end });
-                if let Some(end) = self.log.truncate(end).await? {
-                    self.observer
-                        .observe(|| Observation::MetadataFlushed { end });
-                }
-            }
+            Output::Truncate { end } => self.truncate(end).await?,
             Output::Flush { id, .. } => self.flush(id),
             Output::HighWatermark(offset) => self.high_watermark_moved(offset)?,
             Output::RoleChanged {
@@ -154,16 +110,11 @@ impl Quorum {
                 self.leader_epoch_start = epoch_start_offset;
                 self.role_changed(epoch, role, leader)?;
             }
-            Output::ConfigurationChanged { .. } => {}
-            Output::AppendChange { .. }
-            | Output::KraftVersion { .. }
-            | Output::WriteSnapshot { .. }
-            | Output::AppendChunk { .. }
-            | Output::FinishSnapshot { .. }
-            | Output::StartLogAt { .. }
-            | Output::RaiseLogStart { .. } => {
-                unreachable!("snapshots and voter changes begin with inputs that are never given")
-            }
+            Output::ConfigurationChanged {
+                kraft_version,
+                voters,
+            } => self.configuration_changed(kraft_version, &voters),
+            Output::KraftVersion { ticket, result } => self.kraft_version_decided(ticket, result),
             Output::Inconsistent(evidence) => {
                 panic!(
                     "the metadata quorum of node {} is inconsistent: {evidence:?}",
@@ -171,32 +122,137 @@ impl Quorum {
                 )
             }
             Output::ShutdownComplete => self.stopped = true,
+            to_disk => self.carry_out_on_disk(to_disk, received).await?,
+        }
+        Ok(())
+    }
+
+    /// Appends of the core's own, and snapshots.
+    async fn carry_out_on_disk(
+        &mut self,
+        output: Output,
+        received: Option<&Bytes>,
+    ) -> Result<(), DiskError> {
+        let now = self.env.clock.wall();
+        match output {
+            Output::AppendLeaderChange {
+                base_offset,
+                epoch,
+                voters,
+                granting_voters,
+                change,
+            } => {
+                let leader_change = batches::leader_change(self.node, &voters, &granting_voters);
+                let change = change.as_ref();
+                let bytes =
+                    batches::leader_change_batch(&leader_change, change, base_offset, epoch, now);
+                self.append_to_log(&bytes)
+            }
+            Output::AppendChange {
+                base_offset,
+                epoch,
+                change,
+            } => self.append_to_log(&batches::change_batch(&change, base_offset, epoch, now)),
+            Output::AppendFetched { batches } => {
+                let records =
+                    received.expect("the core appends fetched batches only on a fetch response");
+                self.append_to_log(&batches::prefix(records, batches.len()))
+            }
+            Output::WriteSnapshot {
+                id,
+                kraft_version,
+                voters,
+            } => {
+                self.write_snapshot(id, kraft_version, voters.as_ref());
+                Ok(())
+            }
+            Output::AppendChunk { id, position } => {
+                let chunk = received.expect("the core takes a chunk only from its response");
+                let id = super::snapshots::storage_id(id);
+                self.snapshots.append_chunk(id, position, chunk)
+            }
+            Output::FinishSnapshot { id } => self.finish_snapshot(id),
+            Output::StartLogAt { snapshot } => self.start_log_at(snapshot).await,
+            Output::RaiseLogStart { snapshot } => self.raise_log_start(snapshot),
+            other => panic!("not carried out: {other:?}"),
+        }
+    }
+
+    async fn save_quorum_state(
+        &mut self,
+        id: broker_core::PersistId,
+        state: raft::QuorumState,
+    ) -> Result<(), DiskError> {
+        let configuration = self.raft.configuration();
+        self.log
+            .save_quorum_state(state, configuration.kraft_version, &configuration.voters)
+            .await?;
+        self.observer.observe(|| Observation::QuorumStateSaved {
+            epoch: state.epoch,
+            leader: state.leader,
+            voted: state.voted.map(|voted| voted.id),
+        });
+        self.follow_ups.push_back(FollowUp::Persisted(id));
+        Ok(())
+    }
+
+    async fn truncate(&mut self, end: Offset) -> Result<(), DiskError> {
+        assert!(
+            end >= self.high_watermark,
+            "metadata log of node {} truncated to {end} below its high watermark {}",
+            self.node,
+            self.high_watermark
+        );
+        // Also when it fails: it may then be done in part.
+        self.observer
+            .observe(|| Observation::MetadataTruncated { log_end: end });
+        if let Some(end) = self.log.truncate(end).await? {
+            self.observer
+                .observe(|| Observation::MetadataFlushed { end });
         }
         Ok(())
     }
 
     fn reply(
         &mut self,
-        ticket: broker_core::Ticket,
-        response: Response,
+        ticket: Ticket,
+        mut response: Response,
         read: Option<ReadRange>,
     ) -> Result<(), DiskError> {
-        let records = match read {
-            Some(range) => self.log.read(range.from, range.to, FETCH_BYTES_MAX)?,
-            None => Bytes::new(),
-        };
         let asked = self
             .requests
             .remove(&ticket)
             .expect("the core answers each ticket once");
+        let bytes = match (read, &mut response) {
+            (Some(range), _) => self.log.read(range.from, range.to, FETCH_BYTES_MAX)?,
+            (None, Response::FetchSnapshot(answer)) => self.chunk(answer, asked.chunk_bytes_max)?,
+            (None, _) => Bytes::new(),
+        };
         if let (Response::Vote(answer), Some((epoch, candidate))) = (&response, asked.vote)
             && answer.vote_granted
         {
             self.observer
                 .observe(|| Observation::VoteGranted { epoch, candidate });
         }
-        let _peer_may_have_left = asked.reply.send((response, records));
+        let _peer_may_have_left = asked.reply.send((response, bytes));
         Ok(())
+    }
+
+    fn chunk(
+        &self,
+        answer: &mut raft::FetchSnapshotResponse,
+        bytes_max: usize,
+    ) -> Result<Bytes, DiskError> {
+        if answer.error != raft::Error::None {
+            return Ok(Bytes::new());
+        }
+        let id = super::snapshots::storage_id(answer.snapshot);
+        let bytes_max = bytes_max.min(FETCH_BYTES_MAX);
+        let chunk = self.snapshots.chunk(id, answer.position, bytes_max)?;
+        Ok(chunk.unwrap_or_else(|| {
+            answer.error = raft::Error::SnapshotNotFound;
+            Bytes::new()
+        }))
     }
 
     pub(super) fn append_to_log(&mut self, bytes: &Bytes) -> Result<(), DiskError> {
@@ -231,6 +287,7 @@ impl Quorum {
                 leader,
             });
         self.publish_committed()?;
+        self.release_upgraded(offset);
         self.follow_ups.push_back(FollowUp::Committed);
         Ok(())
     }
@@ -254,9 +311,12 @@ impl Quorum {
                     records: batch.records,
                     end: batch.end,
                     epoch: batch.epoch,
+                    bytes: batch.bytes,
+                    timestamp: batch.timestamp,
                     high_watermark: self.high_watermark,
                 };
-                let _broker_has_stopped = self.committed.send(committed);
+                let update = MetadataUpdate::Records(committed);
+                let _broker_has_stopped = self.committed.send(update);
             }
         }
         Ok(())
@@ -275,7 +335,9 @@ impl Quorum {
             leader,
             voters: self.raft.voters().iter().map(|voter| voter.id).collect(),
         });
+        self.fetches.clear();
         if role != RoleName::Leader {
+            self.upgraded.clear();
             self.deactivate(epoch)?;
         }
         self.publish_leadership(leader, epoch);

@@ -177,10 +177,33 @@ pub enum Event {
         leader: Option<i32>,
         voters: Vec<i32>,
     },
+    QuorumVoters {
+        voters: Vec<i32>,
+    },
     MetadataLogLoaded {
         log_start: i64,
         log_end: i64,
         batches: Vec<BatchSummary>,
+        /// (end offset, epoch) of whole ones that hold records.
+        snapshots: Vec<(i64, i32)>,
+    },
+    MetadataSnapshotWritten {
+        end: i64,
+        epoch: i32,
+    },
+    /// The log is emptied and goes on at the end of a snapshot.
+    MetadataLogReplaced {
+        end: i64,
+        epoch: i32,
+    },
+    MetadataLogStartAdvanced {
+        log_start: i64,
+    },
+    MetadataSnapshotLoaded {
+        end: i64,
+        epoch: i32,
+        hash: u64,
+        topics: Vec<u128>,
     },
     MetadataAppended {
         batch: BatchSummary,

@@ -87,6 +87,29 @@ impl Metadata {
         });
     }
 
+    /// Where the image ends that a node publishes.
+    pub fn applied_end(&self, node: i32) -> i64 {
+        self.nodes
+            .get(&node)
+            .map_or(0, |published| published.applied_end)
+    }
+
+    /// RAFT-6: loading a snapshot equals replaying the records that it replaces.
+    pub fn snapshot_loaded(
+        &mut self,
+        node: i32,
+        (end, epoch, hash): (i64, i32, u64),
+        judge: &mut Judge,
+    ) {
+        let first = *self.images.entry(end).or_insert((hash, epoch, node));
+        judge.demand((first.0, first.1) == (hash, epoch), Invariant::Raft6, "snapshot-differs", |_| {
+            format!(
+                "snapshot {end}-{epoch} has hash {hash:016x}; node {} had {:016x} (epoch {}) there",
+                first.2, first.0, first.1
+            )
+        });
+    }
+
     /// META-1 and META-2: only the leader's controller acts, and only after the epochs before.
     pub fn controller_active(
         &mut self,

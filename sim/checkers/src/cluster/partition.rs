@@ -58,6 +58,8 @@ pub struct Partition {
     pub leaders: BTreeMap<i32, i32>,
     /// By partition epoch, as published by whoever did first.
     pub registered: BTreeMap<i32, PartitionState>,
+    /// Where the first image ended that had it.
+    pub registered_end: Option<i64>,
     pub min_insync: usize,
     pub removed: bool,
 }
@@ -71,6 +73,7 @@ impl Partition {
             committed: Committed::default(),
             leaders: BTreeMap::new(),
             registered: BTreeMap::new(),
+            registered_end: None,
             min_insync: 1,
             removed: false,
         }

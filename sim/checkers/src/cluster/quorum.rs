@@ -1,4 +1,4 @@
-//! The metadata quorum: RAFT-1 … RAFT-4, and LOG-1 … LOG-3 of its log.
+//! The metadata quorum: RAFT-1 … RAFT-4, and LOG-1 … LOG-3 of its log. RAFT-6 is in `snapshots`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -13,6 +13,8 @@ use super::truth::{Committed, Lack, Match, Written, place};
 #[derive(Clone, Debug, Default)]
 pub struct Member {
     pub log: ShadowLog,
+    /// By end offset: the epoch of each snapshot on its disk.
+    pub snapshots: BTreeMap<i64, i32>,
     pub known: bool,
     pub role: Option<QuorumRole>,
     pub epoch: i32,
@@ -84,6 +86,7 @@ impl Quorum {
         let member = self.member(node);
         (member.votes, member.granted) = (BTreeMap::new(), BTreeMap::new());
         member.saved_epoch = 0;
+        member.snapshots.clear();
     }
 
     pub fn lost(&mut self, node: i32, event: u64, damaged: bool) {

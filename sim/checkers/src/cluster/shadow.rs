@@ -55,6 +55,8 @@ pub struct ShadowLog {
     pub epochs: Vec<(i32, i64)>,
     /// Cut off by a truncation that is not flushed: the next start may bring it back.
     undone: Vec<BatchSummary>,
+    /// Emptied to begin anew elsewhere, which is not flushed: a power loss may undo any part of it.
+    replacing: bool,
     pub stop: Stop,
     pub loss: Loss,
 }
@@ -150,10 +152,19 @@ impl ShadowLog {
         anew
     }
 
+    /// Everything is removed; the log begins anew at `start`.
+    pub fn start_over(&mut self, start: i64) {
+        self.undone.extend(self.batches.drain(..));
+        (self.start, self.end, self.flushed) = (start, start, start);
+        self.epochs.clear();
+        self.replacing = true;
+    }
+
     /// Everything up to `end`, and every truncation, is durable.
     pub fn flush(&mut self, end: i64) {
         self.flushed = self.flushed.max(end.min(self.end));
         self.undone.clear();
+        self.replacing = false;
     }
 
     pub fn advance_start(&mut self, start: i64) {
@@ -186,6 +197,24 @@ impl ShadowLog {
         if self.loss.damaged {
             self.stop = Stop::Damaged;
         }
+        let undone = self.replacing && self.stop > Stop::Intact;
+        let findings = if undone {
+            LoadFindings::default()
+        } else {
+            self.findings(log_start, log_end, batches)
+        };
+        self.batches = batches.iter().copied().collect();
+        self.start = log_start;
+        self.end = log_end;
+        self.flushed = log_end;
+        self.undone.clear();
+        self.replacing = false;
+        self.stop = Stop::Intact;
+        self.epochs = derived_epochs(log_start, batches);
+        findings
+    }
+
+    fn findings(&self, log_start: i64, log_end: i64, batches: &[BatchSummary]) -> LoadFindings {
         let mut findings = self.compare(log_end, batches);
         findings.front_lost =
             log_start > self.start.max(0) && self.stop < Stop::Damaged && self.undone.is_empty();
@@ -195,13 +224,6 @@ impl ShadowLog {
             Stop::Damaged => None,
         };
         findings.lost |= log_end < self.end || log_start > self.start.max(0);
-        self.batches = batches.iter().copied().collect();
-        self.start = log_start;
-        self.end = log_end;
-        self.flushed = log_end;
-        self.undone.clear();
-        self.stop = Stop::Intact;
-        self.epochs = derived_epochs(log_start, batches);
         findings
     }
 

@@ -5,6 +5,7 @@ mod log;
 mod metadata;
 mod quorum;
 mod replication;
+mod snapshots;
 
 use super::event::{AppendRole, BatchSummary, Event, PartitionId, PartitionState, QuorumRole};
 use super::{Budget, Cluster};

@@ -149,6 +149,12 @@ impl Committed {
         None
     }
 
+    /// The epoch of the committed batch that ends at `end`.
+    pub fn epoch_of_end(&self, end: i64) -> Option<i32> {
+        let entry = self.entries.get(self.index_of(end - 1))?;
+        (entry.batch.end() == end).then_some(entry.batch.leader_epoch)
+    }
+
     /// Whether something acknowledged is at or above `offset`.
     pub fn acknowledged_from(&self, offset: i64) -> Option<&Entry> {
         self.entries[self.index_of(offset)..]

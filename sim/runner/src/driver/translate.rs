@@ -67,7 +67,12 @@ pub fn event(observation: Observation) -> Event {
         quorum @ (Observation::QuorumStateSaved { .. }
         | Observation::VoteGranted { .. }
         | Observation::QuorumRole { .. }
+        | Observation::QuorumVoters { .. }
         | Observation::MetadataLogLoaded { .. }
+        | Observation::MetadataSnapshotWritten { .. }
+        | Observation::MetadataLogReplaced { .. }
+        | Observation::MetadataLogStartAdvanced { .. }
+        | Observation::MetadataSnapshotLoaded { .. }
         | Observation::MetadataAppended { .. }
         | Observation::MetadataTruncated { .. }
         | Observation::MetadataFlushed { .. }
@@ -279,10 +284,22 @@ fn quorum_event(observation: Observation) -> Event {
             log_start,
             log_end,
             batches: loaded,
+            snapshots,
         } => Event::MetadataLogLoaded {
             log_start,
             log_end,
             batches: batches(loaded),
+            snapshots: snapshots
+                .into_iter()
+                .map(|(end, epoch)| (end, epoch.0))
+                .collect(),
+        },
+        snapshot @ (Observation::MetadataSnapshotWritten { .. }
+        | Observation::MetadataLogReplaced { .. }
+        | Observation::MetadataLogStartAdvanced { .. }
+        | Observation::MetadataSnapshotLoaded { .. }) => snapshot_event(snapshot),
+        Observation::QuorumVoters { voters } => Event::QuorumVoters {
+            voters: ids(voters),
         },
         Observation::MetadataAppended { batch: appended } => Event::MetadataAppended {
             batch: batch(appended),
@@ -304,6 +321,37 @@ fn quorum_event(observation: Observation) -> Event {
             leader,
         },
         other => unreachable!("not about the quorum: {other:?}"),
+    }
+}
+
+fn snapshot_event(observation: Observation) -> Event {
+    match observation {
+        Observation::MetadataSnapshotWritten { end, epoch } => Event::MetadataSnapshotWritten {
+            end,
+            epoch: epoch.0,
+        },
+        Observation::MetadataLogReplaced { end, epoch } => Event::MetadataLogReplaced {
+            end,
+            epoch: epoch.0,
+        },
+        Observation::MetadataLogStartAdvanced { log_start } => {
+            Event::MetadataLogStartAdvanced { log_start }
+        }
+        Observation::MetadataSnapshotLoaded {
+            end,
+            epoch,
+            hash,
+            topics,
+        } => Event::MetadataSnapshotLoaded {
+            end,
+            epoch: epoch.0,
+            hash,
+            topics: topics
+                .into_iter()
+                .map(|topic| u128::from_be_bytes(topic.0))
+                .collect(),
+        },
+        other => unreachable!("not about snapshots: {other:?}"),
     }
 }
 

@@ -220,3 +220,22 @@ fn live_5_requests_end_and_consumers_arrive() {
         "consumer-behind",
     );
 }
+
+#[test]
+fn a_topic_that_a_later_snapshot_lacks_owes_no_leader() {
+    let (mut story, mut state) = healthy();
+    for node in &mut state.nodes {
+        node.partitions.clear();
+    }
+    assert!(!story.cluster.unsettled(&state).is_empty());
+    story.at(
+        3,
+        Event::MetadataSnapshotLoaded {
+            end: 7,
+            epoch: 4,
+            hash: 1,
+            topics: Vec::new(),
+        },
+    );
+    assert_eq!(story.cluster.unsettled(&state), []);
+}

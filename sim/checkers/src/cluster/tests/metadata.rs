@@ -304,6 +304,7 @@ fn a_lost_image_is_no_reference_any_more() {
                 log_start: 0,
                 log_end: 0,
                 batches: Vec::new(),
+                snapshots: Vec::new(),
             },
         );
     }

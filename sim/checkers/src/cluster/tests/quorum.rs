@@ -12,6 +12,7 @@ fn quorum() -> Story {
                 log_start: 0,
                 log_end: 0,
                 batches: Vec::new(),
+                snapshots: Vec::new(),
             },
         );
     }
@@ -203,6 +204,7 @@ fn raft_4_what_is_loaded_is_flushed() {
             log_start: 0,
             log_end: 3,
             batches,
+            snapshots: Vec::new(),
         },
     );
     story
@@ -290,6 +292,7 @@ fn raft_3_is_not_judged_after_a_majority_lost_its_disks() {
                 log_start: 0,
                 log_end: 0,
                 batches: Vec::new(),
+                snapshots: Vec::new(),
             },
         );
     }
@@ -368,6 +371,7 @@ fn log_3_of_the_metadata_log() {
             log_start: 0,
             log_end: 0,
             batches: Vec::new(),
+            snapshots: Vec::new(),
         },
     );
     story.breaks("LOG-3", "recovery-lost");
