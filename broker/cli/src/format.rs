@@ -1,10 +1,7 @@
 //! `broker format`: a data folder ready for its node's first start, as kafka-storage does it.
 
-use std::path::Path;
-
-use broker_env::{Env, random};
-use broker_protocol::ids::{NodeId, Uuid};
-use broker_storage::{LogDirectory, MetaProperties};
+use broker_server::format::{FormatError, InitialController, InitialVoters, format};
+use broker_storage::MetaProperties;
 
 use crate::connect::block_on;
 use crate::failure::Failure;
@@ -17,39 +14,56 @@ pub struct Format {
     /// Id of the cluster, the same for all of its nodes.
     #[arg(long, value_parser = cluster_id)]
     cluster_id: String,
+    /// This controller is the first and only voter; others are added later (KIP-853).
+    #[arg(long, group = "voters")]
+    standalone: bool,
+    /// The first voters, this controller among them (KIP-853).
+    #[arg(
+        long,
+        group = "voters",
+        value_name = "ID@HOST:PORT:DIRECTORY-ID,..",
+        value_delimiter = ',',
+        value_parser = InitialController::parse
+    )]
+    initial_controllers: Vec<InitialController>,
+    /// This controller is no voter until it is added (KIP-853).
+    #[arg(long, group = "voters")]
+    no_initial_controllers: bool,
 }
 
 impl Format {
     pub fn run(self) -> Result<(), Failure> {
         let config = self.configuration.read()?;
+        let voters = if self.standalone {
+            InitialVoters::Standalone
+        } else if self.no_initial_controllers {
+            InitialVoters::Elsewhere
+        } else if self.initial_controllers.is_empty() {
+            InitialVoters::Configured
+        } else {
+            InitialVoters::Controllers(self.initial_controllers)
+        };
         block_on(|env| async move {
-            let path = Path::new(config.data_directory());
-            format(&env, path, NodeId(config.node_id), self.cluster_id).await
+            let written = format(&env, &config, self.cluster_id, &voters).await;
+            let MetaProperties {
+                cluster_id,
+                node_id,
+                directory_id,
+            } = written.map_err(failure)?;
+            println!(
+                "formatted {} for node {node_id} of cluster {cluster_id}, directory {directory_id}",
+                config.data_directory()
+            );
+            Ok(())
         })
     }
 }
 
-async fn format(
-    env: &Env,
-    path: &Path,
-    node_id: NodeId,
-    cluster_id: String,
-) -> Result<(), Failure> {
-    let directory_id = Uuid(random::uuid(env.random.as_ref()));
-    let properties = MetaProperties {
-        cluster_id,
-        node_id,
-        directory_id,
-    };
-    LogDirectory::format(env.disk.as_ref(), path, &properties)
-        .await
-        .map_err(Failure::failed)?;
-    let MetaProperties { cluster_id, .. } = properties;
-    println!(
-        "formatted {} for node {node_id} of cluster {cluster_id}, directory {directory_id}",
-        path.display()
-    );
-    Ok(())
+fn failure(error: FormatError) -> Failure {
+    match error {
+        FormatError::Usage(_) => Failure::usage(error),
+        error => Failure::failed(error),
+    }
 }
 
 /// Kafka takes any string, but one that does not fit a line of meta.properties could not be read back.

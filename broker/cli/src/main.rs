@@ -52,7 +52,7 @@ enum Command {
     Produce(produce::Produce),
     /// Prints records.
     Consume(consume::Consume),
-    /// Shows the metadata quorum.
+    /// Shows and changes the metadata quorum.
     Quorum(quorum::Quorum),
     /// Shows, raises and lowers the cluster's feature levels.
     Features(features::Features),

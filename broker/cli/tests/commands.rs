@@ -253,10 +253,15 @@ fn the_quorum_is_described() {
     Good::start(&node);
     let cli = Cli::of(&node);
     let both = done(&cli.run(&["quorum", "describe"]));
+    let port = node.controller_port;
+    let voters = format!(
+        "CurrentVoters:          [{{\"id\": 1, \"endpoints\": [\"CONTROLLER://127.0.0.1:{port}\"]}}]\n"
+    );
     for part in [
         "ClusterId:",
         "LeaderId:               1\n",
-        "CurrentVoters:          [1]\n",
+        voters.as_str(),
+        "CurrentObservers:       []\n",
         "\tLeader\n",
     ] {
         assert!(both.contains(part), "{part} is not in {both}");

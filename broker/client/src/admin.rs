@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use broker_protocol::{ErrorCode, Request};
 
-pub use cluster::{ClusterDescription, ClusterNode, QuorumInfo, QuorumReplica};
+pub use cluster::{ClusterDescription, ClusterNode, QuorumInfo, QuorumReplica, VoterEndpoint};
 pub use configs::{AlterConfigOp, AlterOperation, ConfigEntry, ConfigResource};
 pub use features::{FeatureMetadata, FeatureUpdate, UpgradeType};
 pub use partitions::{ElectionType, Reassignment};

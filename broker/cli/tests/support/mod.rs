@@ -1,11 +1,12 @@
 //! What the tests share: a broker process (`node`), a client that can misbehave (`wire`), one that notices if
-//! anything acknowledged is lost (`good`), and the commands (`command`).
+//! anything acknowledged is lost (`good`), the commands (`command`), and quorums that change (`quorum`).
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
 pub mod command;
 pub mod good;
 pub mod node;
+pub mod quorum;
 pub mod wire;
 
 /// What a text must say.

@@ -40,6 +40,7 @@ defaults! {
     BeginQuorumEpochRequest EndQuorumEpochRequest AlterPartitionRequest EnvelopeRequest FetchSnapshotRequest
     BrokerRegistrationRequest BrokerHeartbeatRequest UnregisterBrokerRequest AllocateProducerIdsRequest
     ControllerRegistrationRequest DeleteTopicsRequest UpdateFeaturesRequest AssignReplicasToDirsRequest
+    AddRaftVoterRequest RemoveRaftVoterRequest UpdateRaftVoterRequest
 }
 
 impl Valid for wire::ProduceRequest {

@@ -1,11 +1,12 @@
 //! The cluster's nodes and its metadata quorum.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use broker_env::Address;
 use broker_protocol::ErrorCode;
 use broker_protocol::api as wire;
-use broker_protocol::ids::{LeaderEpoch, NodeId, Uuid};
+use broker_protocol::ids::{LeaderEpoch, NodeId, ReplicaKey, Uuid};
 
 use super::{Admin, Verdict, verdict};
 use crate::error::AdminError;
@@ -36,6 +37,16 @@ pub struct QuorumInfo {
     pub high_watermark: i64,
     pub voters: Vec<QuorumReplica>,
     pub observers: Vec<QuorumReplica>,
+    /// Where the voters listen, by listener.
+    pub endpoints: BTreeMap<NodeId, Vec<VoterEndpoint>>,
+}
+
+/// Where a voter listens as a controller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VoterEndpoint {
+    /// Listener name.
+    pub name: String,
+    pub address: Address,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +93,53 @@ impl Admin {
         };
         self.one(limit, request, quorum).await
     }
+
+    /// Makes a controller, which already fetches as an observer, a voter (KIP-853).
+    ///
+    /// # Errors
+    /// DUPLICATE_VOTER, UNSUPPORTED_VERSION while `kraft.version` is 0, or no answer within `limit`.
+    pub async fn add_voter(
+        &self,
+        voter: ReplicaKey,
+        endpoints: &[VoterEndpoint],
+        limit: Duration,
+    ) -> Result<(), AdminError> {
+        let listener = |endpoint: &VoterEndpoint| wire::AddRaftVoterListener {
+            name: endpoint.name.clone(),
+            host: endpoint.address.host.clone(),
+            port: endpoint.address.port,
+            ..Default::default()
+        };
+        let request = || wire::AddRaftVoterRequest {
+            cluster_id: None,
+            timeout_ms: i32::try_from(limit.as_millis()).unwrap_or(i32::MAX),
+            voter_id: voter.id.0,
+            voter_directory_id: voter.directory_id,
+            listeners: endpoints.iter().map(listener).collect(),
+            ..Default::default()
+        };
+        let added = |response: wire::AddRaftVoterResponse| {
+            verdict(response.error_code, response.error_message, || ())
+        };
+        self.one(limit, request, added).await
+    }
+
+    /// Makes a voter an observer (KIP-853).
+    ///
+    /// # Errors
+    /// VOTER_NOT_FOUND, UNSUPPORTED_VERSION while `kraft.version` is 0, or no answer within `limit`.
+    pub async fn remove_voter(&self, voter: ReplicaKey, limit: Duration) -> Result<(), AdminError> {
+        let request = || wire::RemoveRaftVoterRequest {
+            cluster_id: None,
+            voter_id: voter.id.0,
+            voter_directory_id: voter.directory_id,
+            ..Default::default()
+        };
+        let removed = |response: wire::RemoveRaftVoterResponse| {
+            verdict(response.error_code, response.error_message, || ())
+        };
+        self.one(limit, request, removed).await
+    }
 }
 
 fn cluster(response: wire::DescribeClusterResponse) -> ClusterDescription {
@@ -106,6 +164,7 @@ fn quorum(response: wire::DescribeQuorumResponse) -> Verdict<QuorumInfo> {
     if top.is_error() {
         return Err((top, response.error_message));
     }
+    let endpoints = response.nodes.into_iter().map(endpoints).collect();
     let partition = response
         .topics
         .into_iter()
@@ -124,7 +183,16 @@ fn quorum(response: wire::DescribeQuorumResponse) -> Verdict<QuorumInfo> {
         high_watermark: partition.high_watermark,
         voters: partition.current_voters.into_iter().map(replica).collect(),
         observers: partition.observers.into_iter().map(replica).collect(),
+        endpoints,
     })
+}
+
+fn endpoints(node: wire::Node) -> (NodeId, Vec<VoterEndpoint>) {
+    let listeners = node.listeners.into_iter().map(|listener| VoterEndpoint {
+        name: listener.name,
+        address: Address::new(listener.host, listener.port),
+    });
+    (NodeId(node.node_id), listeners.collect())
 }
 
 fn replica(state: wire::DescribeQuorumReplicaState) -> QuorumReplica {
