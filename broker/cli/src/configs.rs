@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use broker_client::Admin;
-use broker_client::admin::{AlterConfigOp, AlterOperation, ConfigEntry, ConfigResource};
+use broker_client::admin::{AlterConfigOp, AlterOperation, ConfigResource};
 use broker_protocol::ids::NodeId;
 use clap::{Args, Subcommand};
 
@@ -114,17 +114,22 @@ async fn describe(
         .remove(&resource)
         .ok_or_else(|| Failure::failed("the broker left it out of its answer"))?
         .map_err(Failure::failed)?;
+    let own = own_source(&resource);
     let mut out = std::io::stdout().lock();
-    for entry in entries.iter().filter(|entry| all || is_set(entry)) {
+    for entry in entries.iter().filter(|entry| all || entry.source == own) {
         let value = entry.value.as_deref().unwrap_or("null");
         writeln!(out, "{}={value}\t{}", entry.name, source(entry.source))?;
     }
     Ok(())
 }
 
-/// At run time, on the topic, the broker or all brokers.
-fn is_set(entry: &ConfigEntry) -> bool {
-    (1..=3).contains(&entry.source)
+/// Where a value comes from that was set on the resource itself.
+fn own_source(resource: &ConfigResource) -> i8 {
+    match resource {
+        ConfigResource::Topic(_) => 1,
+        ConfigResource::Broker(_) => 2,
+        ConfigResource::BrokerDefault => 3,
+    }
 }
 
 /// Kafka's ConfigSource names.

@@ -127,12 +127,15 @@ fn settle<K: Ord, T>(
     }
 }
 
-/// A missing topic is an answer here, though a producer would wait for it.
+/// A missing topic is an answer here, though a producer would wait for it; and so is a leader that needs no
+/// election.
 fn is_transient(error: ErrorCode) -> bool {
     error.is_retriable()
         && !matches!(
             error,
-            ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId
+            ErrorCode::UnknownTopicOrPartition
+                | ErrorCode::UnknownTopicId
+                | ErrorCode::ElectionNotNeeded
         )
 }
 

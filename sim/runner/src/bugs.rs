@@ -1,6 +1,10 @@
 //! The bug bank as far as this version can put bugs back: who finds each, and within how many seeds.
 
+mod bank;
+
 use std::fmt;
+
+pub use bank::BANK;
 
 /// What has to find a bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,13 +24,13 @@ impl fmt::Display for Finder {
     }
 }
 
-/// A known bug with its finder.
+/// A known bug with its finders: each of them has to find it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bug {
     /// As the code marks it.
     pub mutant: &'static str,
     pub title: &'static str,
-    pub finder: Finder,
+    pub finders: &'static [Finder],
 }
 
 impl Bug {
@@ -35,106 +39,6 @@ impl Bug {
         self.mutant.replace('_', "-")
     }
 }
-
-const fn bug(mutant: &'static str, title: &'static str, name: &'static str, seeds: u64) -> Bug {
-    Bug {
-        mutant,
-        title,
-        finder: Finder::Scenario { name, seeds },
-    }
-}
-
-const fn in_model(mutant: &'static str, title: &'static str, name: &'static str) -> Bug {
-    Bug {
-        mutant,
-        title,
-        finder: Finder::Model(name),
-    }
-}
-
-/// All bugs with a finder.
-pub const BANK: &[Bug] = &[
-    bug(
-        "R_01",
-        "a new follower truncates to its high watermark (KIP-101)",
-        "hunt-replication",
-        50,
-    ),
-    bug(
-        "R_05",
-        "a follower joins the ISR before it reached the epoch's start (KAFKA-7128)",
-        "hunt-isr",
-        500,
-    ),
-    bug(
-        "R_08",
-        "a fetch session forgets the leader epoch (KAFKA-9338)",
-        "hunt-replication",
-        50,
-    ),
-    bug(
-        "R_10",
-        "the high watermark rises before the truncation (KAFKA-14704)",
-        "hunt-replication",
-        50,
-    ),
-    bug(
-        "K_01",
-        "fetched metadata count before they are flushed (KAFKA-10533)",
-        "hunt-quorum",
-        50,
-    ),
-    bug(
-        "K_02",
-        "a voter resumes leadership of its epoch after a restart (KAFKA-10527)",
-        "hunt-quorum",
-        50,
-    ),
-    bug(
-        "K_04",
-        "a commit without a record of the leader's own epoch (KAFKA-12619)",
-        "hunt-quorum",
-        50,
-    ),
-    in_model(
-        "K_08",
-        "a leader that removes itself counts its own log (KAFKA-16530)",
-        "raft-voters",
-    ),
-    in_model(
-        "K_10",
-        "voters change before the leader has committed in its epoch (KIP-853)",
-        "raft-voters",
-    ),
-    in_model(
-        "K_14",
-        "a snapshot is named by its last offset (KAFKA-14618)",
-        "raft-snapshot",
-    ),
-    in_model(
-        "K_16",
-        "the log is deleted past the snapshot (KAFKA-14238)",
-        "raft-snapshot",
-    ),
-    bug(
-        "L_01",
-        "a crash while logs load counts as a clean stop (KAFKA-10471)",
-        "hunt-storage",
-        500,
-    ),
-    bug(
-        "L_10",
-        "a read ends at the log's end instead of the limit it was given (KAFKA-9835)",
-        "hunt-replication",
-        50,
-    ),
-    bug(
-        "L_02",
-        "the clean-shutdown marker is written although loading never finished (KAFKA-15375)",
-        "hunt-load",
-        500,
-    ),
-];
 
 /// Every mark `mutant!` in the code, so that a wrong id is an error and not a bug that is never found.
 pub const MARKED: &[&str] = &[

@@ -1,8 +1,6 @@
-//! Every exit code but 0 and 2, by scenarios that really end so.
+//! The exit codes of failing runs, by scenarios that really end so.
 
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 fn trial(arguments: &[&str]) -> Output {
@@ -123,66 +121,3 @@ fn a_cluster_that_does_not_come_to_rest_in_time_exits_with_3() {
         everything(&output)
     );
 }
-
-/// The second process of `meta` finds another scenario under the same name, as if the run depended on
-/// something beside its seed.
-#[test]
-fn processes_that_make_different_runs_exit_with_5() {
-    let folder = Folder::new("meta");
-    let pipe = folder.0.join("changing.toml");
-    let made = Command::new("mkfifo").arg(&pipe).status().expect("mkfifo");
-    assert!(made.success());
-    let writer = std::thread::spawn({
-        let pipe = pipe.clone();
-        move || {
-            for reader in 0..5 {
-                feed(
-                    &pipe,
-                    if reader % 2 == 0 {
-                        ""
-                    } else {
-                        "heal = \"core\""
-                    },
-                );
-            }
-        }
-    });
-    let output = trial(&["meta", &pipe.display().to_string(), "--seed", "1"]);
-    let code = output.status.code();
-    if !writer.is_finished() {
-        // It waits for readers that never came.
-        drop(std::fs::read(&pipe));
-    }
-    assert_eq!(code, Some(5), "{}", everything(&output));
-    assert!(
-        everything(&output).contains("NOT deterministic"),
-        "{}",
-        everything(&output)
-    );
-}
-
-/// Gives the next reader, and only it, its text; blocks until it is there.
-fn feed(pipe: &Path, run: &str) {
-    let open = |flags| {
-        let mut options = std::fs::OpenOptions::new();
-        options.write(true).custom_flags(flags).open(pipe)
-    };
-    let Ok(mut file) = open(0) else {
-        return;
-    };
-    let kill = match run {
-        "" => "",
-        _ => {
-            "[[fault]]\nat = \"1s\"\ntarget = { node = \"node2\" }\naction = { process = { kind = \"kill\" } }"
-        }
-    };
-    drop(file.write_all(scenario(run, kill).as_bytes()));
-    drop(file);
-    // Without a reader a pipe cannot be opened at once: this one has left.
-    while open(O_NONBLOCK).is_ok() {
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
-}
-
-/// Linux, on x86-64 and aarch64.
-const O_NONBLOCK: i32 = 0o4000;

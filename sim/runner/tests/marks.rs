@@ -41,12 +41,17 @@ fn the_list_of_marks_is_complete() {
 fn every_bug_of_the_bank_is_marked_and_has_a_finder_that_exists() {
     for bug in BANK {
         assert!(MARKED.contains(&bug.mutant), "{}", bug.mutant);
-        match bug.finder {
-            Finder::Scenario { name, seeds } => {
-                assert!(sim_runner::scenario::find::resolve(name).is_ok(), "{name}");
-                assert!(seeds > 0);
+        assert!(!bug.finders.is_empty(), "{}", bug.mutant);
+        for finder in bug.finders {
+            match *finder {
+                Finder::Scenario { name, seeds } => {
+                    assert!(sim_runner::scenario::find::resolve(name).is_ok(), "{name}");
+                    assert!(seeds > 0);
+                }
+                Finder::Model(name) => {
+                    assert!(models::MODELS.iter().any(|(known, _)| *known == name));
+                }
             }
-            Finder::Model(name) => assert!(models::MODELS.iter().any(|(known, _)| *known == name)),
         }
     }
 }

@@ -256,12 +256,12 @@ fn members_releases_and_features() {
     changed(
         "nodes = 3",
         &node("releases = { node4 = \"4.0\" }"),
-        "s.toml:4:22: no node \"node4\" in this cluster (node1, node2, node3); did you mean node1?",
+        "s.toml:4:22: no node \"node4\" in this cluster (node1, node2, node3); did you mean `node1`?",
     );
     changed(
         "nodes = 3",
         &node("releases = { node1 = \"4.7\" }"),
-        "s.toml:4:22: no release \"4.7\"; known: 3.3, 3.4, 3.5, 3.6, 3.7, 3.8, 3.9, 4.0, 4.1; did you mean 3.7?",
+        "s.toml:4:22: no release \"4.7\"; known: 3.3, 3.4, 3.5, 3.6, 3.7, 3.8, 3.9, 4.0, 4.1; did you mean `3.7`?",
     );
     changed(
         "nodes = 3",
@@ -296,7 +296,7 @@ fn members_releases_and_features() {
         &fault(
             "fault = { operation = { kind = \"upgrade-features\", features = { \"metadata.versoin\" = 27 } } }",
         ),
-        "s.toml:15:9: no feature \"metadata.versoin\"; did you mean metadata.version?",
+        "s.toml:15:9: no feature \"metadata.versoin\"; did you mean `metadata.version`?",
     );
     changed(
         "[run]",

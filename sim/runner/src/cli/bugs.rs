@@ -1,8 +1,8 @@
 //! `trial bugs`: puts each known bug back and tells whether, and how fast, it is found.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
-use models::DEFAULT_LIMITS;
 use reports::RunResult;
 use sim_checkers::anomaly::Verdict;
 use sim_runner::bugs::{BANK, Bug, Finder};
@@ -38,27 +38,39 @@ pub fn bugs(arguments: &Bugs) -> Result<Exit, String> {
     }
     let bugs = chosen(&arguments.ids)?;
     let jobs = arguments.jobs.unwrap_or_else(pool::default_jobs);
-    let mut found = 0;
+    let mut clean = CleanModels::new();
+    let (mut tried, mut found) = (0, 0);
     println!(
-        "{:<7} {:<24} {:<10} {:>5}  {:>12}  by",
+        "{:<7} {:<26} {:<10} {:>5}  {:>12}  by",
         "bug", "finder", "fate", "seed", "simulated"
     );
     for bug in &bugs {
-        let began = Instant::now();
-        let fate = try_bug(bug, jobs)?;
-        found += usize::from(matches!(
-            fate,
-            Fate::Found { .. } | Fate::FoundByModel { .. }
-        ));
-        print(bug, &fate, began);
+        for finder in bug.finders {
+            let began = Instant::now();
+            let fate = match *finder {
+                Finder::Scenario { name, seeds } => {
+                    try_scenario(bug, &scenario(name)?, seeds, jobs)?
+                }
+                Finder::Model(name) => try_model(bug, name, &mut clean)?,
+            };
+            tried += 1;
+            found += usize::from(matches!(
+                fate,
+                Fate::Found { .. } | Fate::FoundByModel { .. }
+            ));
+            print(bug, *finder, &fate, began);
+        }
     }
-    println!("{found} of {} found", bugs.len());
-    Ok(if found == bugs.len() {
+    println!("{found} of {tried} found, {} bugs", bugs.len());
+    Ok(if found == tried {
         Exit::Held
     } else {
         Exit::Violated
     })
 }
+
+/// What each model violates without a bug: explored once, for all bugs it is to find.
+type CleanModels = BTreeMap<&'static str, Option<&'static str>>;
 
 fn chosen(ids: &[String]) -> Result<Vec<Bug>, String> {
     if ids.is_empty() {
@@ -81,13 +93,6 @@ fn one(id: &str) -> Result<Bug, String> {
             ids.join(", ")
         )
     })
-}
-
-fn try_bug(bug: &Bug, jobs: usize) -> Result<Fate, String> {
-    match bug.finder {
-        Finder::Scenario { name, seeds } => try_scenario(bug, &scenario(name)?, seeds, jobs),
-        Finder::Model(name) => try_model(bug, name),
-    }
 }
 
 /// The clean code must hold on every seed that the bug is hunted with.
@@ -164,50 +169,58 @@ fn hunt(
     Ok(results)
 }
 
-fn try_model(bug: &Bug, model: &str) -> Result<Fate, String> {
+fn try_model(bug: &Bug, model: &'static str, clean: &mut CleanModels) -> Result<Fate, String> {
     let check = |mutant: Option<&'static str>| {
         broker_probe::set_mutant(mutant);
-        let report = models::check(model, DEFAULT_LIMITS);
+        let report = models::check(model, models::limits(model));
         broker_probe::set_mutant(None);
-        report.ok_or_else(|| format!("no model is named {model}"))
+        let report = report.ok_or_else(|| format!("no model is named {model}"))?;
+        Ok::<_, String>(
+            report
+                .violations
+                .first()
+                .map(|violation| violation.property),
+        )
     };
-    let clean = check(None)?;
-    if let Some(violation) = clean.violations.first() {
+    let unclean = match clean.get(model) {
+        Some(known) => *known,
+        None => *clean.entry(model).or_insert(check(None)?),
+    };
+    if let Some(property) = unclean {
         return Ok(Fate::Unclean {
-            what: violation.property.to_owned(),
+            what: property.to_owned(),
             replay: format!("cargo run --release -- check {model}"),
         });
     }
-    let mutated = check(Some(bug.mutant))?;
-    Ok(match mutated.violations.first() {
-        Some(violation) => Fate::FoundByModel {
-            property: violation.property.to_owned(),
+    Ok(match check(Some(bug.mutant))? {
+        Some(property) => Fate::FoundByModel {
+            property: property.to_owned(),
         },
         None => Fate::NotFound,
     })
 }
 
-fn print(bug: &Bug, fate: &Fate, began: Instant) {
-    let (id, finder) = (bug.id(), bug.finder.to_string());
+fn print(bug: &Bug, finder: Finder, fate: &Fate, began: Instant) {
+    let (id, finder) = (bug.id(), finder.to_string());
     let wall = began.elapsed().as_secs_f64();
     match fate {
         Fate::Found { seed, sim_ms, by } => println!(
-            "{id:<7} {finder:<24} {:<10} {seed:>5}  {:>10.1} s  {by}  ({wall:.1} s)",
+            "{id:<7} {finder:<26} {:<10} {seed:>5}  {:>10.1} s  {by}  ({wall:.1} s)",
             "found",
             f64::from(u32::try_from(*sim_ms).unwrap_or(u32::MAX)) / 1_000.0
         ),
         Fate::FoundByModel { property } => {
             println!(
-                "{id:<7} {finder:<24} {:<10} {:>5}  {:>12}  {property}  ({wall:.1} s)",
+                "{id:<7} {finder:<26} {:<10} {:>5}  {:>12}  {property}  ({wall:.1} s)",
                 "found", "", ""
             );
         }
         Fate::NotFound => println!(
-            "{id:<7} {finder:<24} {:<10} {:>5}  {:>12}  ({wall:.1} s)",
+            "{id:<7} {finder:<26} {:<10} {:>5}  {:>12}  ({wall:.1} s)",
             "NOT FOUND", "", ""
         ),
         Fate::Unclean { what, replay } => {
-            println!("{id:<7} {finder:<24} the clean code fails too: {what}\n  {replay}");
+            println!("{id:<7} {finder:<26} the clean code fails too: {what}\n  {replay}");
         }
     }
 }

@@ -24,16 +24,22 @@ pub enum Exit {
     Nondeterministic,
 }
 
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> ExitCode {
-        ExitCode::from(match exit {
+impl Exit {
+    pub fn code(self) -> u8 {
+        match self {
             Exit::Held => 0,
             Exit::Violated => 1,
             Exit::Usage => 2,
             Exit::Stuck => 3,
             Exit::Crashed => 4,
             Exit::Nondeterministic => 5,
-        })
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit.code())
     }
 }
 

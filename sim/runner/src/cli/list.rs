@@ -21,12 +21,8 @@ pub fn list() -> Result<Exit, String> {
     }
     println!("\nknown bugs that `trial bugs` puts back");
     for bug in BANK {
-        println!(
-            "  {:<6} {:<24} {}",
-            bug.id(),
-            bug.finder.to_string(),
-            bug.title
-        );
+        let finders: Vec<String> = bug.finders.iter().map(ToString::to_string).collect();
+        println!("  {:<6} {}: {}", bug.id(), bug.title, finders.join(", "));
     }
     Ok(Exit::Held)
 }

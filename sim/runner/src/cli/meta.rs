@@ -50,7 +50,22 @@ pub fn meta(arguments: &Meta) -> Result<Exit, String> {
         seed,
         making: &arguments.making,
     };
-    let (one, other) = child.twice(None)?;
+    let exit = compare(|lines| child.twice(lines))?;
+    if exit == Exit::Held {
+        return Ok(exit);
+    }
+    println!(
+        "cargo run --release -- meta {} --seed {seed} --engine {}",
+        named.name, arguments.making.engine
+    );
+    Ok(exit)
+}
+
+/// Runs twice; if the traces differ, twice more for the lines where they part.
+fn compare(
+    twice: impl Fn(Option<(u64, u64)>) -> Result<(Print, Print), String>,
+) -> Result<Exit, String> {
+    let (one, other) = twice(None)?;
     if one == other {
         println!(
             "deterministic: two processes, {} events, trace {}, {}",
@@ -63,15 +78,11 @@ pub fn meta(arguments: &Meta) -> Result<Exit, String> {
         one.hash, other.hash, one.events, other.events
     );
     let (from, to) = first_difference(&one, &other);
-    let (one, other) = child.twice(Some((from, to)))?;
+    let (one, other) = twice(Some((from, to)))?;
     match differing_line(&one.lines, &other.lines) {
         Some((left, right)) => println!("first divergent event:\n  {left}\n  {right}"),
         None => println!("between events {from} and {to}; these processes agreed there"),
     }
-    println!(
-        "cargo run --release -- meta {} --seed {seed} --engine {}",
-        named.name, arguments.making.engine
-    );
     Ok(Exit::Nondeterministic)
 }
 
@@ -129,4 +140,34 @@ fn differing_line<'a>(one: &'a [String], other: &'a [String]) -> Option<(&'a str
     (0..longest)
         .map(|index| (at(one, index), at(other, index)))
         .find(|(left, right)| left != right)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn print(hash: &str, second: u64) -> Print {
+        Print {
+            hash: hash.to_owned(),
+            events: 900,
+            verdict: "held".to_owned(),
+            samples: vec![(500, 1), (900, second)],
+            lines: vec!["same".to_owned(), hash.to_owned()],
+        }
+    }
+
+    #[test]
+    fn equal_runs_exit_with_0_and_different_ones_with_5() {
+        let equal = compare(|_| Ok((print("a", 2), print("a", 2))));
+        assert_eq!(equal.map(Exit::code), Ok(0));
+        let different = compare(|_| Ok((print("a", 2), print("b", 3))));
+        assert_eq!(different.map(Exit::code), Ok(5));
+    }
+
+    #[test]
+    fn the_first_difference_is_looked_for_between_two_samples() {
+        let (one, other) = (print("a", 2), print("b", 3));
+        assert_eq!(first_difference(&one, &other), (500, 901));
+        assert_eq!(differing_line(&one.lines, &other.lines), Some(("a", "b")));
+    }
 }
