@@ -229,7 +229,13 @@ fn snapshot_and_log_give_the_image_of_the_whole_log() {
                 next_topic: 0,
                 offset: 0,
             };
-            let log: Vec<Record> = (0..80).flat_map(|_| story.next()).collect();
+            // As every log begins; without it records are written as the oldest release had them.
+            let version = Record::FeatureLevel {
+                name: "metadata.version".into(),
+                level: MetadataVersion::LATEST.level(),
+            };
+            let rest = (0..80).flat_map(|_| story.next());
+            let log: Vec<Record> = std::iter::once(version).chain(rest).collect();
             let (before, after) = log.split_at(usize::try_from(seed).expect("few"));
             let mut whole = MetadataImage::default();
             apply(&mut whole, before);
