@@ -84,6 +84,11 @@ impl Log {
         self.config = config;
     }
 
+    /// Its files are gone or going; nothing is said of them any more.
+    pub fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Relaxed)
+    }
+
     /// First offset that may be read.
     pub fn log_start(&self) -> Offset {
         self.log_start

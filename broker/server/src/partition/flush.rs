@@ -56,12 +56,16 @@ impl Partition {
         let mut inner = self.lock();
         match result {
             Ok(done) => {
-                inner.log().finish_flush(done);
-                let end = inner.log().flushed_end();
-                self.observe(|| Observation::Flushed {
-                    partition: self.id,
-                    end,
-                });
+                let mut log = inner.log();
+                log.finish_flush(done);
+                // Another log may have the partition's name by now.
+                if !log.is_deleted() {
+                    let end = log.flushed_end();
+                    self.observe(|| Observation::Flushed {
+                        partition: self.id,
+                        end,
+                    });
+                }
             }
             Err(error) => self.fail(&mut inner, &LogError::Disk(error)),
         }

@@ -133,7 +133,9 @@ impl Run {
         let reads = self.clients.final_reads(control, &self.scenario).await;
         self.show_progress();
         if self.account.unsettled.is_empty() {
-            self.rest(control, self.now() + self.scenario.quiet).await?;
+            if !self.rest(control, self.now() + self.scenario.quiet).await? {
+                self.account.unsettled = self.unsettled(control);
+            }
             let took = self.now().saturating_sub(began).as_millis();
             self.account.settled_after_ms = Some(u64::try_from(took).unwrap_or(u64::MAX));
         }

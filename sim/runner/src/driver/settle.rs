@@ -47,6 +47,12 @@ pub fn unsettled(nodes: &Nodes, world: &dyn World, away: &BTreeSet<String>) -> V
         for (id, _) in image.partitions() {
             reasons.extend(partition(image, id, &alive, &running));
         }
+        for (spec, view) in &running {
+            let strays = view.replicas.as_ref().map(|replicas| replicas.stray_logs());
+            for stray in strays.unwrap_or_default() {
+                reasons.push(format!("{} holds the stray log {stray}", spec.name));
+            }
+        }
     });
     reasons
 }
@@ -99,6 +105,13 @@ fn partition(
     let Some(leader) = registration.leader else {
         return Some(format!("{} has no leader", name()));
     };
+    let unaware = running.iter().find(|(_, view)| {
+        view.metadata
+            .read(|known| known.partition(id) != Some(registration))
+    });
+    if let Some((spec, _)) = unaware {
+        return Some(format!("{} has not heard all of {}", spec.name, name()));
+    }
     if registration.is_reassigning() && registration.replicas.iter().all(|id| alive.contains(id)) {
         return Some(format!("{} is being moved", name()));
     }
