@@ -119,6 +119,8 @@ pub const KINDS: &[(&str, Draw)] = &[
     ("rolling-restart", |drawing| drawing.rolling_restart()),
     ("remove-broker", |drawing| drawing.remove_broker()),
     ("add-broker", |drawing| drawing.add_broker()),
+    ("remove-voter", |drawing| drawing.remove_voter()),
+    ("add-voter", |drawing| drawing.add_voter()),
 ];
 
 /// Time a controlled stop is given before it becomes a kill.
@@ -274,6 +276,21 @@ impl Drawing<'_> {
     fn add_broker(&mut self) -> Vec<Step> {
         let spare = one_of(&self.resolver.spares(), self.rng).cloned();
         let faults = spare.map(|node| Action::AddBroker.on(&[node], &[]));
+        let faults = faults.into_iter().flatten();
+        faults.map(|fault| Step { after: 0, fault }).collect()
+    }
+
+    /// It is added again later.
+    fn remove_voter(&mut self) -> Vec<Step> {
+        match one_of(&self.resolver.voters(), self.rng).cloned() {
+            Some(node) => self.lasting(Action::RemoveVoter.on(&[node], &[])),
+            None => Vec::new(),
+        }
+    }
+
+    fn add_voter(&mut self) -> Vec<Step> {
+        let candidate = one_of(&self.resolver.candidates(), self.rng).cloned();
+        let faults = candidate.map(|node| Action::AddVoter.on(&[node], &[]));
         let faults = faults.into_iter().flatten();
         faults.map(|fault| Step { after: 0, fault }).collect()
     }

@@ -259,6 +259,12 @@ impl Schedule {
             (Target::Random, Action::RemoveBroker) => {
                 some_of(resolver.removable(), 1, 1, &mut self.rng)
             }
+            (Target::Random, Action::AddVoter) => {
+                some_of(resolver.candidates(), 1, 1, &mut self.rng)
+            }
+            (Target::Random, Action::RemoveVoter) => {
+                some_of(resolver.voters(), 1, 1, &mut self.rng)
+            }
             _ => resolve(target, resolver, &mut self.rng),
         }
     }

@@ -85,6 +85,14 @@ pub trait TargetResolver {
     fn removable(&self) -> Vec<String> {
         Vec::new()
     }
+    /// Controllers that are no voters and could become some, sorted.
+    fn candidates(&self) -> Vec<String> {
+        Vec::new()
+    }
+    /// Voters of the metadata quorum, sorted.
+    fn voters(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// Whether a process runs there.
     fn is_up(&self, _node: &str) -> bool {
         true

@@ -133,11 +133,15 @@ fn run_here(
     let mut result = RunResult::new(name, seed, options.engine.name(), "");
     result.mutant = options.mutant.map(|id| id.replace('_', "-"));
     result.probes = probes.keys().map(|name| (*name).to_owned()).collect();
+    let given_up = std::mem::take(&mut account.given_up);
     verdict::fill(&mut result, &world, account);
     result.wall_ms = u64::try_from(wall.elapsed().as_millis()).unwrap_or(u64::MAX);
     result.replay = crate::result::replay_command(&result, options.swarm);
     Ok(RunOutcome {
-        unmet: unmet(scenario, &result, &probes),
+        unmet: unmet(scenario, &result, &probes)
+            .into_iter()
+            .chain(given_up.iter().map(|order| format!("\"{order}\" done")))
+            .collect(),
         result,
         probes,
         settled_after_ms,
@@ -236,13 +240,13 @@ fn classifier(scenario: &Scenario) -> Option<Arc<dyn FrameClassifier>> {
 }
 
 fn schedule(scenario: &Scenario, seed: u64) -> Schedule {
-    let voters = scenario.cluster.controllers();
+    let voters = scenario.cluster.voters();
     let budget = Budget::new(BudgetSpec {
         durability: scenario.durability,
         min_insync_replicas: scenario.min_insync_replicas(),
         replication_factor: scenario.replication_factor(),
         voters: voters.into_iter().map(|spec| spec.name).collect(),
-        // The voters are those of the configuration: a wiped one would come back under its old id.
+        // A wiped voter would have to be removed under its old directory id before it can be added.
         dynamic_voters: false,
         max_down: scenario.max_down,
         ..BudgetSpec::default()

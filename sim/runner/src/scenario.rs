@@ -61,6 +61,8 @@ pub struct Cluster {
     pub racks: Vec<String>,
     /// Brokers behind all other nodes that are there but no members until they are added.
     pub spare_brokers: u32,
+    /// Controllers behind those that run from the start but are no voters until they are added.
+    pub spare_controllers: u32,
     /// Releases of nodes that are not of the newest, or of that in `config`.
     pub releases: BTreeMap<String, String>,
 }
@@ -100,6 +102,8 @@ pub struct NodeSpec {
     pub is_controller: bool,
     /// No member until it is added.
     pub is_spare: bool,
+    /// A voter of the metadata quorum from the start.
+    pub is_voter: bool,
 }
 
 /// Where brokers listen, simulated.
@@ -148,20 +152,27 @@ impl Cluster {
             } => (brokers, controllers, false),
         };
         let members = brokers + controllers;
-        (1..=members + self.spare_brokers)
-            .map(|number| NodeSpec {
-                id: i32::try_from(number).expect("checked: at most 64 nodes of a kind"),
-                name: format!("node{number}"),
-                is_broker: number <= brokers || number > members,
-                is_controller: number <= members && (combined || number > brokers),
-                is_spare: number > members,
+        let all_brokers = members + self.spare_brokers;
+        (1..=all_brokers + self.spare_controllers)
+            .map(|number| {
+                let is_spare = (members + 1..=all_brokers).contains(&number);
+                let is_voter = number <= members && (combined || number > brokers);
+                NodeSpec {
+                    id: i32::try_from(number).expect("checked: at most 64 nodes of a kind"),
+                    name: format!("node{number}"),
+                    is_broker: number <= brokers || is_spare,
+                    is_controller: is_voter || number > all_brokers,
+                    is_spare,
+                    is_voter,
+                }
             })
             .collect()
     }
 
-    pub fn controllers(&self) -> Vec<NodeSpec> {
+    /// Those that are it from the start.
+    pub fn voters(&self) -> Vec<NodeSpec> {
         let nodes = self.nodes().into_iter();
-        nodes.filter(|node| node.is_controller).collect()
+        nodes.filter(|node| node.is_voter).collect()
     }
 
     /// Those that are there from the start.
@@ -186,8 +197,17 @@ impl Cluster {
 
     /// Properties that the testbed sets.
     fn reserved(&self, node: &NodeSpec) -> Vec<(&'static str, String)> {
-        let voter = |node: &NodeSpec| format!("{}@{}:{CONTROLLER_PORT}", node.id, node.name);
-        let voters: Vec<String> = self.controllers().iter().map(voter).collect();
+        // A controller that may become a voter learns from the quorum who they are (KIP-853).
+        let finds_voters = node.is_controller && !node.is_voter;
+        let voter = |voter: &NodeSpec| match finds_voters {
+            true => format!("{}:{CONTROLLER_PORT}", voter.name),
+            false => format!("{}@{}:{CONTROLLER_PORT}", voter.id, voter.name),
+        };
+        let quorum = match finds_voters {
+            true => "controller.quorum.bootstrap.servers",
+            false => "controller.quorum.voters",
+        };
+        let voters: Vec<String> = self.voters().iter().map(voter).collect();
         let mut roles = Vec::new();
         let mut listeners = Vec::new();
         if node.is_broker {
@@ -208,7 +228,7 @@ impl Cluster {
             ("broker.rack", rack),
             ("node.id", node.id.to_string()),
             ("process.roles", roles.join(",")),
-            ("controller.quorum.voters", voters.join(",")),
+            (quorum, voters.join(",")),
             ("listeners", listeners.join(",")),
             ("log.dirs", "/data".to_owned() + &others.collect::<String>()),
         ]
@@ -220,6 +240,7 @@ pub const RESERVED_PROPERTIES: &[&str] = &[
     "node.id",
     "process.roles",
     "controller.quorum.voters",
+    "controller.quorum.bootstrap.servers",
     "listeners",
     "advertised.listeners",
     "log.dirs",

@@ -43,7 +43,7 @@ fn unknown_keys() {
     changed(
         "nodes = 3",
         "nodez = 3",
-        "s.toml:3:1: unknown key `nodez` (possible: nodes, brokers, controllers, log_dirs, racks, config, spare_brokers, releases); did you mean `nodes`?",
+        "s.toml:3:1: unknown key `nodez` (possible: nodes, brokers, controllers, log_dirs, racks, config, spare_brokers, spare_controllers, releases); did you mean `nodes`?",
     );
     changed(
         "[cluster]",
@@ -287,9 +287,8 @@ fn members_releases_and_features() {
     );
     changed(
         "[run]",
-        &fault("target = \"random\"\naction = \"add-voter\""),
-        "s.toml:16:10: voters cannot be added or removed: the broker has a static quorum, \
-         kraft.version 1 (KIP-853) is needed",
+        &fault("target = \"all\"\naction = \"add-voter\""),
+        "s.toml:16:10: who becomes or ceases to be a voter is a node, \"random\" or \"controller\"",
     );
     changed(
         "[run]",

@@ -279,7 +279,8 @@ impl Quorum {
 
     fn high_watermark_moved(&mut self, offset: Offset) -> Result<(), DiskError> {
         self.high_watermark = offset;
-        let (epoch, leader) = (self.raft.epoch(), self.leads());
+        // As told so far: a leader that commits its own removal has resigned within the same step.
+        let (epoch, leader) = (self.raft.epoch(), self.leader_epoch_start.is_some());
         self.observer
             .observe(|| Observation::MetadataHighWatermark {
                 high_watermark: offset,

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use broker_core::metadata::{MetadataImage, MetadataVersion};
+use broker_env::Env;
 use broker_protocol::ids::{NodeId, Offset, TopicIdPartition};
+use broker_server::format::{InitialVoters, format};
 use broker_server::node::{Node, NodeOptions, NodeView};
 use sim_faults::{TargetResolver, World};
 
@@ -19,6 +21,8 @@ pub struct Nodes {
     views: Mutex<BTreeMap<String, NodeView>>,
     /// Who belongs to the cluster: not spare nodes, not removed ones.
     members: Mutex<BTreeSet<String>>,
+    /// Who votes, or will when the operator is done.
+    voters: Mutex<BTreeSet<String>>,
     /// What nodes will be of from their next start on, where that is not what the scenario began with.
     releases: Mutex<BTreeMap<String, String>>,
     /// Processes that ended by themselves, and why.
@@ -29,7 +33,9 @@ impl Nodes {
     pub fn new(cluster: &Cluster) -> Nodes {
         let specs = cluster.nodes();
         let members = specs.iter().filter(|spec| !spec.is_spare);
+        let voters = specs.iter().filter(|spec| spec.is_voter);
         Nodes {
+            voters: Mutex::new(voters.map(|spec| spec.name.clone()).collect()),
             members: Mutex::new(members.map(|spec| spec.name.clone()).collect()),
             releases: Mutex::new(cluster.releases.clone()),
             specs,
@@ -67,6 +73,21 @@ impl Nodes {
             members.insert(name.to_owned());
         } else {
             members.remove(name);
+        }
+    }
+
+    pub fn is_voter(&self, name: &str) -> bool {
+        let voters = self.voters.lock().expect("no panic under this lock");
+        voters.contains(name)
+    }
+
+    /// The node votes from now on, or does not any more.
+    pub fn set_voter(&self, name: &str, is_voter: bool) {
+        let mut voters = self.voters.lock().expect("no panic under this lock");
+        if is_voter {
+            voters.insert(name.to_owned());
+        } else {
+            voters.remove(name);
         }
     }
 
@@ -125,6 +146,9 @@ impl Nodes {
     async fn process(&self, spec: NodeSpec, start: Start, options: NodeOptions) {
         // What is left of the former process says nothing about this one.
         drop(self.views().remove(&spec.name));
+        if options.config.is_controller() && options.config.finds_voters() {
+            format_for_others(&start.env, &options).await;
+        }
         let ended = match Node::start(start.env, options).await {
             Ok(node) => {
                 self.views().insert(spec.name.clone(), node.view());
@@ -147,6 +171,14 @@ impl Nodes {
         let views = std::mem::take(&mut *self.views());
         drop(views);
     }
+}
+
+/// A controller that is to find its voters is formatted by an operator; done already from its second start on,
+/// and whatever else is wrong its start will say.
+async fn format_for_others(env: &Env, options: &NodeOptions) {
+    let cluster_id = options.cluster_id.clone().unwrap_or_default();
+    let formatted = format(env, &options.config, cluster_id, &InitialVoters::Elsewhere).await;
+    drop(formatted);
 }
 
 /// The property that makes a node one of an older release.
@@ -199,6 +231,14 @@ impl TargetResolver for Offices<'_> {
 
     fn removable(&self) -> Vec<String> {
         self.named(|spec| self.nodes.is_member(&spec.name) && !spec.is_controller)
+    }
+
+    fn candidates(&self) -> Vec<String> {
+        self.named(|spec| spec.is_controller && !self.nodes.is_voter(&spec.name))
+    }
+
+    fn voters(&self) -> Vec<String> {
+        self.named(|spec| self.nodes.is_voter(&spec.name))
     }
 
     fn is_up(&self, node: &str) -> bool {

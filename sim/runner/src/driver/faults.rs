@@ -224,9 +224,13 @@ impl Striker {
                     false => UpgradeType::SafeDowngrade,
                 },
             }),
-            Operation::AddVoter { .. } | Operation::RemoveVoter { .. } => {
-                let reason = "the broker has a static quorum: kraft.version 1 (KIP-853) is needed";
-                return Err(Unfit::Engine(format!("\"{operation}\": {reason}")));
+            Operation::AddVoter { node } | Operation::RemoveVoter { node } => {
+                let votes = matches!(operation, Operation::AddVoter { .. });
+                self.nodes.set_voter(node, votes);
+                let id = self.nodes.specs.iter().find(|spec| spec.name == *node);
+                let id = id.expect("checked when the scenario was read").id;
+                let node = node.clone();
+                self.orders.push(Order::Voter { node, id, votes });
             }
         }
         Ok(())

@@ -29,7 +29,11 @@ pub fn read(
     let states = nodes.specs.iter().map(|spec| {
         let view = running.iter().find(|(up, _)| up.id == spec.id);
         let view = view.map(|(_, view)| view);
-        node(spec, view, live.contains(&spec.id), &live, &nodes.specs)
+        let state = node(spec, view, live.contains(&spec.id), &live, &nodes.specs);
+        FinalNode {
+            voter: nodes.is_voter(&spec.name),
+            ..state
+        }
     });
     FinalState {
         event: recorder.event(),
@@ -49,7 +53,6 @@ fn node(
     let base = FinalNode {
         node: spec.id,
         live: is_live,
-        voter: spec.is_controller,
         broker: spec.is_broker,
         ..FinalNode::default()
     };

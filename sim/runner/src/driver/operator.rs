@@ -5,20 +5,23 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use broker_client::admin::{FeatureUpdate, UpgradeType};
+use broker_client::admin::{FeatureUpdate, QuorumReplica, UpgradeType, VoterEndpoint};
 use broker_client::{Admin, AdminError, Client, ClientConfig, ErrorCode};
 use broker_env::{Address, Env};
+use broker_protocol::ids::{NodeId, ReplicaKey};
 
 use super::clients::OPERATOR;
 use super::faults::Struck;
 use crate::engine::{Control, Recorder};
-use crate::scenario::{BROKER_PORT, Scenario};
+use crate::scenario::{BROKER_PORT, CONTROLLER_PORT, Scenario};
 
 /// Work for the admin client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
     /// The broker has stopped for good.
     Unregister { node: String, id: i32 },
+    /// The controller becomes a voter, or ceases to be one (KIP-853).
+    Voter { node: String, id: i32, votes: bool },
     /// Level by feature.
     Features {
         features: BTreeMap<String, i16>,
@@ -33,6 +36,8 @@ pub struct Operator {
     running: Arc<AtomicUsize>,
     /// How they ended, for the timeline.
     ended: Arc<Mutex<Vec<Struck>>>,
+    /// What could not be done.
+    given_up: Arc<Mutex<Vec<String>>>,
 }
 
 /// One attempt, and the pause before the next.
@@ -50,6 +55,7 @@ impl Operator {
             recorder,
             running: Arc::default(),
             ended: Arc::default(),
+            given_up: Arc::default(),
         }
     }
 
@@ -57,11 +63,19 @@ impl Operator {
         let env = control.env(OPERATOR);
         let client = Client::new(env.clone(), ClientConfig::new(self.bootstrap.clone()));
         let (running, ended) = (self.running.clone(), self.ended.clone());
-        let recorder = self.recorder.clone();
+        let (recorder, given_up) = (self.recorder.clone(), self.given_up.clone());
         running.fetch_add(1, Ordering::Relaxed);
         env.clone().spawn("operator", async move {
             let how = persist(&env, &Admin::new(client.clone()), &order).await;
             client.close();
+            let how = match how {
+                Ok(()) => "done".to_owned(),
+                Err(error) => {
+                    let mut given_up = given_up.lock().expect("no panic under this lock");
+                    given_up.push(order.name());
+                    format!("given up: {error}")
+                }
+            };
             let struck = Struck {
                 at_ms: recorder.now_ns() / 1_000_000,
                 event: recorder.event(),
@@ -77,23 +91,55 @@ impl Operator {
         self.running.load(Ordering::Relaxed)
     }
 
+    pub fn given_up(&self) -> Vec<String> {
+        self.given_up
+            .lock()
+            .expect("no panic under this lock")
+            .clone()
+    }
+
     pub fn take_ended(&self) -> Vec<Struck> {
         std::mem::take(&mut *self.ended.lock().expect("no panic under this lock"))
     }
 }
 
 /// Tries until it is done or patience is over: a node that is down may support the level once it is back.
-async fn persist(env: &Env, admin: &Admin, order: &Order) -> String {
+async fn persist(env: &Env, admin: &Admin, order: &Order) -> Result<(), AdminError> {
     let deadline = env.now() + PATIENCE;
     loop {
         let error = match order.attempt(admin).await {
-            Ok(()) => return "done".to_owned(),
+            Ok(()) => return Ok(()),
             Err(error) => error,
         };
         if env.now() >= deadline {
-            return format!("given up: {error}");
+            return Err(error);
         }
         env.sleep(PAUSE).await;
+    }
+}
+
+/// Under the directory id that the quorum knows. What is so already was done by an earlier attempt.
+async fn set_voter(admin: &Admin, node: &str, id: NodeId, votes: bool) -> Result<(), AdminError> {
+    let quorum = admin.describe_quorum(ATTEMPT).await?;
+    let of = |replicas: &[QuorumReplica]| {
+        let found = replicas.iter().find(|replica| replica.id == id)?;
+        let directory_id = found.directory_id;
+        Some(ReplicaKey { id, directory_id })
+    };
+    match (of(&quorum.voters), of(&quorum.observers), votes) {
+        (Some(voter), _, false) => admin.remove_voter(voter, ATTEMPT).await,
+        (None, Some(observer), true) => {
+            let endpoint = VoterEndpoint {
+                name: "CONTROLLER".into(),
+                address: Address::new(node, CONTROLLER_PORT),
+            };
+            admin.add_voter(observer, &[endpoint], ATTEMPT).await
+        }
+        (Some(_), _, true) | (None, _, false) => Ok(()),
+        (None, None, true) => Err(AdminError::Timeout {
+            limit: ATTEMPT,
+            last: format!("{node} does not fetch from the quorum"),
+        }),
     }
 }
 
@@ -105,6 +151,7 @@ impl Order {
                 Err(error) if error.code() == Some(ErrorCode::BrokerIdNotRegistered) => Ok(()),
                 done => done,
             },
+            Order::Voter { node, id, votes } => set_voter(admin, node, NodeId(*id), *votes).await,
             Order::Features {
                 features,
                 upgrade_type,
@@ -123,6 +170,9 @@ impl Order {
     fn name(&self) -> String {
         match self {
             Order::Unregister { node, .. } => format!("unregister {node}"),
+            Order::Voter { node, votes, .. } => {
+                format!("{} voter {node}", if *votes { "add" } else { "remove" })
+            }
             Order::Features { features, .. } => {
                 let levels = features
                     .iter()

@@ -46,6 +46,8 @@ pub struct Account {
     pub fault_counts: std::collections::BTreeMap<&'static str, u64>,
     pub refused: u64,
     pub untargeted: u64,
+    /// What the operator could not do.
+    pub given_up: Vec<String>,
     /// The scenario asks for what its budget or the engine does not bear.
     pub unfit: Option<Unfit>,
     /// What did not come to rest, if the bound on the quiet phase was reached.
@@ -239,6 +241,7 @@ impl Run {
         self.account.untargeted = self.striker.untargeted;
         self.account.timeline = std::mem::take(&mut self.striker.timeline);
         self.account.timeline.extend(self.operator.take_ended());
+        self.account.given_up = self.operator.given_up();
         self.account
     }
 }

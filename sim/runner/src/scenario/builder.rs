@@ -30,6 +30,7 @@ impl ScenarioBuilder {
                     log_dirs: 1,
                     racks: Vec::new(),
                     spare_brokers: 0,
+                    spare_controllers: 0,
                     releases: BTreeMap::new(),
                 },
                 topics: Vec::new(),

@@ -54,6 +54,8 @@ pub(crate) struct ClusterTable {
     pub(crate) config: BTreeMap<String, Spanned<Property>>,
     /// Brokers behind all other nodes, for "add-broker".
     pub(crate) spare_brokers: Option<Spanned<u32>>,
+    /// Controllers behind those, for "add-voter".
+    pub(crate) spare_controllers: Option<Spanned<u32>>,
     /// Releases of single nodes, e.g. { node1 = "4.0" }.
     #[serde(default)]
     pub(crate) releases: BTreeMap<String, Spanned<String>>,

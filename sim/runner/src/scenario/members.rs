@@ -10,15 +10,15 @@ use super::error::At;
 use super::file::ClusterTable;
 use super::{Cluster, NodeSpec};
 
-/// More spare brokers than this are a mistake, not a test.
+/// More spares of a kind than this are a mistake, not a test.
 const MOST_SPARES: u32 = 16;
 
-pub(super) fn spare_brokers(table: &ClusterTable) -> Result<u32, At> {
-    let Some(count) = &table.spare_brokers else {
+pub(super) fn spares(count: Option<&Spanned<u32>>, of: &str) -> Result<u32, At> {
+    let Some(count) = count else {
         return Ok(0);
     };
     if *count.get_ref() > MOST_SPARES {
-        let message = format!("a cluster has 0 to {MOST_SPARES} spare brokers");
+        let message = format!("a cluster has 0 to {MOST_SPARES} spare {of}");
         return Err(At::new(count.span(), message));
     }
     Ok(*count.get_ref())
@@ -88,7 +88,15 @@ pub(super) fn check_action(
             }
             _ => Ok(()),
         },
-        Action::AddVoter | Action::RemoveVoter => Err(static_quorum(action.span())),
+        Action::AddVoter | Action::RemoveVoter => match target {
+            Target::Node(node) => check_controller(node, action.span(), cluster),
+            Target::Random | Target::Controller => Ok(()),
+            _ => {
+                let message =
+                    "who becomes or ceases to be a voter is a node, \"random\" or \"controller\"";
+                Err(At::new(action.span(), message))
+            }
+        },
         Action::AddBroker | Action::RemoveBroker => {
             let node = match target {
                 Target::Node(node) => Some(node.as_str()),
@@ -118,8 +126,8 @@ pub(super) fn check_operation(fault: &Spanned<Fault>, cluster: &Cluster) -> Resu
         Operation::AddBroker { node } | Operation::RemoveBroker { node, .. } => {
             check_broker(Some(node), fault.span(), cluster)
         }
-        Operation::AddVoter { .. } | Operation::RemoveVoter { .. } => {
-            Err(static_quorum(fault.span()))
+        Operation::AddVoter { node } | Operation::RemoveVoter { node } => {
+            check_controller(node, fault.span(), cluster)
         }
         Operation::UpgradeFeatures { features } | Operation::DowngradeFeatures { features, .. } => {
             check_features(features, fault.span())
@@ -169,8 +177,15 @@ fn check_features(
     Ok(())
 }
 
-fn static_quorum(span: std::ops::Range<usize>) -> At {
-    let message = "voters cannot be added or removed: the broker has a static quorum, \
-                   kraft.version 1 (KIP-853) is needed";
-    At::new(span, message)
+fn check_controller(node: &str, span: std::ops::Range<usize>, cluster: &Cluster) -> Result<(), At> {
+    let known = cluster.nodes();
+    if known
+        .iter()
+        .any(|spec| spec.name == node && spec.is_controller)
+    {
+        return Ok(());
+    }
+    let message =
+        format!("{node} is no controller: voters are controllers, such as spare_controllers");
+    Err(At::new(span, message))
 }

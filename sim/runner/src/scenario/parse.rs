@@ -115,7 +115,11 @@ fn cluster(table: &Spanned<ClusterTable>, text: &str) -> Result<Cluster, At> {
         config,
         log_dirs: log_dirs.map_or(1, |count| *count.get_ref()),
         racks: table.get_ref().racks.clone(),
-        spare_brokers: members::spare_brokers(table.get_ref())?,
+        spare_brokers: members::spares(table.get_ref().spare_brokers.as_ref(), "brokers")?,
+        spare_controllers: members::spares(
+            table.get_ref().spare_controllers.as_ref(),
+            "controllers",
+        )?,
         releases: BTreeMap::new(),
     };
     cluster.releases = members::releases(table.get_ref(), &cluster)?;
