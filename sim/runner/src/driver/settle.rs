@@ -33,6 +33,8 @@ pub fn unsettled(nodes: &Nodes, world: &dyn World, away: &BTreeSet<String>) -> V
         for broker in wanted().filter(|spec| spec.is_broker) {
             if !image.is_active(NodeId(broker.id)) {
                 reasons.push(format!("{} is fenced", broker.name));
+            } else if !is_this_process(image, broker, &running) {
+                reasons.push(format!("{} has yet to register anew", broker.name));
             }
         }
         for gone in nodes
@@ -55,6 +57,18 @@ pub fn unsettled(nodes: &Nodes, world: &dyn World, away: &BTreeSet<String>) -> V
         }
     });
     reasons
+}
+
+/// The registration may still be that of a process that was killed: until its session is over the next one is
+/// not let in.
+fn is_this_process(
+    image: &MetadataImage,
+    broker: &NodeSpec,
+    running: &[(NodeSpec, NodeView)],
+) -> bool {
+    let registered = image.broker(NodeId(broker.id)).map(|it| it.epoch);
+    let view = running.iter().find(|(spec, _)| spec.id == broker.id);
+    view.is_some_and(|(_, view)| registered == Some(view.standing.epoch()))
 }
 
 fn quorum(
