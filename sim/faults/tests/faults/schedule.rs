@@ -162,12 +162,12 @@ fn every_kind_can_be_drawn_and_nothing_else_is_made_of_it() {
         let of_layer = made.iter().any(|made| match *kind {
             "blackout" => *made == "process-power-loss",
             "rolling-restart" => *made == "process-stop",
-            "remove-broker" | "add-broker" => made == kind,
+            "remove-broker" | "add-broker" | "remove-voter" | "add-voter" => made == kind,
             _ => made.starts_with(layer),
         });
         assert!(of_layer, "{kind} made {made:?}");
         let others = made.iter().filter(|made| {
-            let back = *kind == "remove-broker" && **made == "add-broker";
+            let back = kind.starts_with("remove-") && **made == kind.replace("remove", "add");
             !made.starts_with(layer) && !made.starts_with("process") && **made != "heal" && !back
         });
         assert_eq!(others.count(), 0, "{kind} made {made:?}");

@@ -53,4 +53,12 @@ impl TargetResolver for Cluster {
     fn removable(&self) -> Vec<String> {
         names(self.nodes)
     }
+
+    fn candidates(&self) -> Vec<String> {
+        vec!["node8".into()]
+    }
+
+    fn voters(&self) -> Vec<String> {
+        names(3)
+    }
 }
