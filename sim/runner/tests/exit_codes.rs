@@ -87,7 +87,7 @@ fn an_expectation_that_a_sweep_never_meets_fails_it_with_1() {
 #[cfg(feature = "mutants")]
 #[test]
 fn a_safety_violation_exits_with_1() {
-    let output = trial(&["run", "hunt-replication", "--seed", "1", "--mutant", "R-01"]);
+    let output = trial(&["run", "hunt-quorum", "--seed", "1", "--mutant", "K-01"]);
     assert_eq!(output.status.code(), Some(1), "{}", everything(&output));
     assert!(
         everything(&output).contains("VIOLATED"),
@@ -119,5 +119,31 @@ fn a_cluster_that_does_not_come_to_rest_in_time_exits_with_3() {
         everything(&output).contains("LIVE-1"),
         "{}",
         everything(&output)
+    );
+}
+
+/// Outside of any budget: two of three voters come back with nothing and lead a log of their own, which the third
+/// cannot follow without taking back what it knows to be committed. It says so and dies.
+#[test]
+fn an_assert_in_a_node_exits_with_4() {
+    let folder = Folder::new("crashed");
+    let wiped = |node: &str| {
+        format!(
+            "[[fault]]\nat = \"1500ms\"\ntarget = {{ node = \"{node}\" }}\n\
+             action = {{ disk = {{ kind = \"wiped\" }} }}\nlasts = \"100ms\"\n"
+        )
+    };
+    let away = "[[fault]]\nat = \"1s\"\ntarget = { node = \"node1\" }\naction = \"isolate\"\nlasts = \"5s\"\n";
+    let budget = "[budget]\ndurability = \"unlimited\"";
+    let more = [away, &wiped("node2"), &wiped("node3"), budget].concat();
+    let text = scenario("quiet = \"20s\"", &more).replace("\"2s\"\n", "\"20s\"\n");
+    let path = folder.scenario("crashed", &text);
+    // Most seeds crash; the worst of a sweep is what it ends with.
+    let output = trial(&["sweep", &path, "--seeds", "8", "--first-seed", "1"]);
+    assert_eq!(output.status.code(), Some(4), "{}", everything(&output));
+    let text = everything(&output);
+    assert!(
+        text.contains("CRASHED") && text.contains("panicked"),
+        "{text}"
     );
 }

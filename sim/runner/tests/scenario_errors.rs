@@ -283,7 +283,7 @@ fn members_releases_and_features() {
     changed(
         "[run]",
         &fault("target = \"all\"\naction = { rolling-restart = { release = \"5\" } }"),
-        "s.toml:16:10: no release \"5\"; known: 3.3, 3.4, 3.5, 3.6, 3.7, 3.8, 3.9, 4.0, 4.1",
+        "s.toml:16:10: no release \"5\"; known: 3.3, 3.4, 3.5, 3.6, 3.7, 3.8, 3.9, 4.0, 4.1; did you mean `3.5`?",
     );
     changed(
         "[run]",
