@@ -1,7 +1,7 @@
 //! Long polls: who waits for a partition to move.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use tokio::sync::Notify;
 
@@ -33,20 +33,53 @@ impl Waiter {
 /// The requests that wait for one event of a partition. Dead ones are swept as new ones come.
 #[derive(Debug, Default)]
 pub struct Waiters {
-    waiting: Vec<Arc<Waiter>>,
+    /// Not owned: several partitions list one waiter, and none may keep an answered request's alive for the others.
+    waiting: Vec<Weak<Waiter>>,
 }
 
 impl Waiters {
     pub fn add(&mut self, waiter: &Arc<Waiter>) {
-        // A waiter only this list still holds belongs to a request that has been answered.
+        let added = Arc::downgrade(waiter);
         self.waiting
-            .retain(|other| Arc::strong_count(other) > 1 && !Arc::ptr_eq(other, waiter));
-        self.waiting.push(waiter.clone());
+            .retain(|other| other.strong_count() > 0 && !other.ptr_eq(&added));
+        self.waiting.push(added);
     }
 
     pub fn wake_all(&mut self) {
         for waiter in self.waiting.drain(..) {
-            waiter.wake();
+            if let Some(waiter) = waiter.upgrade() {
+                waiter.wake();
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answered_requests_do_not_pile_up_on_partitions_where_nothing_moves() {
+        let (mut first, mut second) = (Waiters::default(), Waiters::default());
+        for _ in 0..10 {
+            let waiter = Waiter::new();
+            first.add(&waiter);
+            second.add(&waiter);
+        }
+        assert_eq!((first.waiting.len(), second.waiting.len()), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn one_request_waits_once_and_is_woken_by_any_of_its_partitions() {
+        let (mut first, mut second) = (Waiters::default(), Waiters::default());
+        let waiter = Waiter::new();
+        first.add(&waiter);
+        first.add(&waiter);
+        second.add(&waiter);
+        assert_eq!(first.waiting.len(), 1);
+        second.wake_all();
+        waiter.woken().await;
+        first.wake_all();
+        waiter.woken().await;
     }
 }
