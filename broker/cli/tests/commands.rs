@@ -135,7 +135,7 @@ fn bad_usage_is_exit_code_2_and_no_broker_1() {
     for arguments in cases {
         failed(&broker(arguments), 2);
     }
-    let port = support::node::free_port();
+    let port = support::ports::free_port();
     let server = format!("127.0.0.1:{port}");
     let said = failed(
         &broker(&[

@@ -2,6 +2,7 @@
 //! says so where it is not; in CI (`CI=true`) a missing client fails the test.
 
 mod cluster;
+mod support;
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;

@@ -2,10 +2,12 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use crate::support::ports::free_port;
 
 const START_LIMIT: Duration = Duration::from_secs(20);
 
@@ -30,7 +32,7 @@ impl Cluster {
         );
         let directory = std::env::temp_dir().join(unique.replace(['(', ')'], ""));
         std::fs::create_dir_all(&directory).expect("a temporary folder can be made");
-        let ports = free_ports(2 * count);
+        let ports: Vec<u16> = (0..2 * count).map(|_| free_port()).collect();
         let voters: Vec<String> = (1..=count)
             .map(|id| format!("{id}@127.0.0.1:{}", ports[count + id - 1]))
             .collect();
@@ -158,14 +160,4 @@ impl Drop for Cluster {
 
 fn config(directory: &Path, id: usize) -> PathBuf {
     directory.join(format!("node{id}.properties"))
-}
-
-fn free_ports(count: usize) -> Vec<u16> {
-    let listeners: Vec<TcpListener> = (0..count)
-        .map(|_| TcpListener::bind("127.0.0.1:0").expect("a port is free"))
-        .collect();
-    listeners
-        .iter()
-        .map(|listener| listener.local_addr().expect("it is bound").port())
-        .collect()
 }

@@ -1,11 +1,13 @@
 //! What the tests share: a broker process (`node`), a client that can misbehave (`wire`), one that notices if
-//! anything acknowledged is lost (`good`), the commands (`command`), and quorums that change (`quorum`).
+//! anything acknowledged is lost (`good`), the commands (`command`), quorums that change (`quorum`), and ports
+//! (`ports`).
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
 pub mod command;
 pub mod good;
 pub mod node;
+pub mod ports;
 pub mod quorum;
 pub mod wire;
 

@@ -1,11 +1,12 @@
 //! One broker process with a data folder of its own, which goes with it.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use super::ports::free_port;
 use super::wire::Wire;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -224,11 +225,6 @@ impl Drop for Node {
             let _left_behind = std::fs::remove_dir_all(&self.directory);
         }
     }
-}
-
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("it is bound").port()
 }
 
 /// Changes a file in place.
