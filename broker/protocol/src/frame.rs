@@ -125,7 +125,7 @@ pub fn encode_response_chunks<R: Request>(
         correlation_id,
         ..ResponseHeader::default()
     };
-    let mut writer = Writer::chunked();
+    let mut writer = Writer::chunked(INITIAL_CAPACITY);
     header.encode(&mut writer, R::response_header_version(version))?;
     response.encode(&mut writer, version)?;
     let size = frame_size(writer.len())?;

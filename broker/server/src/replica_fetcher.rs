@@ -112,8 +112,10 @@ impl ReplicaFetchers {
                 fetching.fail_all(ErrorCode::NetworkException);
                 continue;
             };
-            let client_id = format!("broker-{}-fetcher-{leader}", self.config.node_id);
-            let peer = peer.get_or_insert_with(|| Peer::new(self.env.clone(), address, client_id));
+            let peer = peer.get_or_insert_with(|| {
+                let client_id = format!("broker-{}-fetcher-{leader}", self.config.node_id);
+                Peer::new(self.env.clone(), address, client_id)
+            });
             let request = self.request(fetching.session.request());
             let wait = Duration::from_millis(millis(self.config.replica_fetch_wait_max_ms));
             let limit = wait + Duration::from_millis(millis(self.config.replica_socket_timeout_ms));

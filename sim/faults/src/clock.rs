@@ -86,8 +86,11 @@ impl ClockModel {
         if self.paused {
             return self.anchor_monotonic;
         }
-        let passed = i128::from(now.saturating_sub(self.anchor_true));
-        let gained = passed * (MILLION + i128::from(self.ppm)) / MILLION;
+        let passed = now.saturating_sub(self.anchor_true);
+        if self.ppm == 0 {
+            return self.anchor_monotonic.saturating_add(passed);
+        }
+        let gained = i128::from(passed) * (MILLION + i128::from(self.ppm)) / MILLION;
         clamp(i128::from(self.anchor_monotonic) + gained)
     }
 
@@ -104,6 +107,12 @@ impl ClockModel {
         }
         if self.paused {
             return None;
+        }
+        if self.ppm == 0 {
+            return Some(
+                self.anchor_true
+                    .saturating_add(monotonic - self.anchor_monotonic),
+            );
         }
         let rate = MILLION + i128::from(self.ppm);
         let gained = i128::from(monotonic - self.anchor_monotonic) * MILLION;

@@ -43,10 +43,11 @@ impl Writer {
     }
 
     /// Byte fields of 4 KiB and more become chunks of their own: see [`Writer::into_chunks`].
-    pub fn chunked() -> Writer {
+    /// Reserves `capacity` bytes for what stands between them.
+    pub fn chunked(capacity: usize) -> Writer {
         Writer {
             chunked: true,
-            ..Writer::default()
+            ..Writer::with_capacity(capacity)
         }
     }
 

@@ -9,6 +9,8 @@ use tokio::io::AsyncWriteExt;
 
 /// Below this size in bytes, copying is cheaper than one more piece to write.
 const CHUNK_MIN: usize = 1024;
+/// Room for the frame of most answers, in bytes.
+const SHORT_CAPACITY: usize = 512;
 
 /// Chunks that wait to be written, in order.
 #[derive(Default)]
@@ -23,6 +25,9 @@ pub(super) struct Outgoing {
 impl Outgoing {
     pub(super) fn push(&mut self, chunk: Bytes) {
         if chunk.len() < CHUNK_MIN {
+            if self.short.capacity() == 0 {
+                self.short.reserve(SHORT_CAPACITY);
+            }
             self.short.extend_from_slice(&chunk);
         } else {
             self.end_short();

@@ -45,15 +45,19 @@ fn across(
     report: &mut Report,
 ) {
     let Some(position) = position else { return };
-    let place = format!("{}-{}", partition.topic, partition.index);
     if from < position {
-        let detail = format!("{place}: position {position}, next poll started at {from}");
+        let detail = format!(
+            "{}: position {position}, next poll started at {from}",
+            place(partition)
+        );
         report
             .violations
             .push(violation("CLI-2", "nonmonotonic-poll", operation, detail));
     } else if let Some(offset) = observed.known_record(partition, position, from) {
-        let detail =
-            format!("{place}: position {position}, next poll started at {from}, skipping {offset}");
+        let detail = format!(
+            "{}: position {position}, next poll started at {from}, skipping {offset}",
+            place(partition)
+        );
         report
             .violations
             .push(violation("CLI-2", "poll-skip", operation, detail));
@@ -70,12 +74,12 @@ fn within(
     next: i64,
     report: &mut Report,
 ) {
-    let place = format!("{}-{}", partition.topic, partition.index);
     let mut expected = from;
     for record in records {
         if record.offset < expected {
             let detail = format!(
-                "{place}: offset {} where {expected} or more was due",
+                "{}: offset {} where {expected} or more was due",
+                place(partition),
                 record.offset
             );
             report.violations.push(violation(
@@ -86,7 +90,8 @@ fn within(
             ));
         } else if let Some(skipped) = observed.known_record(partition, expected, record.offset) {
             let detail = format!(
-                "{place}: offset {} came without {skipped} before it",
+                "{}: offset {} came without {skipped} before it",
+                place(partition),
                 record.offset
             );
             report
@@ -96,9 +101,17 @@ fn within(
         expected = record.offset + 1;
     }
     if let Some(skipped) = observed.known_record(partition, expected, next) {
-        let detail = format!("{place}: position moved to {next} without {skipped}");
+        let detail = format!(
+            "{}: position moved to {next} without {skipped}",
+            place(partition)
+        );
         report
             .violations
             .push(violation("CLI-2", "poll-skip", operation, detail));
     }
+}
+
+/// Asked for only where something is wrong.
+fn place(partition: &Partition) -> String {
+    format!("{}-{}", partition.topic, partition.index)
 }

@@ -1,5 +1,6 @@
 //! An observation as a few words for the trace's hash: cheap for the frequent kinds.
 
+use std::fmt::{self, Write};
 use std::hash::{Hash, Hasher};
 
 use broker_protocol::ids::TopicIdPartition;
@@ -26,6 +27,13 @@ impl Hasher for Fnv {
 
     fn write(&mut self, bytes: &[u8]) {
         bytes.iter().for_each(|byte| self.word(u64::from(*byte)));
+    }
+}
+
+impl Write for Fnv {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        Hasher::write(self, text.as_bytes());
+        Ok(())
     }
 }
 
@@ -100,7 +108,7 @@ pub fn words(observation: &Observation) -> [u64; 2] {
             content.word(*hash);
         }
         // Seldom enough to print.
-        other => content.write(format!("{other:?}").as_bytes()),
+        other => write!(content, "{other:?}").expect("a hash takes everything"),
     }
     [kind.0, content.0]
 }
