@@ -8,8 +8,9 @@
 //! Contract with the shell:
 //! - it feeds inputs one at a time, only while its raft node leads, after [`Input::Activated`];
 //! - it carries outputs out in order: `Records` is appended as one batch at the very end of the log
-//!   (`next_offset` of a request must be that end) and applied record by record; a `Reply` goes out
-//!   when all that was appended before it is committed;
+//!   (`next_offset` of a request must be that end) and applied record by record, both before the next
+//!   input; a `Reply` goes out when all that was appended before it is committed;
+//! - what it reads from the log goes through [`Replay`], which holds back what is not complete;
 //! - on lost leadership it drops image and `Soft`, fails the parked tickets with NOT_CONTROLLER, and
 //!   rebuilds the image from what is committed (M-10).
 //!
@@ -19,7 +20,7 @@
 //! `cluster` (registration), `heartbeat` (fencing, shutdown) · `topics`, `create_topics`,
 //! `create_partitions`, `placement`, `topic_name` · `alter_partition` · `directories` · `elections` ·
 //! `reassignment` · `features`, `metadata_version` (what the cluster's nodes can read) ·
-//! `partition_change` (elects, bumps epochs) · `configs` · `draft` (changes in the making).
+//! `partition_change` (elects, bumps epochs) · `configs` · `draft` (changes in the making) · `transaction` (changes larger than a batch).
 
 mod alter_partition;
 mod cluster;
@@ -45,9 +46,10 @@ mod request;
 mod soft;
 mod topic_name;
 mod topics;
+mod transaction;
 
 pub use configs::TOPIC_CONFIG_NAMES;
-pub use draft::MAX_RECORDS_PER_BATCH;
+pub use draft::{MAX_RECORDS_PER_BATCH, MAX_RECORDS_PER_USER_OP};
 pub use error::*;
 pub use features::{KRAFT_VERSION_FEATURE, bootstrap_features, supported_features};
 pub use image::*;
@@ -59,6 +61,7 @@ pub use reply::*;
 pub use request::*;
 pub use soft::{ControllerConfig, Soft};
 pub use topic_name::topic_name_problem;
+pub use transaction::Replay;
 
 /// What the active controller does about one input. Never writes `hard`: the shell appends and applies
 /// the records that come out.
@@ -66,11 +69,17 @@ pub fn decide(hard: &MetadataImage, soft: &mut Soft, input: Input, out: &mut Vec
     let mut decided = Vec::new();
     dispatch(hard, soft, input, &mut decided);
     let version = hard.metadata_version();
-    out.extend(
-        decided
-            .into_iter()
-            .filter_map(|output| lowered(version, output)),
-    );
+    let lowered = decided
+        .into_iter()
+        .filter_map(|output| lowered(version, output));
+    for output in lowered {
+        match output {
+            Output::Records(records) => {
+                transaction::push_atomically(hard, records, soft.config.batch_records_max, out);
+            }
+            output => out.push(output),
+        }
+    }
 }
 
 /// Only what nodes of the finalized `metadata.version` can read.
@@ -94,6 +103,7 @@ fn dispatch(hard: &MetadataImage, soft: &mut Soft, input: Input, out: &mut Vec<O
             heartbeat::begin_sessions(hard, soft, out);
             elections::begin_timers(soft, out);
         }
+        Input::TransactionLeftOpen => transaction::abort(out),
         Input::RegisterBroker(ticket, request) => {
             cluster::register_broker(hard, soft, ticket, request, out)
         }

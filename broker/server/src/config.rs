@@ -272,6 +272,8 @@ broker_config! {
 
     /// Internal, for tests of rolling upgrades: the release whose features this node supports, e.g. 4.0.
     internal_supported_release: String = "internal.supported.release", "4.1".into(), |release| features::check_release(release);
+    /// Internal, for tests of metadata transactions: most records of one batch of the metadata log.
+    internal_metadata_batch_records_max: i64 = "internal.metadata.batch.records.max", 1_000, positive;
     /// Internal: highest supported levels of single features, as name:level; they narrow the release.
     internal_supported_feature_levels: Vec<String> =
         "internal.supported.feature.levels", vec![], |levels| features::check_levels(levels);

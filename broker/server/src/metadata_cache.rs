@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, RwLock};
 
-use broker_core::metadata::{ConfigResource, ConfigResourceType, MetadataImage, Record};
+use broker_core::metadata::{ConfigResource, ConfigResourceType, MetadataImage, Record, Replay};
 use broker_env::Address;
 use broker_protocol::ids::{LeaderEpoch, NodeId, Offset, TopicIdPartition, Uuid};
 
@@ -31,6 +31,7 @@ pub struct MetadataCache {
 #[derive(Default)]
 struct CacheState {
     image: MetadataImage,
+    replay: Replay,
     end: Offset,
     epoch: LeaderEpoch,
 }
@@ -46,10 +47,11 @@ impl MetadataCache {
         self.state.read().expect("no panic under this lock").end - 1
     }
 
-    /// Applies committed records; gives the hash of the image after them.
+    /// Applies committed records, as far as their transaction is complete; gives the hash of the image after
+    /// them.
     pub fn apply(&self, committed: &Committed, delta: &mut MetadataDelta) -> u64 {
         let mut state = self.state.write().expect("no panic under this lock");
-        for record in &committed.records {
+        for record in state.replay.read(&committed.records).iter() {
             delta.note(&state.image, record);
             state.image.apply(record);
         }
@@ -79,8 +81,19 @@ impl MetadataCache {
         );
         delta.note_all(&state.image, &image);
         let hash = image.hash();
-        *state = CacheState { image, end, epoch };
+        *state = CacheState {
+            image,
+            replay: Replay::default(),
+            end,
+            epoch,
+        };
         hash
+    }
+
+    /// Whether the records up to here end inside a transaction, of which the image has none (KIP-868).
+    pub fn is_inside_transaction(&self) -> bool {
+        let state = self.state.read().expect("no panic under this lock");
+        state.replay.is_open()
     }
 
     /// The image as it is; shares what it can.
@@ -201,6 +214,9 @@ impl MetadataDelta {
             | Record::FeatureLevel { .. }
             | Record::ProducerIds { .. }
             | Record::RegisterController(_)
+            | Record::BeginTransaction { .. }
+            | Record::EndTransaction
+            | Record::AbortTransaction { .. }
             | Record::NoOp => {}
         }
     }

@@ -129,6 +129,21 @@ fn to_wire(record: &Record) -> MetadataRecord {
             topic_name: topic_name.clone().unwrap_or_default(),
             ..Default::default()
         }),
+        Record::BeginTransaction { name } => {
+            MetadataRecord::BeginTransaction(wire::BeginTransactionRecord {
+                name: name.clone(),
+                ..Default::default()
+            })
+        }
+        Record::EndTransaction => {
+            MetadataRecord::EndTransaction(wire::EndTransactionRecord::default())
+        }
+        Record::AbortTransaction { reason } => {
+            MetadataRecord::AbortTransaction(wire::AbortTransactionRecord {
+                reason: reason.clone(),
+                ..Default::default()
+            })
+        }
         Record::NoOp => MetadataRecord::NoOp(wire::NoOpRecord::default()),
     }
 }
@@ -215,6 +230,11 @@ fn from_wire(record: MetadataRecord) -> Result<Record, RecordError> {
         }
         MetadataRecord::ClearElr(record) => Record::ClearElr {
             topic_name: (!record.topic_name.is_empty()).then_some(record.topic_name),
+        },
+        MetadataRecord::BeginTransaction(record) => Record::BeginTransaction { name: record.name },
+        MetadataRecord::EndTransaction(_) => Record::EndTransaction,
+        MetadataRecord::AbortTransaction(record) => Record::AbortTransaction {
+            reason: record.reason,
         },
         MetadataRecord::NoOp(_) => Record::NoOp,
         other => return Err(RecordError::Unsupported(other.name())),

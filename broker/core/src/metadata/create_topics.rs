@@ -1,4 +1,4 @@
-//! CreateTopics: names, configurations, placement; all good topics of a request in one batch.
+//! CreateTopics: names, configurations, placement; all good topics of a request together.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use broker_probe::mutant;
 use broker_protocol::ids::{LeaderEpoch, NodeId, PartitionEpoch, TopicIdPartition};
 
 use super::configs::check_topic_configs;
-use super::draft::MAX_RECORDS_PER_BATCH;
+use super::draft::MAX_RECORDS_PER_USER_OP;
 use super::error::ErrorCode;
 use super::image::MetadataImage;
 use super::partition::directory;
@@ -119,7 +119,7 @@ impl Batch<'_> {
 /// A user's request that makes a batch too large to append is refused before it does harm: the append would
 /// fail one active controller after the other (KAFKA-14204).
 pub(super) fn check_batch_size(records: usize) -> Result<(), ApiError> {
-    if records > MAX_RECORDS_PER_BATCH && !mutant!(M_04) {
+    if records > MAX_RECORDS_PER_USER_OP && !mutant!(M_04) {
         let message = "Unable to perform excessively large batch operation.";
         return Err(ApiError::new(ErrorCode::PolicyViolation, message));
     }

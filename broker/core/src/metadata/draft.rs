@@ -15,10 +15,13 @@ use super::record::{PartitionChangeRecord, Record};
 use super::reply::Output;
 use super::soft::ControllerConfig;
 
-/// Most records of one batch, and of one request of a user (Kafka's MAX_RECORDS_PER_USER_OP). What a
-/// batch may hold is checked when it is built; an append that cannot succeed would take down one
+/// Most records of one request of a user, as in Kafka. An append that cannot succeed would take down one
 /// controller after the other (KAFKA-14204).
-pub const MAX_RECORDS_PER_BATCH: usize = 10_000;
+pub const MAX_RECORDS_PER_USER_OP: usize = 10_000;
+
+/// Most records of one batch unless configured otherwise. Smaller than Kafka's, which never splits what one
+/// request writes: other controllers fetch, sync and apply whole batches.
+pub const MAX_RECORDS_PER_BATCH: usize = 1_000;
 
 pub(super) struct Draft<'a> {
     pub image: &'a MetadataImage,
@@ -202,7 +205,7 @@ impl<'a> Draft<'a> {
     pub fn emit_in_batches(self, out: &mut Vec<Output>) {
         out.extend(
             self.records
-                .chunks(MAX_RECORDS_PER_BATCH)
+                .chunks(self.config.batch_records_max)
                 .map(|batch| Output::Records(batch.to_vec())),
         );
     }

@@ -80,6 +80,11 @@ impl MetadataVersion {
         TABLE.iter().filter(between).any(|row| row.3)
     }
 
+    /// KIP-868: metadata transactions.
+    pub fn has_transactions(self) -> bool {
+        self.0 >= 12
+    }
+
     /// KIP-858: log directories in registrations and partitions.
     pub fn has_directories(self) -> bool {
         self.0 >= 17

@@ -56,6 +56,15 @@ pub enum Record {
     ClearElr {
         topic_name: Option<String>,
     },
+    /// The records up to the end apply together (KIP-868); see [`Replay`](super::Replay).
+    BeginTransaction {
+        name: Option<String>,
+    },
+    EndTransaction,
+    /// The records since the beginning never apply.
+    AbortTransaction {
+        reason: Option<String>,
+    },
     NoOp,
 }
 

@@ -17,6 +17,8 @@ pub enum Input {
     Activated {
         bootstrap: Vec<Record>,
     },
+    /// Just before `Activated`, if the log ends inside a metadata transaction (KIP-868).
+    TransactionLeftOpen,
     RegisterBroker(Ticket, BrokerRegistrationRequest),
     BrokerHeartbeat(Ticket, BrokerHeartbeatRequest),
     /// The session timers that ran out, all at once or one by one.

@@ -29,6 +29,8 @@ pub struct ControllerConfig {
     pub leader_imbalance_per_broker_percentage: u64,
     /// Names a topic may be configured with; any other is refused with INVALID_CONFIG.
     pub topic_config_names: BTreeSet<String>,
+    /// Most records of one batch; what is more but belongs together is a metadata transaction.
+    pub batch_records_max: usize,
     /// `node.id`.
     pub node_id: NodeId,
     /// `controller.quorum.voters`: who must be registered before a feature changes (KIP-919).
@@ -49,6 +51,7 @@ impl Default for ControllerConfig {
             leader_balance_interval_ms: Some(300_000),
             leader_imbalance_per_broker_percentage: 10,
             topic_config_names: super::configs::TOPIC_CONFIG_NAMES.map(str::to_owned).into(),
+            batch_records_max: super::draft::MAX_RECORDS_PER_BATCH,
             node_id: NodeId::NONE,
             voters: BTreeSet::new(),
             supported_features: super::features::supported_features(MetadataVersion::LATEST),

@@ -1,4 +1,4 @@
-//! `script` runs `testdata/metadata/*.txt` and compares the recorded output; `random` feeds random
+//! `transactions` cuts the log inside of changes that are larger than a batch; `script` runs `testdata/metadata/*.txt` and compares the recorded output; `random` feeds random
 //! inputs; `mutants` puts each known bug back and demands that an invariant or a script's answer shows
 //! it; `replies` looks at answers one by one. All of them on [`World`].
 
@@ -7,6 +7,7 @@ mod mutants;
 mod random;
 mod replies;
 mod script;
+mod transactions;
 
 use broker_protocol::ids::{
     BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch, TopicIdPartition, Uuid,
@@ -62,7 +63,13 @@ impl World {
         decide(&self.image, &mut self.soft, input, &mut out);
         for output in &out {
             if let Output::Records(records) = output {
-                assert!(!records.is_empty() && records.len() <= MAX_RECORDS_PER_BATCH);
+                assert!(!records.is_empty());
+                assert!(
+                    records.len() <= self.config.batch_records_max
+                        || !self.image.metadata_version().has_transactions(),
+                    "a batch of {} records",
+                    records.len()
+                );
                 records.iter().try_for_each(|record| self.apply(record))?;
             }
         }
@@ -93,7 +100,9 @@ impl World {
     /// Another controller takes over: replay of the log, and nothing else, is what it has.
     pub fn fail_over(&mut self) -> Vec<Output> {
         let mut replayed = MetadataImage::default();
-        self.log.iter().for_each(|record| replayed.apply(record));
+        let mut replay = Replay::default();
+        let complete = replay.read(&self.log);
+        complete.iter().for_each(|record| replayed.apply(record));
         assert_eq!(replayed, self.image, "replay and live state differ");
         check_image(&self.image, self.config.min_insync_replicas)
             .unwrap_or_else(|it| panic!("{it}"));

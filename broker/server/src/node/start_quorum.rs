@@ -273,6 +273,8 @@ fn controller_config(config: &BrokerConfig) -> ControllerConfig {
             config.leader_imbalance_per_broker_percentage,
         ),
         topic_config_names: TOPIC_CONFIG_NAMES.map(str::to_owned).into(),
+        batch_records_max: usize::try_from(config.internal_metadata_batch_records_max)
+            .expect("checked to be positive"),
         node_id: NodeId(config.node_id),
         voters: config
             .voters()

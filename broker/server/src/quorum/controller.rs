@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use broker_core::Ticket;
 use broker_core::metadata::{
-    self, Input, MetadataImage, MetadataVersion, Output, Record, Reply, Soft,
+    self, Input, MetadataImage, MetadataVersion, Output, Record, Replay, Reply, Soft,
 };
 use broker_core::raft;
 use broker_env::DiskError;
@@ -28,6 +28,7 @@ pub struct Controller {
     no_op_interval_ms: u64,
     /// Standby: what is committed. Active: everything appended.
     image: MetadataImage,
+    replay: Replay,
     active: Option<Active>,
 }
 
@@ -52,12 +53,18 @@ impl Controller {
             bootstrap,
             no_op_interval_ms,
             image: MetadataImage::default(),
+            replay: Replay::default(),
             active: None,
         }
     }
 
     pub fn is_active(&self) -> bool {
         self.active.is_some()
+    }
+
+    fn apply(&mut self, records: &[Record]) {
+        let complete = self.replay.read(records);
+        complete.iter().for_each(|record| self.image.apply(record));
     }
 
     /// Who must be registered before a feature changes.
@@ -159,9 +166,7 @@ impl Quorum {
         let bytes: Bytes = super::batches::record_batch(&records, base_offset, epoch, now, version);
         self.append_to_log(&bytes)?;
         if let Some(controller) = &mut self.controller {
-            for record in &records {
-                controller.image.apply(record);
-            }
+            controller.apply(&records);
         }
         Ok(())
     }
@@ -224,12 +229,16 @@ impl Quorum {
             appending: None,
         });
         let bootstrap = controller.bootstrap.clone();
+        let left_open = controller.replay.is_open();
         let no_op_interval_ms = controller.no_op_interval_ms;
         let applied_end = self.published_end;
         tracing::info!(node = %self.node, %epoch, applied_end, "active controller");
         self.observer
             .observe(|| Observation::ControllerActive { epoch, applied_end });
         self.arm_no_op(no_op_interval_ms);
+        if left_open {
+            self.decide(Input::TransactionLeftOpen).await?;
+        }
         self.decide(Input::Activated { bootstrap }).await?;
         self.publish_leadership(Some(self.node), epoch);
         Ok(())
@@ -254,6 +263,7 @@ impl Quorum {
     }
 
     fn rebuild_image(&mut self) -> Result<(), DiskError> {
+        let mut replay = Replay::default();
         let (mut image, mut from) = match self.snapshots.latest_up_to(self.published_end) {
             Some(id) => (self.snapshots.load(id)?.image, id.end_offset),
             None => (MetadataImage::default(), self.log.start()),
@@ -266,12 +276,14 @@ impl Quorum {
                 self.published_end
             );
             for batch in batches {
-                batch.records.iter().for_each(|record| image.apply(record));
+                let complete = replay.read(&batch.records);
+                complete.iter().for_each(|record| image.apply(record));
                 from = batch.end;
             }
         }
         if let Some(controller) = &mut self.controller {
             controller.image = image;
+            controller.replay = replay;
         }
         Ok(())
     }
@@ -284,6 +296,7 @@ impl Quorum {
                 "the active controller's log is replaced by a snapshot"
             );
             controller.image = image.clone();
+            controller.replay = Replay::default();
         }
     }
 
@@ -292,10 +305,7 @@ impl Quorum {
         if let Some(controller) = &mut self.controller
             && controller.active.is_none()
         {
-            batch
-                .records
-                .iter()
-                .for_each(|record| controller.image.apply(record));
+            controller.apply(&batch.records);
         }
     }
 

@@ -191,6 +191,9 @@ impl Snapshots {
         })? {
             let records = batches::decode_batch(&batch);
             let records = records.map_err(|error| unusable(error.to_string()))?;
+            if records.iter().any(Record::marks_transaction) {
+                return Err(unusable("a snapshot holds no transactions".to_owned()));
+            }
             records.iter().for_each(|record| image.apply(record));
         }
         Ok(LoadedSnapshot {

@@ -70,6 +70,11 @@ fn record(world: &World, record: &Record) -> String {
         Record::ClearElr { topic_name } => {
             format!("ClearElr {}", topic_name.as_deref().unwrap_or("(all)"))
         }
+        Record::BeginTransaction { .. } => "BeginTransaction".to_owned(),
+        Record::EndTransaction => "EndTransaction".to_owned(),
+        Record::AbortTransaction { reason } => {
+            format!("AbortTransaction: {}", reason.as_deref().unwrap_or(""))
+        }
         Record::NoOp => "NoOp".to_owned(),
     }
 }

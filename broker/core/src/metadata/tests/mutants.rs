@@ -69,7 +69,7 @@ fn two_brokers_expire_together() -> Result<(), String> {
 
 fn a_batch_that_cannot_be_appended_is_refused() -> Result<(), String> {
     let mut world = World::with_brokers(1, false, 1);
-    let too_many = i32::try_from(MAX_RECORDS_PER_BATCH).expect("a small number") + 1;
+    let too_many = i32::try_from(MAX_RECORDS_PER_USER_OP).expect("a small number") + 1;
     let request = CreateTopicsRequest {
         topics: vec![world.topic("t", too_many, 1)],
         validate_only: false,

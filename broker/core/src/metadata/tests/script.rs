@@ -122,6 +122,10 @@ impl Script {
                     self.world.config.min_insync_replicas = min;
                     self.world.soft = Soft::new(self.world.config.clone());
                 }
+                if let Some(records) = arguments.number("batch-records") {
+                    self.world.config.batch_records_max = records;
+                    self.world.soft = Soft::new(self.world.config.clone());
+                }
                 if let Some(voters) = arguments.options.get("voters") {
                     self.world.config.node_id = NodeId(arguments.number("node").unwrap_or(1));
                     self.world.config.voters = nodes(&id_list(voters)).into_iter().collect();
