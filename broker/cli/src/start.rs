@@ -34,7 +34,25 @@ pub struct Configuration {
 impl Start {
     pub fn run(self) -> Result<(), Failure> {
         let config = self.configuration.read()?;
+        raise_open_files_limit();
         block_on(|env| serve(env, config, self.cluster_id))
+    }
+}
+
+/// Every partition keeps files open, and every client a connection: shells give a process far too few.
+fn raise_open_files_limit() {
+    let raised = rlimit::getrlimit(rlimit::Resource::NOFILE).and_then(|(soft, hard)| {
+        if soft < hard {
+            rlimit::setrlimit(rlimit::Resource::NOFILE, hard, hard)?;
+        }
+        Ok((soft, hard))
+    });
+    match raised {
+        Ok((soft, hard)) if soft < hard => {
+            tracing::info!(from = soft, to = hard, "limit of open files raised");
+        }
+        Ok((_, hard)) => tracing::info!(limit = hard, "limit of open files"),
+        Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),
     }
 }
 

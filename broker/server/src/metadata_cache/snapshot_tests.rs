@@ -104,3 +104,29 @@ fn a_snapshot_changes_what_its_records_would_have_changed() {
         assert_eq!((delta, replayed), (expected, hash), "{records:?}");
     }
 }
+
+/// What clients and partitions see changes with the end of a transaction, and not at all if it is aborted.
+#[test]
+fn nothing_of_a_transaction_shows_before_its_end() {
+    let begin = || vec![Record::BeginTransaction { name: None }];
+    let abort = Record::AbortTransaction { reason: None };
+    for (last, applies) in [(Record::EndTransaction, true), (abort, false)] {
+        let cache = MetadataCache::default();
+        let mut delta = MetadataDelta::default();
+        let empty = cache.image();
+        cache.apply(&committed([begin(), topic(1)].concat(), 3), &mut delta);
+        let hash = cache.apply(&committed(topic(2), 5), &mut delta);
+        assert!(cache.is_inside_transaction());
+        assert_eq!((cache.image(), hash), (empty.clone(), empty.hash()));
+        assert_eq!((delta.is_empty(), cache.last_offset()), (true, 4));
+        cache.apply(&committed([vec![last], topic(3)].concat(), 8), &mut delta);
+        assert!(!cache.is_inside_transaction());
+        let mut expected = BTreeSet::from([partition(3)]);
+        if applies {
+            expected.extend([partition(1), partition(2)]);
+        }
+        assert_eq!(delta.partitions, expected);
+        let ids: BTreeSet<_> = cache.image().partitions().map(|(id, _)| id).collect();
+        assert_eq!(ids, expected);
+    }
+}

@@ -61,6 +61,22 @@ fn records(version: MetadataVersion) -> Vec<Record> {
     ]
 }
 
+#[test]
+fn marks_of_transactions_are_those_of_kip_868() {
+    let name = Some("Bootstrap records".to_owned());
+    let reason = Some("Controller failover".to_owned());
+    for (record, kind) in [
+        (Record::BeginTransaction { name: None }, 23),
+        (Record::BeginTransaction { name }, 23),
+        (Record::EndTransaction, 24),
+        (Record::AbortTransaction { reason }, 25),
+    ] {
+        let bytes = encode(&record, MetadataVersion::LATEST).expect("short strings");
+        assert_eq!((bytes[1], written_version(&bytes)), (kind, 0));
+        assert_eq!(decode(bytes), Ok(record));
+    }
+}
+
 /// What the bytes say their version is: after the frame's version and the record's type.
 fn written_version(bytes: &Bytes) -> u8 {
     bytes[2]

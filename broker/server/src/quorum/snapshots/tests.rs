@@ -339,6 +339,30 @@ fn a_fetched_snapshot_is_checked_before_it_counts() {
     });
 }
 
+/// No image becomes such a snapshot: it was written by something else, or changed.
+#[test]
+fn a_snapshot_with_marks_of_transactions_is_damaged() {
+    run("snapshot-marks", async |env, path| {
+        for mark in [
+            Record::BeginTransaction { name: None },
+            Record::EndTransaction,
+            Record::AbortTransaction { reason: None },
+        ] {
+            let value = metadata_codec::encode(&mark, MetadataVersion::LATEST).expect("small");
+            let header = SnapshotHeader::default();
+            let writer = SnapshotWriter::create(env.disk.clone(), path, id(10), &header, 5);
+            let mut writer = writer.expect("a healthy disk");
+            writer.append(&[value]).expect("a healthy disk");
+            writer.finish().await.expect("a healthy disk");
+            let snapshots = Snapshots::open(env.disk.clone(), path, 0).expect("it is whole");
+            let error = snapshots
+                .load(id(10))
+                .expect_err("a mark has no place there");
+            assert!(error.detail.contains("no transactions"), "{error}");
+        }
+    });
+}
+
 #[test]
 fn retention_removes_the_oldest_but_never_the_last() {
     run("snapshot-retention", async |env, path| {
