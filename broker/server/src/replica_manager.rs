@@ -95,6 +95,17 @@ impl ReplicaManager {
             .collect()
     }
 
+    /// The hosted partitions of one topic.
+    fn partitions_of(&self, topic_id: Uuid) -> Vec<Arc<Partition>> {
+        let partition = |partition| TopicIdPartition {
+            topic_id,
+            partition,
+        };
+        let hosted = self.partitions.read().expect("no panic under this lock");
+        let range = hosted.range(partition(0)..=partition(i32::MAX));
+        range.map(|(_, hosted)| hosted.clone()).collect()
+    }
+
     /// Acts on a publication.
     ///
     /// # Errors
@@ -113,12 +124,11 @@ impl ReplicaManager {
             }
         }
         for topic in &delta.configured_topics {
+            let Some(id) = self.metadata.read(|image| image.topic_id(topic)) else {
+                continue;
+            };
             let config = self.metadata.topic_config(topic, &self.config);
-            for partition in self
-                .partitions()
-                .iter()
-                .filter(|partition| partition.name.topic == *topic)
-            {
+            for partition in self.partitions_of(id) {
                 partition.configure(config.clone());
             }
         }
@@ -316,14 +326,8 @@ impl ReplicaManager {
     }
 
     async fn remove_topic(&self, topic: Uuid) -> Result<(), DirectoryError> {
-        let hosted: Vec<TopicIdPartition> = self
-            .partitions()
-            .iter()
-            .map(|partition| partition.id)
-            .filter(|id| id.topic_id == topic)
-            .collect();
-        for id in hosted {
-            self.remove_partition(id, ErrorCode::UnknownTopicOrPartition)
+        for partition in self.partitions_of(topic) {
+            self.remove_partition(partition.id, ErrorCode::UnknownTopicOrPartition)
                 .await?;
         }
         for directory in self.directories.online() {
