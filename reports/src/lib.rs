@@ -2,10 +2,11 @@
 //!
 //! - [`result`]: [`RunResult`], the JSON object of one run (`trial run --json`); [`sweep`]: many runs.
 //! - [`console`]: the verdict for a terminal. [`markdown`]: `summary.md`. [`junit`]: `junit.xml`.
-//! - [`files`]: writes a folder of all of them.
+//! - [`files`]: writes a folder of all of them. [`bugs`]: `bugs.md`, the scoreboard of known bugs.
 //!
 //! Every writer is a function from the result to text, without clocks and without a look at the machine.
 
+pub mod bugs;
 pub mod console;
 pub mod files;
 pub mod junit;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use reports::bugs::{BugRow, Search, Searcher};
 use reports::{
     ClientRow, ClientTotals, LatencyRow, RunResult, Sweep, TimelineEntry, console, junit, markdown,
 };
@@ -305,4 +306,53 @@ fn well_formed(xml: &str) {
     }
     assert!(open.is_empty(), "{open:?} stay open");
     assert_eq!(rest.trim(), "");
+}
+
+fn search(searcher: Searcher, name: &str, broken: Option<&str>) -> Search {
+    let simulated = searcher == Searcher::Simulator && broken.is_some();
+    Search {
+        searcher,
+        name: name.to_owned(),
+        broken: broken.map(ToOwned::to_owned),
+        seed: simulated.then_some(12),
+        sim_ms: simulated.then_some(385_600),
+    }
+}
+
+fn bug(id: &str, title: &str, searches: Vec<Search>, unfound: Option<&str>) -> BugRow {
+    BugRow {
+        id: id.to_owned(),
+        title: title.to_owned(),
+        searches,
+        unfound: unfound.map(ToOwned::to_owned),
+    }
+}
+
+#[test]
+fn known_bugs() {
+    let by_simulator = search(Searcher::Simulator, "hunt-replication", Some("REP-5 | low"));
+    let by_model = search(Searcher::Model, "replica", Some("REP-1"));
+    let missed = search(Searcher::Simulator, "hunt-isr", None);
+    let rows = [
+        bug(
+            "R-01",
+            "truncates to its high watermark (KIP-101)",
+            vec![by_simulator, by_model.clone()],
+            None,
+        ),
+        bug(
+            "R-07",
+            "followers of another epoch count",
+            vec![by_model],
+            None,
+        ),
+        bug("R-05", "joins too early", vec![missed], None),
+        bug(
+            "R-16",
+            "an undefined epoch is the latest",
+            vec![],
+            Some("replicas never ask for it"),
+        ),
+    ];
+    golden("bugs.md", &reports::bugs::markdown(&rows));
 }

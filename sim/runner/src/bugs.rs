@@ -31,6 +31,8 @@ pub struct Bug {
     pub mutant: &'static str,
     pub title: &'static str,
     pub finders: &'static [Finder],
+    /// Why it has no finder; none if it has one.
+    pub unfound: Option<&'static str>,
 }
 
 impl Bug {

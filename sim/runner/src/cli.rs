@@ -162,6 +162,9 @@ struct Bugs {
     /// Runs at once; all cores if not given.
     #[arg(long)]
     jobs: Option<usize>,
+    /// Writes the scoreboard, `bugs.md`, into this folder.
+    #[arg(long)]
+    out: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]

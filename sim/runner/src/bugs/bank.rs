@@ -7,6 +7,17 @@ const fn bug(mutant: &'static str, title: &'static str, finders: &'static [Finde
         mutant,
         title,
         finders,
+        unfound: None,
+    }
+}
+
+/// Put back, and nothing finds it: why.
+const fn unfound(mutant: &'static str, title: &'static str, why: &'static str) -> Bug {
+    Bug {
+        mutant,
+        title,
+        finders: &[],
+        unfound: Some(why),
     }
 }
 
@@ -18,7 +29,7 @@ const fn model(name: &'static str) -> Finder {
     Finder::Model(name)
 }
 
-/// All bugs with a finder, in the order of the bug bank.
+/// All marks of the code, in the order of the bug bank.
 pub const BANK: &[Bug] = &[
     bug(
         "L_01",
@@ -31,14 +42,54 @@ pub const BANK: &[Bug] = &[
         &[within(500, "hunt-load")],
     ),
     bug(
+        "L_05",
+        "the leader-epoch checkpoint is not flushed (KAFKA-16541)",
+        &[within(50, "hunt-storage")],
+    ),
+    unfound(
+        "L_07",
+        "appends after a failed append (KAFKA-10778)",
+        "the storage tests find it; in runs the directory is given up at once by other ways too",
+    ),
+    bug(
         "L_10",
         "a read ends at the log's end instead of the limit it was given (KAFKA-9835)",
         &[within(50, "hunt-replication")],
+    ),
+    unfound(
+        "L_13",
+        "the batch's last offset delta is not checked (KAFKA-6554)",
+        "the protocol tests find it; no client of a scenario sends such a batch",
+    ),
+    unfound(
+        "L_14",
+        "files of a log that begins anew are deleted late (KAFKA-12955)",
+        "the storage tests find it; scenarios do not delete records yet",
+    ),
+    unfound(
+        "L_17",
+        "a flush of a deleted log fails its directory (KAFKA-19571)",
+        "the storage tests find it; the simulated disk lets an open file be flushed after its deletion, as Linux does",
+    ),
+    unfound(
+        "L_19",
+        "an empty log starts at offset 0 (Redpanda #24306)",
+        "the replica core's tests find it; scenarios do not delete records yet",
+    ),
+    unfound(
+        "L_20",
+        "a flush counts although the log was truncated meanwhile (Redpanda #3114)",
+        "the storage tests find it; the metadata log waits for its flush before it truncates",
     ),
     bug(
         "R_01",
         "a new follower truncates to its high watermark (KIP-101)",
         &[within(50, "hunt-replication"), model("replica")],
+    ),
+    unfound(
+        "R_02",
+        "a follower truncates once and fetches on from there (KIP-279)",
+        "replica-live-nightly finds it, which is too large for every push; runs truncate again with the next fetch",
     ),
     bug(
         "R_04",
@@ -71,19 +122,34 @@ pub const BANK: &[Bug] = &[
         &[model("replica")],
     ),
     bug(
+        "R_13",
+        "a fetcher truncates a replica that it no longer owns (KAFKA-13207)",
+        &[within(50, "reassignment")],
+    ),
+    bug(
         "R_14",
         "a shortcut leaves conflicting epochs behind (KAFKA-10706)",
         &[model("replica-live")],
     ),
+    unfound(
+        "R_16",
+        "an undefined epoch is answered with the log's end (KAFKA-6857)",
+        "replicas never ask with an undefined epoch",
+    ),
+    unfound(
+        "R_17",
+        "a failed read updates the follower's state (KAFKA-8400)",
+        "the replica core's tests find it; the next fetch puts it right before it matters",
+    ),
     bug(
         "R_19",
         "a fenced replica returns to the ISR (KIP-841)",
-        &[model("replica-join")],
+        &[within(20, "rolling-kills"), model("replica-join")],
     ),
     bug(
         "R_20",
         "the high watermark moves with too small an ISR (KIP-966)",
-        &[model("replica-elr")],
+        &[within(20, "hunt-replication"), model("replica-elr")],
     ),
     bug(
         "R_20b",
@@ -98,12 +164,47 @@ pub const BANK: &[Bug] = &[
     bug(
         "R_22",
         "a fenced last known leader is elected (KAFKA-19522)",
-        &[model("replica-last-leader")],
+        &[within(20, "hunt-replication"), model("replica-last-leader")],
     ),
     bug(
         "R_23",
         "eligible replicas outlive a change of min.insync.replicas (KAFKA-16540)",
         &[model("replica-min-isr")],
+    ),
+    unfound(
+        "R_25",
+        "a retried AlterPartition is refused although it succeeded (KAFKA-14144)",
+        "the metadata core's tests find it; the published metadata tell the leader all the same",
+    ),
+    unfound(
+        "R_26",
+        "the high watermark is not looked at after the ISR shrank (KAFKA-13091)",
+        "the published metadata make the leader look at it all the same",
+    ),
+    bug(
+        "R_28",
+        "a retried AlterPartition asks for an empty ISR (KAFKA-15353)",
+        &[within(60, "hunt-replication")],
+    ),
+    unfound(
+        "R_29",
+        "followers are forgotten with every partition epoch (KAFKA-13790)",
+        "the replica core's tests find it; their next fetch brings them back",
+    ),
+    bug(
+        "R_32",
+        "any replica that lives is elected when the ISR is dead (Jepsen 2013)",
+        &[within(50, "hunt-replication")],
+    ),
+    unfound(
+        "R_35",
+        "a reassignment waits for an unrelated sick replica (KAFKA-19975)",
+        "the metadata core's tests find it; every replica is well again when a run asks whether moves ended",
+    ),
+    unfound(
+        "R_35b",
+        "a reassignment ends before its replicas are in sync (KAFKA-15665)",
+        "the metadata core's tests find it; no run lost a record by it so far",
     ),
     bug(
         "K_01",
@@ -120,24 +221,99 @@ pub const BANK: &[Bug] = &[
         "a commit without a record of the leader's own epoch (KAFKA-12619)",
         &[within(50, "hunt-quorum"), model("raft")],
     ),
+    unfound(
+        "K_05",
+        "a truncation below the high watermark is allowed (KAFKA-12460)",
+        "a guard: nothing asks for such a truncation unless another bug is there",
+    ),
+    unfound(
+        "K_07",
+        "check-quorum with one voter (KAFKA-16144)",
+        "the raft core's tests find it; scenarios have three voters or more",
+    ),
     bug(
         "K_08",
         "a leader that removes itself counts its own log (KAFKA-16530)",
-        &[model("raft-voters")],
+        &[within(20, "voters-come-and-go"), model("raft-voters")],
     ),
     bug(
         "K_10",
         "voters change before the leader has committed in its epoch (KIP-853)",
         &[model("raft-voters")],
     ),
+    unfound(
+        "K_11",
+        "standard votes instead of pre-votes (KIP-996)",
+        "an election more than needed breaks no invariant, and the cluster comes to rest after all faults",
+    ),
+    unfound(
+        "K_13",
+        "observers do not flush before they fetch (KAFKA-17332)",
+        "the raft core's tests find it; a run must add that observer as a voter just before a power loss",
+    ),
     bug(
         "K_14",
         "a snapshot is named by its last offset (KAFKA-14618)",
-        &[model("raft-snapshot")],
+        &[within(20, "metadata-snapshots"), model("raft-snapshot")],
     ),
     bug(
         "K_16",
         "the log is deleted past the snapshot (KAFKA-14238)",
-        &[model("raft-snapshot")],
+        &[within(20, "metadata-snapshots"), model("raft-snapshot")],
+    ),
+    unfound(
+        "K_19",
+        "fetches stay parked after the leader resigned (KAFKA-10677)",
+        "the raft core's tests find it; in runs the wait ends by its time limit before anybody misses it",
+    ),
+    unfound(
+        "K_20",
+        "a voter that lost its disk blocks replication (KAFKA-12181)",
+        "the raft core's tests find it; a voter's log gets shorter only with its disk, which scenarios spare",
+    ),
+    unfound(
+        "K_23",
+        "a broker is unfenced only at the log's end (KAFKA-13959)",
+        "the metadata core's tests find it; in runs a broker is caught up between two no-ops",
+    ),
+    bug(
+        "M_02",
+        "two changes of one decision overwrite each other (KAFKA-13173)",
+        &[within(50, "hunt-replication")],
+    ),
+    unfound(
+        "M_04",
+        "a batch that is too large is only refused at the append (KAFKA-14204)",
+        "the metadata core's tests find it; no workload asks for ten thousand partitions at once",
+    ),
+    bug(
+        "M_05",
+        "a new partition has fenced brokers in its ISR (KAFKA-13083)",
+        &[within(20, "topic-recreated-under-partition")],
+    ),
+    unfound(
+        "M_07",
+        "a block of producer ids is given twice (KAFKA-15552)",
+        "the metadata core's tests find it; producers of scenarios have no ids yet",
+    ),
+    bug(
+        "M_11",
+        "the leader epoch falls behind during a reassignment (KAFKA-9212)",
+        &[within(50, "reassignment")],
+    ),
+    unfound(
+        "P_07",
+        "retention passes the high watermark (KAFKA-5634)",
+        "the replica core asserts against it; scenarios do not delete records yet",
+    ),
+    unfound(
+        "C_02",
+        "two batches of a partition are in flight after a retry (KAFKA-3197)",
+        "the producer core's tests find it; in runs the broker's order of one connection hides it",
+    ),
+    unfound(
+        "C_07",
+        "a consumer does not notice a truncation (KAFKA-7440)",
+        "the consumer core's tests find it; it needs an unclean election under a consumer's position",
     ),
 ];

@@ -1,9 +1,11 @@
 //! `trial bugs`: puts each known bug back and tells whether, and how fast, it is found.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Instant;
 
 use reports::RunResult;
+use reports::bugs::{BugRow, Search, Searcher};
 use sim_checkers::anomaly::Verdict;
 use sim_runner::bugs::{BANK, Bug, Finder};
 use sim_runner::driver::{self, RunOptions};
@@ -44,7 +46,9 @@ pub fn bugs(arguments: &Bugs) -> Result<Exit, String> {
         "{:<7} {:<26} {:<10} {:>5}  {:>12}  by",
         "bug", "finder", "fate", "seed", "simulated"
     );
+    let mut rows: Vec<BugRow> = Vec::new();
     for bug in &bugs {
+        let mut searches = Vec::new();
         for finder in bug.finders {
             let began = Instant::now();
             let fate = match *finder {
@@ -59,14 +63,59 @@ pub fn bugs(arguments: &Bugs) -> Result<Exit, String> {
                 Fate::Found { .. } | Fate::FoundByModel { .. }
             ));
             print(bug, *finder, &fate, began);
+            searches.push(search(*finder, &fate));
         }
+        if let Some(why) = bug.unfound {
+            println!("{:<7} no finder: {why}", bug.id());
+        }
+        rows.push(row(bug, searches));
     }
     println!("{found} of {tried} found, {} bugs", bugs.len());
+    if let Some(directory) = &arguments.out {
+        write(directory, &rows)?;
+    }
     Ok(if found == tried {
         Exit::Held
     } else {
         Exit::Violated
     })
+}
+
+fn row(bug: &Bug, searches: Vec<Search>) -> BugRow {
+    BugRow {
+        id: bug.id(),
+        title: bug.title.to_owned(),
+        searches,
+        unfound: bug.unfound.map(ToOwned::to_owned),
+    }
+}
+
+fn search(finder: Finder, fate: &Fate) -> Search {
+    let (searcher, name) = match finder {
+        Finder::Scenario { name, .. } => (Searcher::Simulator, name),
+        Finder::Model(name) => (Searcher::Model, name),
+    };
+    let (broken, seed, sim_ms) = match fate {
+        Fate::Found { seed, sim_ms, by } => (Some(by), Some(*seed), Some(*sim_ms)),
+        Fate::FoundByModel { property } => (Some(property), None, None),
+        Fate::NotFound | Fate::Unclean { .. } => (None, None, None),
+    };
+    Search {
+        searcher,
+        name: name.to_owned(),
+        broken: broken.cloned(),
+        seed,
+        sim_ms,
+    }
+}
+
+fn write(directory: &Path, rows: &[BugRow]) -> Result<(), String> {
+    let path = directory.join("bugs.md");
+    std::fs::create_dir_all(directory)
+        .and_then(|()| std::fs::write(&path, reports::bugs::markdown(rows)))
+        .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    println!("wrote {}", path.display());
+    Ok(())
 }
 
 /// What each model violates without a bug: explored once, for all bugs it is to find.
@@ -88,10 +137,7 @@ fn one(id: &str) -> Result<Bug, String> {
         let ids: Vec<String> = BANK.iter().map(Bug::id).collect();
         let near = nearest(&wanted, ids.iter().map(String::as_str));
         let hint = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
-        format!(
-            "no finder for a bug {id}{hint}; there are {}",
-            ids.join(", ")
-        )
+        format!("no known bug {id}{hint}; there are {}", ids.join(", "))
     })
 }
 

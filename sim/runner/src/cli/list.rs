@@ -22,7 +22,11 @@ pub fn list() -> Result<Exit, String> {
     println!("\nknown bugs that `trial bugs` puts back");
     for bug in BANK {
         let finders: Vec<String> = bug.finders.iter().map(ToString::to_string).collect();
-        println!("  {:<6} {}: {}", bug.id(), bug.title, finders.join(", "));
+        let finders = match bug.unfound {
+            Some(why) => format!("no finder, {why}"),
+            None => finders.join(", "),
+        };
+        println!("  {:<6} {}: {finders}", bug.id(), bug.title);
     }
     Ok(Exit::Held)
 }
