@@ -2,6 +2,7 @@
 //! make the simulated cluster go the same way. Time, which a model does not have, is chosen; whether it leads to the
 //! same violation only the simulator can tell, so [`search`] tries.
 
+mod partition;
 mod quorum;
 mod search;
 mod timeline;
@@ -53,7 +54,10 @@ pub fn draft(way: &Counterexample, pace: Pace) -> Result<Draft, NoCounterpart> {
             dynamic,
         } => quorum::draft(way, voters, dynamic, pace),
         Setup::Quorum { .. } => Err(NoCounterpart("an observer that becomes a voter".into())),
-        Setup::Partition { .. } => Err(NoCounterpart("a partition".into())),
+        Setup::Partition {
+            leader,
+            min_insync_replicas,
+        } => partition::draft(way, leader, min_insync_replicas, pace),
     }
 }
 

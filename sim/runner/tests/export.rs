@@ -102,6 +102,21 @@ mod mutants {
     }
 
     #[test]
+    fn a_truncation_to_the_high_watermark_is_replayed_to_a_lost_record() {
+        replays("replica", "R-01", "REP-1");
+    }
+
+    #[test]
+    fn a_high_watermark_before_the_truncation_is_replayed_to_forked_logs() {
+        replays("replica-records", "R-10", "REP-2");
+    }
+
+    #[test]
+    fn a_fenced_replica_in_the_isr_is_replayed_to_the_same() {
+        replays("replica-join", "R-19", "META-3");
+    }
+
+    #[test]
     fn an_unknown_bug_is_refused() {
         refused(
             &["check", "raft", "--mutant", "K-99", "--out", "x.toml"],

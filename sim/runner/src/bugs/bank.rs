@@ -78,7 +78,7 @@ pub const BANK: &[Bug] = &[
     bug(
         "R_19",
         "a fenced replica returns to the ISR (KIP-841)",
-        &[model("replica-join")],
+        &[within(50, "counterexample-r-19"), model("replica-join")],
     ),
     bug(
         "R_20",
@@ -93,17 +93,20 @@ pub const BANK: &[Bug] = &[
     bug(
         "R_20c",
         "the last member of the ISR is elected whatever it lost (KIP-966)",
-        &[model("replica-elr")],
+        &[within(50, "counterexample-r-20c"), model("replica-elr")],
     ),
     bug(
         "R_22",
         "a fenced last known leader is elected (KAFKA-19522)",
-        &[model("replica-last-leader")],
+        &[
+            within(50, "counterexample-r-22"),
+            model("replica-last-leader"),
+        ],
     ),
     bug(
         "R_23",
         "eligible replicas outlive a change of min.insync.replicas (KAFKA-16540)",
-        &[model("replica-min-isr")],
+        &[within(50, "counterexample-r-23"), model("replica-min-isr")],
     ),
     bug(
         "K_01",
