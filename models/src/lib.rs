@@ -3,6 +3,7 @@
 //! [`check`] explores a model breadth first and reports; [`explore`] serves Stateright's explorer for it.
 //! One module per component: [`raft`], [`replica`].
 
+pub mod counterexample;
 pub mod harness;
 pub mod raft;
 pub mod replica;

@@ -7,6 +7,8 @@
 //! cuts keep them few: exploration starts with node 1 elected and its first record committed; messages that
 //! bind nobody arrive at once ([`binds_nobody`]); timers that only repeat do not run out ([`matters`]).
 
+pub(crate) mod steps;
+
 use broker_core::raft::cluster::{Action, Cluster, Envelope, QuorumKind, Shape};
 use broker_core::raft::{Output, Raft, Request, Role, Timer, VoterSet};
 use broker_probe::{current_mutant, set_mutant};

@@ -14,6 +14,7 @@ mod controller;
 mod describe;
 mod events;
 pub mod state;
+pub(crate) mod steps;
 pub mod variants;
 
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -277,7 +277,9 @@ impl Budget {
             }
             Operation::InstallRelease { .. }
             | Operation::UpgradeFeatures { .. }
-            | Operation::DowngradeFeatures { .. } => {}
+            | Operation::DowngradeFeatures { .. }
+            | Operation::ElectPreferredLeader { .. }
+            | Operation::ConfigureTopic { .. } => {}
         }
     }
 
@@ -412,7 +414,9 @@ impl Budget {
             Operation::InstallRelease { .. }
             | Operation::AddBroker { .. }
             | Operation::UpgradeFeatures { .. }
-            | Operation::DowngradeFeatures { .. } => {}
+            | Operation::DowngradeFeatures { .. }
+            | Operation::ElectPreferredLeader { .. }
+            | Operation::ConfigureTopic { .. } => {}
         }
         Ok(())
     }

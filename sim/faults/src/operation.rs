@@ -36,6 +36,13 @@ pub enum Operation {
         #[serde(default)]
         lossy: bool,
     },
+    /// Makes a partition's first replica its leader (KIP-460).
+    ElectPreferredLeader { topic: String, partition: i32 },
+    /// Sets properties of a topic.
+    ConfigureTopic {
+        topic: String,
+        config: BTreeMap<String, String>,
+    },
 }
 
 fn ten_seconds() -> Duration {
@@ -52,6 +59,8 @@ impl Operation {
             Operation::RemoveVoter { .. } => "remove-voter",
             Operation::UpgradeFeatures { .. } => "upgrade-features",
             Operation::DowngradeFeatures { .. } => "downgrade-features",
+            Operation::ElectPreferredLeader { .. } => "elect-preferred-leader",
+            Operation::ConfigureTopic { .. } => "configure-topic",
         }
     }
 
@@ -62,7 +71,10 @@ impl Operation {
             | Operation::RemoveBroker { node, .. }
             | Operation::AddVoter { node }
             | Operation::RemoveVoter { node } => Some(node),
-            Operation::UpgradeFeatures { .. } | Operation::DowngradeFeatures { .. } => None,
+            Operation::UpgradeFeatures { .. }
+            | Operation::DowngradeFeatures { .. }
+            | Operation::ElectPreferredLeader { .. }
+            | Operation::ConfigureTopic { .. } => None,
         }
     }
 }
@@ -93,6 +105,17 @@ impl fmt::Display for Operation {
                     "downgrade features to {}{lossy}",
                     levels(features)
                 )
+            }
+            Operation::ElectPreferredLeader { topic, partition } => {
+                write!(
+                    formatter,
+                    "elect the preferred leader of {topic}-{partition}"
+                )
+            }
+            Operation::ConfigureTopic { topic, config } => {
+                let set = config.iter().map(|(name, value)| format!("{name}={value}"));
+                let set: Vec<String> = set.collect();
+                write!(formatter, "configure {topic}: {}", set.join(", "))
             }
         }
     }

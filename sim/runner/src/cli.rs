@@ -179,6 +179,20 @@ struct Check {
     row: bool,
     #[arg(long, default_value = "127.0.0.1:3000", value_name = "HOST:PORT")]
     address: String,
+    /// Writes the counterexample there, as a scenario that the simulator has replayed to the same invariant.
+    #[arg(
+        long,
+        requires = "model",
+        conflicts_with = "explore",
+        value_name = "FILE.toml"
+    )]
+    out: Option<PathBuf>,
+    /// How many seeds the simulator tries for it, with each timing.
+    #[arg(long, requires = "out", default_value_t = 8)]
+    seeds: u64,
+    /// Runs at once; all cores if not given.
+    #[arg(long, requires = "out")]
+    jobs: Option<usize>,
     /// Puts a known bug back, as in K-01; needs a build with `--features mutants`.
     #[arg(long, value_name = "ID")]
     mutant: Option<String>,

@@ -2,12 +2,13 @@
 //!
 //! Map: [`scenario`] what a run consists of, from TOML or a builder · [`engine`] what is needed of an
 //! engine · [`driver`] one run from its seed to its verdict · [`classify`] Kafka frames for typed faults ·
-//! [`invariants`] what is judged. The program `trial` is `cli`.
+//! [`invariants`] what is judged · [`export`] models' counterexamples as scenarios. The program `trial` is `cli`.
 
 pub mod bugs;
 pub mod classify;
 pub mod driver;
 pub mod engine;
+pub mod export;
 pub mod invariants;
 pub mod pool;
 pub mod result;

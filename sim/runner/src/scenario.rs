@@ -80,6 +80,8 @@ pub struct Topic {
     pub name: String,
     pub partitions: i32,
     pub replicas: i16,
+    /// Ids of the replicas of each partition, the preferred leader first; empty: where the controller puts them.
+    pub assignment: Vec<Vec<i32>>,
     /// Topic properties by Kafka's names.
     pub config: BTreeMap<String, String>,
 }

@@ -305,3 +305,48 @@ fn members_releases_and_features() {
         "s.toml:15:9: metadata.version has the levels 7 to 27",
     );
 }
+
+#[test]
+fn assignments_that_cannot_be() {
+    let given = |assignment: &str| {
+        let text = GOOD.replacen("partitions = 3", "partitions = 1", 1);
+        text.replacen(
+            "replicas = 3",
+            &format!("replicas = 3\nassignment = {assignment}"),
+            1,
+        )
+    };
+    let good = Scenario::parse("s.toml", &given("[[2, 1, 3]]")).expect("valid");
+    assert_eq!(good.topics[0].assignment, [[2, 1, 3]]);
+    refused(
+        &given("[[1, 2, 3], [1, 2, 3]]"),
+        "s.toml:9:14: assignment has 2 of 1 partitions",
+    );
+    for wrong in ["[[1, 2]]", "[[1, 2, 2]]", "[[1, 2, 4]]"] {
+        let told = wrong.trim_start_matches('[').trim_end_matches(']');
+        refused(
+            &given(wrong),
+            &format!("s.toml:9:14: [{told}] is no assignment: 3 different brokers of 1 to 3"),
+        );
+    }
+}
+
+#[test]
+fn operations_on_what_is_not_there() {
+    let given = |operation: &str| {
+        let fault = format!("[[fault]]\nat = \"1s\"\nfault = {{ operation = {operation} }}\n[run]");
+        GOOD.replacen("[run]", &fault, 1)
+    };
+    refused(
+        &given("{ kind = \"elect-preferred-leader\", topic = \"order\", partition = 0 }"),
+        "s.toml:15:9: no topic \"order\" in this scenario; did you mean `orders`?",
+    );
+    refused(
+        &given("{ kind = \"elect-preferred-leader\", topic = \"orders\", partition = 3 }"),
+        "s.toml:15:9: topic \"orders\" has partitions 0 to 2",
+    );
+    refused(
+        &given("{ kind = \"configure-topic\", topic = \"payments\", config = {} }"),
+        "s.toml:15:9: no topic \"payments\" in this scenario",
+    );
+}

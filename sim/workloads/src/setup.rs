@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use broker_client::admin::NewTopic;
 use broker_client::{Admin, AdminError, Client, ErrorCode};
+use broker_protocol::ids::NodeId;
 use serde::{Deserialize, Serialize};
 
 use crate::{ClientContext, WorkloadSpec};
@@ -16,6 +17,9 @@ pub struct TopicSpec {
     pub name: String,
     pub partitions: i32,
     pub replication_factor: i16,
+    /// Ids of each partition's replicas; empty: where the controller puts them.
+    #[serde(default)]
+    pub assignment: Vec<Vec<i32>>,
     #[serde(default)]
     pub configs: BTreeMap<String, String>,
 }
@@ -59,6 +63,12 @@ pub async fn setup(
 async fn create(admin: &Admin, topic: &TopicSpec, left: Duration) -> Result<(), AdminError> {
     let mut new = NewTopic::new(&topic.name, topic.partitions, topic.replication_factor);
     new.configs = topic.configs.clone();
+    if !topic.assignment.is_empty() {
+        (new.num_partitions, new.replication_factor) = (-1, -1);
+        let replicas = topic.assignment.iter();
+        let replicas = replicas.map(|ids| ids.iter().copied().map(NodeId).collect());
+        new.assignments = (0..).zip(replicas).collect();
+    }
     let results = admin.create_topics(&[new], false, left).await?;
     match results.into_values().next() {
         // Its own first attempt.

@@ -23,6 +23,7 @@ fn topic(partitions: i32, replication_factor: i16) -> TopicSpec {
         name: "workload".into(),
         partitions,
         replication_factor,
+        assignment: Vec::new(),
         configs: Default::default(),
     }
 }

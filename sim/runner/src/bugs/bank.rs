@@ -144,7 +144,11 @@ pub const BANK: &[Bug] = &[
     bug(
         "R_19",
         "a fenced replica returns to the ISR (KIP-841)",
-        &[within(20, "rolling-kills"), model("replica-join")],
+        &[
+            within(50, "counterexample-r-19"),
+            within(20, "rolling-kills"),
+            model("replica-join"),
+        ],
     ),
     bug(
         "R_20",
@@ -159,17 +163,21 @@ pub const BANK: &[Bug] = &[
     bug(
         "R_20c",
         "the last member of the ISR is elected whatever it lost (KIP-966)",
-        &[model("replica-elr")],
+        &[within(50, "counterexample-r-20c"), model("replica-elr")],
     ),
     bug(
         "R_22",
         "a fenced last known leader is elected (KAFKA-19522)",
-        &[within(20, "hunt-replication"), model("replica-last-leader")],
+        &[
+            within(50, "counterexample-r-22"),
+            within(20, "hunt-replication"),
+            model("replica-last-leader"),
+        ],
     ),
     bug(
         "R_23",
         "eligible replicas outlive a change of min.insync.replicas (KAFKA-16540)",
-        &[model("replica-min-isr")],
+        &[within(50, "counterexample-r-23"), model("replica-min-isr")],
     ),
     unfound(
         "R_25",

@@ -1,16 +1,23 @@
 //! `trial check`: the Stateright models.
 
 use std::env;
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 
+use models::counterexample::{self, Counterexample};
 use models::{CheckReport, MODELS, NIGHTLY};
+use sim_runner::export::{self, Exported, Tries};
+use sim_runner::pool;
 
 use super::Check;
 use super::common::{Exit, mutant};
 
 pub fn check(arguments: &Check) -> Result<Exit, String> {
-    broker_probe::set_mutant(mutant(arguments.mutant.as_deref())?);
+    let mutant = mutant(arguments.mutant.as_deref())?;
+    broker_probe::set_mutant(mutant);
     match &arguments.model {
+        Some(name) if arguments.out.is_some() => export(name, mutant, arguments),
         Some(name) if arguments.explore => explore(name, &arguments.address),
         Some(name) => one(name, arguments.row),
         None => every(arguments),
@@ -23,6 +30,54 @@ fn explore(name: &str, address: &str) -> Result<Exit, String> {
         Some(()) => Ok(Exit::Held),
         None => Err(unknown(name)),
     }
+}
+
+/// The model is violated, so the exit code is that of a violation; 2 if there is nothing to write.
+fn export(name: &str, mutant: Option<&'static str>, arguments: &Check) -> Result<Exit, String> {
+    let file = arguments.out.as_deref().unwrap_or(Path::new(""));
+    if file.extension().is_none_or(|extension| extension != "toml") {
+        return Err(format!(
+            "{}: a scenario's file ends in .toml",
+            file.display()
+        ));
+    }
+    let found = counterexample::find(name, models::limits(name)).ok_or_else(|| unknown(name))?;
+    let way = found
+        .ok_or_else(|| format!("the model {name} holds: there is no counterexample to write"))?;
+    println!(
+        "{name}: VIOLATED {}, after {} steps:",
+        way.invariant,
+        way.steps.len()
+    );
+    for (number, step) in way.steps.iter().enumerate() {
+        println!("  {number:>4}  {}", step.text);
+    }
+    let tries = Tries {
+        seeds: arguments.seeds,
+        jobs: arguments.jobs.unwrap_or_else(pool::default_jobs),
+    };
+    let exported = export::search(&way, mutant, file, tries)
+        .map_err(|error| format!("{name}: {error}. Nothing is written"))?;
+    fs::write(file, &exported.text).map_err(|error| format!("{}: {error}", file.display()))?;
+    show(&exported, file, mutant, &way);
+    Ok(Exit::Violated)
+}
+
+fn show(exported: &Exported, file: &Path, mutant: Option<&str>, way: &Counterexample) {
+    let counts = exported.counts;
+    println!(
+        "the simulator: VIOLATED {} with {} of {} seeds, and with {} of them without the faults",
+        way.invariant, counts.reproduced, counts.tried, counts.without_faults
+    );
+    let features = mutant.map_or(String::new(), |_| "--features mutants ".to_owned());
+    let mutant = mutant.map_or(String::new(), |id| {
+        format!(" --mutant {}", id.replace('_', "-"))
+    });
+    println!(
+        "cargo run --release {features}-- run {} --seed {}{mutant}",
+        file.display(),
+        exported.seed
+    );
 }
 
 fn one(name: &str, row: bool) -> Result<Exit, String> {

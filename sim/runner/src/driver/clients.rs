@@ -89,6 +89,7 @@ impl Clients {
             name: topic.name.clone(),
             partitions: topic.partitions,
             replication_factor: topic.replicas,
+            assignment: topic.assignment.clone(),
             configs: topic.config.clone(),
         });
         let topics: Vec<TopicSpec> = topics.collect();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_client::admin::UpgradeType;
+use broker_protocol::ids::TopicPartition;
 use sim_disk::DiskFault;
 use sim_disk::units::nanos;
 use sim_faults::schedule::Event;
@@ -231,6 +232,14 @@ impl Striker {
                 let id = id.expect("checked when the scenario was read").id;
                 let node = node.clone();
                 self.orders.push(Order::Voter { node, id, votes });
+            }
+            Operation::ElectPreferredLeader { topic, partition } => {
+                let partition = TopicPartition::new(topic, *partition);
+                self.orders.push(Order::ElectPreferred(partition));
+            }
+            Operation::ConfigureTopic { topic, config } => {
+                let (topic, config) = (topic.clone(), config.clone());
+                self.orders.push(Order::Configure { topic, config });
             }
         }
         Ok(())

@@ -5,10 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use broker_client::admin::{FeatureUpdate, QuorumReplica, UpgradeType, VoterEndpoint};
+use broker_client::admin::{
+    AlterConfigOp, AlterOperation, ConfigResource, ElectionType, FeatureUpdate, QuorumReplica,
+    UpgradeType, VoterEndpoint,
+};
 use broker_client::{Admin, AdminError, Client, ClientConfig, ErrorCode};
 use broker_env::{Address, Env};
-use broker_protocol::ids::{NodeId, ReplicaKey};
+use broker_protocol::ids::{NodeId, ReplicaKey, TopicPartition};
 
 use super::clients::OPERATOR;
 use super::faults::Struck;
@@ -19,13 +22,25 @@ use crate::scenario::{BROKER_PORT, CONTROLLER_PORT, Scenario};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
     /// The broker has stopped for good.
-    Unregister { node: String, id: i32 },
+    Unregister {
+        node: String,
+        id: i32,
+    },
     /// The controller becomes a voter, or ceases to be one (KIP-853).
-    Voter { node: String, id: i32, votes: bool },
+    Voter {
+        node: String,
+        id: i32,
+        votes: bool,
+    },
     /// Level by feature.
     Features {
         features: BTreeMap<String, i16>,
         upgrade_type: UpgradeType,
+    },
+    ElectPreferred(TopicPartition),
+    Configure {
+        topic: String,
+        config: BTreeMap<String, String>,
     },
 }
 
@@ -143,6 +158,33 @@ async fn set_voter(admin: &Admin, node: &str, id: NodeId, votes: bool) -> Result
     }
 }
 
+async fn elect_preferred(admin: &Admin, partition: &TopicPartition) -> Result<(), AdminError> {
+    let partitions = [partition.clone()];
+    let elected = admin.elect_leaders(ElectionType::Preferred, &partitions, ATTEMPT);
+    match elected.await?.into_values().next() {
+        // It leads already.
+        Some(Err(error)) if error.code() == Some(ErrorCode::ElectionNotNeeded) => Ok(()),
+        Some(result) => result,
+        None => Ok(()),
+    }
+}
+
+async fn configure(
+    admin: &Admin,
+    topic: &str,
+    config: &BTreeMap<String, String>,
+) -> Result<(), AdminError> {
+    let set = |(name, value): (&String, &String)| AlterConfigOp {
+        name: name.clone(),
+        operation: AlterOperation::Set,
+        value: Some(value.clone()),
+    };
+    let resource = ConfigResource::Topic(topic.to_owned());
+    let changes = [(resource, config.iter().map(set).collect())].into();
+    let changed = admin.incremental_alter_configs(&changes, ATTEMPT).await?;
+    changed.into_values().next().unwrap_or(Ok(()))
+}
+
 impl Order {
     async fn attempt(&self, admin: &Admin) -> Result<(), AdminError> {
         match self {
@@ -164,6 +206,8 @@ impl Order {
                 let updates: Vec<FeatureUpdate> = features.iter().map(update).collect();
                 admin.update_features(&updates, false, ATTEMPT).await
             }
+            Order::ElectPreferred(partition) => elect_preferred(admin, partition).await,
+            Order::Configure { topic, config } => configure(admin, topic, config).await,
         }
     }
 
@@ -178,6 +222,16 @@ impl Order {
                     .iter()
                     .map(|(name, level)| format!("{name}={level}"));
                 format!("features {}", levels.collect::<Vec<String>>().join(", "))
+            }
+            Order::ElectPreferred(partition) => {
+                format!("elect the preferred leader of {partition}")
+            }
+            Order::Configure { topic, config } => {
+                let set = config.iter().map(|(name, value)| format!("{name}={value}"));
+                format!(
+                    "configure {topic}: {}",
+                    set.collect::<Vec<String>>().join(", ")
+                )
             }
         }
     }

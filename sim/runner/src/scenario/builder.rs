@@ -83,6 +83,7 @@ impl ScenarioBuilder {
             name: name.to_owned(),
             partitions,
             replicas,
+            assignment: Vec::new(),
             config: owned(config),
         });
         self

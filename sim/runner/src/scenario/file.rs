@@ -87,6 +87,9 @@ pub(crate) struct TopicTable {
     #[serde(default = "one")]
     pub(crate) partitions: Spanned<i32>,
     pub(crate) replicas: Spanned<i16>,
+    /// Ids of each partition's replicas, the preferred leader first.
+    #[serde(default)]
+    pub(crate) assignment: Option<Spanned<Vec<Vec<i32>>>>,
     #[serde(default)]
     pub(crate) config: BTreeMap<String, Spanned<Property>>,
 }

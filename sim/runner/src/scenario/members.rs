@@ -1,6 +1,6 @@
 //! Checks of what a scenario says about members, releases and feature levels.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use broker_server::features::{METADATA_VERSION_FEATURE, MetadataVersion, bootstrap_features};
 use sim_faults::{Action, Fault, Operation, Target};
@@ -8,7 +8,8 @@ use toml::Spanned;
 
 use super::error::At;
 use super::file::ClusterTable;
-use super::{Cluster, NodeSpec};
+use super::parse::topic_known;
+use super::{Cluster, NodeSpec, Topic};
 
 /// More spares of a kind than this are a mistake, not a test.
 const MOST_SPARES: u32 = 16;
@@ -112,7 +113,11 @@ pub(super) fn check_action(
     }
 }
 
-pub(super) fn check_operation(fault: &Spanned<Fault>, cluster: &Cluster) -> Result<(), At> {
+pub(super) fn check_operation(
+    fault: &Spanned<Fault>,
+    cluster: &Cluster,
+    topics: &[Topic],
+) -> Result<(), At> {
     let Fault::Operation(operation) = fault.get_ref() else {
         return Ok(());
     };
@@ -132,7 +137,59 @@ pub(super) fn check_operation(fault: &Spanned<Fault>, cluster: &Cluster) -> Resu
         Operation::UpgradeFeatures { features } | Operation::DowngradeFeatures { features, .. } => {
             check_features(features, fault.span())
         }
+        Operation::ElectPreferredLeader { topic, partition } => {
+            check_partition(topic, *partition, fault.span(), topics)
+        }
+        Operation::ConfigureTopic { topic, .. } => check_partition(topic, 0, fault.span(), topics),
     }
+}
+
+/// Replicas of each partition by hand: as many as the topic has, different ones, brokers.
+pub(super) fn assignment(
+    given: Option<&Spanned<Vec<Vec<i32>>>>,
+    partitions: i32,
+    replicas: i16,
+    cluster: &Cluster,
+) -> Result<Vec<Vec<i32>>, At> {
+    let Some(given) = given else {
+        return Ok(Vec::new());
+    };
+    let all = given.get_ref();
+    if i32::try_from(all.len()) != Ok(partitions) {
+        let message = format!("assignment has {} of {partitions} partitions", all.len());
+        return Err(At::new(given.span(), message));
+    }
+    let brokers: BTreeSet<i32> = cluster.brokers().iter().map(|spec| spec.id).collect();
+    for of_one in all {
+        let different: BTreeSet<i32> = of_one.iter().copied().collect();
+        let fits = different.len() == of_one.len() && i16::try_from(of_one.len()) == Ok(replicas);
+        if !fits || !different.is_subset(&brokers) {
+            let message = format!(
+                "{of_one:?} is no assignment: {replicas} different brokers of 1 to {}",
+                brokers.len()
+            );
+            return Err(At::new(given.span(), message));
+        }
+    }
+    Ok(all.clone())
+}
+
+/// A partition of a topic that the scenario has.
+pub(super) fn check_partition(
+    topic: &str,
+    partition: i32,
+    span: std::ops::Range<usize>,
+    topics: &[Topic],
+) -> Result<(), At> {
+    topic_known(topic, span.clone(), topics)?;
+    let found = topics.iter().find(|known| known.name == topic);
+    let count = found.map_or(0, |topic| topic.partitions);
+    if (0..count).contains(&partition) {
+        return Ok(());
+    }
+    let last = count.saturating_sub(1);
+    let message = format!("topic \"{topic}\" has partitions 0 to {last}");
+    Err(At::new(span, message))
 }
 
 /// Some broker is no controller too: without it the quorum would lose a voter.

@@ -231,6 +231,12 @@ fn topics(tables: &[Spanned<TopicTable>], cluster: &Cluster) -> Result<Vec<Topic
             name: name.clone(),
             partitions,
             replicas,
+            assignment: members::assignment(
+                table.assignment.as_ref(),
+                partitions,
+                replicas,
+                cluster,
+            )?,
             config: topic_config(&table.config, replicas)?,
         });
     }
@@ -325,7 +331,7 @@ fn workload_spec(table: &WorkloadTable, topics: &[Topic]) -> WorkloadSpec {
     }
 }
 
-fn topic_known(name: &str, span: Range<usize>, topics: &[Topic]) -> Result<(), At> {
+pub(super) fn topic_known(name: &str, span: Range<usize>, topics: &[Topic]) -> Result<(), At> {
     if topics.iter().any(|topic| topic.name == name) {
         return Ok(());
     }
@@ -359,7 +365,7 @@ fn fault(
         }
         (None, None, Some(fault)) => {
             check_fault(fault, cluster)?;
-            members::check_operation(fault, cluster)?;
+            members::check_operation(fault, cluster, topics)?;
             Planned::Fault(fault.get_ref().clone())
         }
         _ => {
@@ -386,17 +392,7 @@ fn check_target(target: &Spanned<Target>, cluster: &Cluster, topics: &[Topic]) -
     match target.get_ref() {
         Target::Node(node) => node_known(node, target.span(), cluster),
         Target::Leader { topic, partition } | Target::Follower { topic, partition } => {
-            topic_known(topic, target.span(), topics)?;
-            let found = topics.iter().find(|known| known.name == *topic);
-            let count = found.map_or(0, |topic| topic.partitions);
-            if !(0..count).contains(partition) {
-                let message = format!(
-                    "topic \"{topic}\" has partitions 0 to {}",
-                    count.saturating_sub(1)
-                );
-                return Err(At::new(target.span(), message));
-            }
-            Ok(())
+            members::check_partition(topic, *partition, target.span(), topics)
         }
         _ => Ok(()),
     }
