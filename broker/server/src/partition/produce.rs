@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use broker_core::producer_state::Verdict;
 use broker_core::replica::{Acks, Input, Produced};
 use broker_env::WallTime;
 use broker_protocol::ErrorCode;
@@ -51,6 +52,14 @@ impl ProduceBatch {
             )
         })?;
         Ok(ProduceBatch { batch, records })
+    }
+
+    fn info(&self) -> BatchInfo {
+        BatchInfo::of(&self.batch)
+    }
+
+    pub fn is_transactional(&self) -> bool {
+        self.batch.is_transactional()
     }
 
     pub fn is_zstd(&self) -> bool {
@@ -107,6 +116,16 @@ impl Partition {
             let _client_may_have_left = reply.send(Err(ErrorCode::NotLeaderOrFollower));
             return answer;
         }
+        let core_acks = match acks {
+            0 => Acks::None,
+            1 => Acks::Leader,
+            _ => Acks::All,
+        };
+        let verdict = self.judge(&inner, &batch.info(), core_acks);
+        if let Verdict::Refuse(error) = verdict {
+            let _client_may_have_left = reply.send(Err(error));
+            return answer;
+        }
         let ticket = inner.ticket();
         let records = batch.records;
         inner.produces.insert(
@@ -117,17 +136,20 @@ impl Partition {
                 acks,
             },
         );
-        let core_acks = match acks {
-            0 => Acks::None,
-            1 => Acks::Leader,
-            _ => Acks::All,
+        let acks_input = |verdict| match verdict {
+            Verdict::Duplicate(kept) => Input::AppendedBefore {
+                ticket,
+                base_offset: kept.base_offset(),
+                last_offset: kept.last_offset,
+                acks: core_acks,
+            },
+            _ => Input::Append {
+                ticket,
+                records,
+                acks: core_acks,
+            },
         };
-        let input = Input::Append {
-            ticket,
-            records,
-            acks: core_acks,
-        };
-        self.step_locked(&mut inner, input, Payload::Produce(batch));
+        self.step_locked(&mut inner, acks_input(verdict), Payload::Produce(batch));
         if acks == 0 {
             inner.produces.remove(&ticket);
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::event::{AppendRole, BatchSummary, PartitionId, PartitionState};
 use super::judge::{Invariant, Judge};
+use super::producers;
 use super::shadow::{Loss, ShadowLog, Stop};
 use super::truth::{Committed, Match, Written, place};
 
@@ -181,6 +182,9 @@ impl Partition {
                     )
                 });
                 self.written.push(batch, before.as_ref().map(place));
+                if let (Some(replica), Some(_)) = (self.replicas.get(&node), batch.producer) {
+                    producers::follows_on(id, &replica.log, batch, judge);
+                }
             }
             AppendRole::Follower => {
                 let leader_start = self.leader_start(epoch);

@@ -100,6 +100,12 @@ impl ShadowLog {
             .take_while(move |batch| batch.base_offset < to)
     }
 
+    /// A producer's last batch here.
+    pub fn last_of(&self, producer_id: i64) -> Option<&BatchSummary> {
+        let of_it = |batch: &&BatchSummary| batch.producer.is_some_and(|it| it.id == producer_id);
+        self.batches.iter().rev().find(of_it)
+    }
+
     pub fn append(&mut self, batch: BatchSummary) {
         self.assign_epoch(batch.leader_epoch, batch.base_offset);
         self.end = batch.end();
