@@ -136,6 +136,12 @@ pub enum Observation {
         last_offset: Offset,
         acks: i16,
     },
+    /// A batch of an idempotent producer does not follow on what the leader knows of it.
+    SequenceRefused {
+        partition: TopicIdPartition,
+        producer: BatchProducer,
+        records: u32,
+    },
     /// A producer got an id of its own.
     ProducerIdGiven {
         producer_id: i64,

@@ -8,7 +8,7 @@ use broker_protocol::record::crc32c;
 
 const VERSION: i16 = 1;
 const HEADER_BYTES: usize = 6;
-const ENTRY_BYTES: usize = 42;
+const ENTRY_BYTES: usize = 46;
 const NONE: i32 = -1;
 
 /// One producer. `last_sequence` and `last_offset` are -1 if it appended nothing in its epoch.
@@ -53,7 +53,10 @@ pub fn encode(entries: &[ProducerSnapshotEntry]) -> Vec<u8> {
 /// `None` if the file is torn, damaged or of an unknown version. Allocates no more than its length.
 pub fn decode(bytes: &[u8]) -> Option<Vec<ProducerSnapshotEntry>> {
     let mut header = Fields(bytes);
-    let (version, crc) = (i16::from_be_bytes(header.next()?), u32::from_be_bytes(header.next()?));
+    let (version, crc) = (
+        i16::from_be_bytes(header.next()?),
+        u32::from_be_bytes(header.next()?),
+    );
     if version != VERSION || crc != crc32c(header.0) {
         return None;
     }
@@ -61,7 +64,11 @@ pub fn decode(bytes: &[u8]) -> Option<Vec<ProducerSnapshotEntry>> {
     if header.0.len() != count.checked_mul(ENTRY_BYTES)? {
         return None;
     }
-    header.0.chunks_exact(ENTRY_BYTES).map(decode_entry).collect()
+    header
+        .0
+        .chunks_exact(ENTRY_BYTES)
+        .map(decode_entry)
+        .collect()
 }
 
 fn decode_entry(bytes: &[u8]) -> Option<ProducerSnapshotEntry> {

@@ -427,6 +427,11 @@ impl Cluster {
             } => {
                 partition.acknowledged(node, *base_offset, *last_offset, *acks, judge);
             }
+            Event::SequenceRefused {
+                producer, records, ..
+            } => {
+                partition.sequence_refused(node, *producer, *records, judge);
+            }
             Event::ConsumerRead {
                 from, end, limit, ..
             } => {

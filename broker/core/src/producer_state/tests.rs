@@ -50,8 +50,10 @@ impl World {
     /// The state that a snapshot at `offset` and the log behind it give.
     fn reloaded(&self, offset: i64) -> ProducerStates {
         let mut before = ProducerStates::default();
-        let (older, newer): (Vec<_>, Vec<_>) =
-            self.log.iter().partition(|batch| batch.last_offset < offset);
+        let (older, newer): (Vec<_>, Vec<_>) = self
+            .log
+            .iter()
+            .partition(|batch| batch.last_offset < offset);
         older.into_iter().for_each(|batch| before.append(batch));
         let mut after = ProducerStates::restore(before.entries(), 0, i64::MAX);
         newer.into_iter().for_each(|batch| after.append(batch));
@@ -62,7 +64,10 @@ impl World {
         let mut shown = String::new();
         for entry in self.states.entries() {
             let last = entry.last.map_or("nothing".to_owned(), |last| {
-                format!("sequence {} at offset {}", last.last_sequence, last.last_offset)
+                format!(
+                    "sequence {} at offset {}",
+                    last.last_sequence, last.last_offset
+                )
             });
             let (id, epoch) = (entry.producer_id, entry.producer_epoch);
             writeln!(shown, "producer {id} epoch {epoch}: up to {last}").expect("a string");

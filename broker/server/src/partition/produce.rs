@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use super::{Partition, Payload, Produce};
 use crate::config::TopicConfig;
+use crate::observe::{self, Observation};
 
 /// What becomes of a produce to one partition.
 pub type ProduceReply = Result<Produced, ErrorCode>;
@@ -121,8 +122,10 @@ impl Partition {
             1 => Acks::Leader,
             _ => Acks::All,
         };
-        let verdict = self.judge(&inner, &batch.info(), core_acks);
+        let info = batch.info();
+        let verdict = self.judge(&inner, &info, core_acks);
         if let Verdict::Refuse(error) = verdict {
+            self.observe_refused(&info, batch.records, error);
             let _client_may_have_left = reply.send(Err(error));
             return answer;
         }
@@ -154,6 +157,18 @@ impl Partition {
             inner.produces.remove(&ticket);
         }
         answer
+    }
+
+    fn observe_refused(&self, info: &BatchInfo, records: u32, error: ErrorCode) {
+        if error == ErrorCode::OutOfOrderSequenceNumber
+            && let Some(producer) = observe::producer(info)
+        {
+            self.observe(|| Observation::SequenceRefused {
+                partition: self.id,
+                producer,
+                records,
+            });
+        }
     }
 
     /// The configuration a produced batch is validated against.

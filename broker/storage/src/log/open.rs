@@ -287,13 +287,18 @@ impl Loader {
     /// Snapshots of what the log has no more. They must be gone for good before the log grows over their
     /// offsets again: it would be with other batches.
     fn remove_later_snapshots(&mut self, log_end: Offset) -> Result<bool, LogError> {
-        let (kept, later) = self.snapshots.iter().partition(|offset| **offset <= log_end);
+        let (kept, later) = self
+            .snapshots
+            .iter()
+            .partition(|offset| **offset <= log_end);
         let later: Vec<Offset> = later;
         self.snapshots = kept;
         for offset in &later {
             probe!("storage: producer snapshot above the log end removed");
             let name = names::segment_file(*offset, names::PRODUCER_SNAPSHOT);
-            let LogOptions { disk, directory, .. } = &self.options;
+            let LogOptions {
+                disk, directory, ..
+            } = &self.options;
             disk.remove(&directory.join(name))?;
         }
         Ok(!later.is_empty())

@@ -159,6 +159,12 @@ pub enum Event {
         last_offset: i64,
         acks: i16,
     },
+    /// A leader finds a gap before this batch, or that it is older than what it recognises.
+    SequenceRefused {
+        partition: PartitionId,
+        producer: BatchProducer,
+        records: i64,
+    },
     /// A producer got an id of its own.
     ProducerIdGiven {
         producer_id: i64,
@@ -294,6 +300,7 @@ impl Event {
             | Event::IsrChanged { partition, .. }
             | Event::ProduceAcknowledged { partition, .. }
             | Event::ConsumerRead { partition, .. }
+            | Event::SequenceRefused { partition, .. }
             | Event::EpochEndOffsetAnswered { partition, .. } => Some(*partition),
             _ => None,
         }

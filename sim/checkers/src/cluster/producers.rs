@@ -6,6 +6,9 @@ use super::event::{BatchProducer, BatchSummary, PartitionId};
 use super::judge::{Invariant, Judge};
 use super::shadow::ShadowLog;
 
+/// KAFKA-5494: as many as a producer may have in flight.
+const BATCHES_RECOGNISED: usize = 5;
+
 /// Producer ids that were given out, by whatever broker.
 #[derive(Debug, Default)]
 pub struct ProducerIds(BTreeSet<i64>);
@@ -26,7 +29,7 @@ pub fn follows_on(id: PartitionId, log: &ShadowLog, batch: BatchSummary, judge: 
     let Some(producer) = batch.producer else {
         return;
     };
-    let last = log.last_of(producer.id).copied();
+    let last = log.of_producer(producer.id).next().copied();
     let Some((last, before)) = last.and_then(|last| Some((last, last.producer?))) else {
         return;
     };
@@ -46,6 +49,33 @@ pub fn follows_on(id: PartitionId, log: &ShadowLog, batch: BatchSummary, judge: 
         let name = judge.name(id);
         format!("{name}: appended {batch} behind {last}, sequence {expected} is next")
     });
+}
+
+/// A refused batch is none of those that the leader must recognise: a producer's last five.
+pub fn refused(
+    id: PartitionId,
+    log: &ShadowLog,
+    recalled_from: i64,
+    (producer, records): (BatchProducer, i64),
+    judge: &mut Judge,
+) {
+    let recalled = log
+        .of_producer(producer.id)
+        .take(BATCHES_RECOGNISED)
+        .take_while(|batch| batch.base_offset >= recalled_from);
+    let same = |batch: &&BatchSummary| {
+        batch.producer == Some(producer) && batch.end() - batch.base_offset == records
+    };
+    let kept = recalled.copied().find(|batch| same(&batch));
+    judge.demand(
+        kept.is_none(),
+        Invariant::Txn1,
+        "duplicate-refused",
+        |judge| {
+            let (name, kept) = (judge.name(id), kept.expect("it is the violation"));
+            format!("{name}: {kept} came again and was refused as out of order")
+        },
+    );
 }
 
 fn next_sequence(batch: &BatchSummary, producer: BatchProducer) -> i32 {

@@ -100,10 +100,11 @@ impl ShadowLog {
             .take_while(move |batch| batch.base_offset < to)
     }
 
-    /// A producer's last batch here.
-    pub fn last_of(&self, producer_id: i64) -> Option<&BatchSummary> {
-        let of_it = |batch: &&BatchSummary| batch.producer.is_some_and(|it| it.id == producer_id);
-        self.batches.iter().rev().find(of_it)
+    /// A producer's batches here, the last one first.
+    pub fn of_producer(&self, producer_id: i64) -> impl Iterator<Item = &BatchSummary> {
+        let of_it =
+            move |batch: &&BatchSummary| batch.producer.is_some_and(|it| it.id == producer_id);
+        self.batches.iter().rev().filter(of_it)
     }
 
     pub fn append(&mut self, batch: BatchSummary) {

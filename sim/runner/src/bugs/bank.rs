@@ -140,4 +140,14 @@ pub const BANK: &[Bug] = &[
         "the log is deleted past the snapshot (KAFKA-14238)",
         &[model("raft-snapshot")],
     ),
+    bug(
+        "M_07",
+        "a block of producer ids is given twice (KAFKA-15552)",
+        &[within(50, "quickstart")],
+    ),
+    bug(
+        "T_20",
+        "only the last batch of a producer is recognised (KAFKA-5494)",
+        &[within(50, "hunt-producers")],
+    ),
 ];

@@ -19,11 +19,15 @@ fn batch(batch: observe::BatchSummary) -> BatchSummary {
         last_offset: batch.last_offset,
         leader_epoch: batch.leader_epoch.0,
         crc: batch.crc,
-        producer: batch.producer.map(|producer| BatchProducer {
-            id: producer.producer_id,
-            epoch: producer.producer_epoch,
-            base_sequence: producer.base_sequence,
-        }),
+        producer: batch.producer.map(batch_producer),
+    }
+}
+
+fn batch_producer(producer: observe::BatchProducer) -> BatchProducer {
+    BatchProducer {
+        id: producer.producer_id,
+        epoch: producer.producer_epoch,
+        base_sequence: producer.base_sequence,
     }
 }
 
@@ -233,6 +237,15 @@ fn replica_event(observation: Observation) -> Event {
             base_offset,
             last_offset,
             acks,
+        },
+        Observation::SequenceRefused {
+            partition,
+            producer,
+            records,
+        } => Event::SequenceRefused {
+            partition: partition_id(partition),
+            producer: batch_producer(producer),
+            records: i64::from(records),
         },
         Observation::ConsumerRead {
             partition,

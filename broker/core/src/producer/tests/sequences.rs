@@ -81,7 +81,10 @@ fn what_overtook_a_lost_batch_comes_again_behind_it() {
                 }),
                 _ => client.answer(request, 0, Err(ErrorCode::OutOfOrderSequenceNumber)),
             };
-            assert!(sent(&out).is_empty() && outcomes(&out).is_empty(), "{order:?}");
+            assert!(
+                sent(&out).is_empty() && outcomes(&out).is_empty(),
+                "{order:?}"
+            );
         }
         assert_eq!(sequences(&client.timer(Timer::Retry(partition(0)))), [0]);
         assert!(sent(&client.send(0, 100)).is_empty(), "a retry goes alone");
@@ -121,7 +124,10 @@ fn what_is_refused_behind_a_gap_begins_anew() {
     client.timer(Timer::Retry(partition(0)));
     let out = client.step(Input::ProducerId(Ok(next)));
     let again = sent(&out);
-    let records: Vec<u64> = again.iter().map(|(_, _, batch)| batch.records[0].0).collect();
+    let records: Vec<u64> = again
+        .iter()
+        .map(|(_, _, batch)| batch.records[0].0)
+        .collect();
     assert_eq!((records, sequences(&out)), (vec![2, 4], vec![0, 1]));
 }
 

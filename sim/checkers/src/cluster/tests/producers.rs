@@ -1,7 +1,7 @@
 //! TXN-1 and TXN-2.
 
 use super::super::event::{BatchProducer, BatchSummary, Event};
-use super::{batch, led};
+use super::{P, batch, led};
 
 /// A leader's batch of producer 7.
 fn sequenced(base_offset: i64, last_offset: i64, epoch: i16, base_sequence: i32) -> BatchSummary {
@@ -34,6 +34,41 @@ fn txn_1_sequences_follow_on_in_a_log() {
         .leader_appends(1, sequenced(0, 1, 0, i32::MAX))
         .leader_appends(1, sequenced(2, 2, 0, 1))
         .holds();
+}
+
+#[test]
+fn txn_1_a_retry_of_one_of_the_last_five_batches_is_recognised() {
+    let filled = || {
+        let mut story = led();
+        for offset in 0..7 {
+            let sequence = i32::try_from(offset).expect("small");
+            story.leader_appends(1, sequenced(offset, offset, 0, sequence));
+        }
+        story
+    };
+    let refused = |base_sequence| Event::SequenceRefused {
+        partition: P,
+        producer: BatchProducer {
+            id: 7,
+            epoch: 0,
+            base_sequence,
+        },
+        records: 1,
+    };
+    for lawful in [0, 1, 8] {
+        filled().at(1, refused(lawful)).holds();
+    }
+    for kept in 2..7 {
+        filled()
+            .at(1, refused(kept))
+            .breaks("TXN-1", "duplicate-refused");
+    }
+    // The tail was cut and the state reloaded, from a snapshot perhaps.
+    let cut = Event::Truncated {
+        partition: P,
+        log_end: 5,
+    };
+    filled().at(1, cut).at(1, refused(4)).holds();
 }
 
 #[test]
