@@ -83,6 +83,16 @@ fn kcat_reads_back_all_codecs_and_after_restarts() {
 
 #[test]
 fn nothing_acknowledged_is_lost_when_a_leader_is_killed_under_load() {
+    under_fire(&[]);
+}
+
+/// The retries after the kill find their way to another leader, which must know what the dead one knew.
+#[test]
+fn an_idempotent_producer_writes_once_and_in_order_when_leaders_are_killed() {
+    under_fire(&["idempotent"]);
+}
+
+fn under_fire(arguments: &[&str]) {
     if !installed(&["python3", "-c", "import confluent_kafka"]) {
         return;
     }
@@ -90,6 +100,7 @@ fn nothing_acknowledged_is_lost_when_a_leader_is_killed_under_load() {
     let mut load = Command::new("python3")
         .arg(script("under_fire.py"))
         .args([cluster.bootstrap().as_str(), "12"])
+        .args(arguments)
         .stdout(Stdio::piped())
         .spawn()
         .expect("python3 can be started");

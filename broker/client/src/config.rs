@@ -6,6 +6,7 @@ use broker_env::Address;
 use broker_protocol::record::Compression;
 
 pub use broker_core::consumer::OffsetReset;
+use broker_core::producer::BATCHES_REMEMBERED;
 
 /// What all clients share.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +105,8 @@ pub struct ProducerConfig {
     pub max_request_size: u32,
     /// `buffer.memory`, bytes.
     pub buffer_memory: u64,
-    /// `enable.idempotence`
+    /// `enable.idempotence`: no duplicates by retries, and order. Settings that contradict it switch it off, as
+    /// Kafka's default does: see [`ProducerConfig::is_idempotent`].
     pub idempotence: bool,
 }
 
@@ -122,8 +124,19 @@ impl Default for ProducerConfig {
             compression: Compression::None,
             max_request_size: 1024 * 1024,
             buffer_memory: 32 * 1024 * 1024,
-            idempotence: false,
+            idempotence: true,
         }
+    }
+}
+
+impl ProducerConfig {
+    /// Whether retries are recognised: needs acks=all, retries, and no more in flight than a broker remembers
+    /// of a producer.
+    pub fn is_idempotent(&self) -> bool {
+        self.idempotence
+            && self.acks == Acks::All
+            && self.retries > 0
+            && self.max_in_flight <= BATCHES_REMEMBERED
     }
 }
 

@@ -5,8 +5,8 @@
 //!
 //! A record goes through two futures: [`Producer::send`] ends when the record is queued (it waits for
 //! metadata and for memory, at most `max.block.ms`), the [`Delivery`] it gives ends with the outcome, at
-//! most `delivery.timeout.ms` later. Order per partition is kept with `max.in.flight.requests.per.connection`
-//! 1 or with idempotence.
+//! most `delivery.timeout.ms` later. Order per partition is kept with idempotence, which is the default, or with
+//! `max.in.flight.requests.per.connection` 1.
 
 mod admission;
 mod request;

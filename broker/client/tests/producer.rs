@@ -4,6 +4,7 @@
 #[allow(dead_code, reason = "shared with other tests")]
 mod script;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use broker_client::config::Acks;
@@ -12,6 +13,7 @@ use broker_client::{
 };
 use broker_protocol::ApiKey;
 use broker_protocol::api as wire;
+use broker_protocol::record::RecordBatch;
 use bytes::Bytes;
 use script::{Asked, Brokers, Reply, TOPIC, TOPIC_ID};
 
@@ -139,6 +141,41 @@ async fn a_lost_connection_leaves_the_outcome_unknown() {
         .await
         .expect_err("closed");
     assert!(error.is_unknown(), "{error}");
+}
+
+/// What a broker needs to recognise a retry.
+#[tokio::test]
+async fn a_retry_has_the_sequence_that_the_record_had_before() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let noted = seen.clone();
+    let brokers = Brokers::start(1, move |asked| {
+        is_produce(asked).then(|| {
+            let request = asked.decode::<wire::ProduceRequest>();
+            let records = request.topic_data[0].partition_data[0].records.clone();
+            let batch = RecordBatch::new(records.expect("records")).expect("a batch");
+            let mut seen = noted.lock().expect("no panic in a script");
+            seen.push((
+                batch.producer_id(),
+                batch.producer_epoch(),
+                batch.base_sequence(),
+            ));
+            match seen.len() {
+                1 => Reply::Close,
+                more => produced(
+                    asked,
+                    ErrorCode::None,
+                    i64::try_from(more).expect("few"),
+                    None,
+                ),
+            }
+        })
+    })
+    .await;
+    let producer = Producer::new(brokers.client(), config());
+    produce(&producer).await.expect("acknowledged at last");
+    produce(&producer).await.expect("acknowledged");
+    let seen = seen.lock().expect("no panic in a script").clone();
+    assert_eq!(seen, [(77, 0, 0), (77, 0, 0), (77, 0, 1)]);
 }
 
 #[tokio::test]

@@ -16,7 +16,8 @@
 //! - Each core has `invariants.rs` (one property, three drivers: simulator, Stateright, proptest) and
 //!   `testdata/*.txt` (interaction scripts with recorded output, one per KIP or paper figure).
 //!
-//! [`fetch_session`] is no core of its own: both halves of a bookkeeping that fetches of every kind share.
+//! [`fetch_session`] and [`producer_state`] are no cores of their own: the one is both halves of a bookkeeping
+//! that fetches of every kind share, the other what a partition's log says of its producers.
 //!
 //! The components do not import each other: they meet in the server, in `models/` and in the simulator.
 
@@ -24,6 +25,7 @@ pub mod consumer;
 pub mod fetch_session;
 pub mod metadata;
 pub mod producer;
+pub mod producer_state;
 pub mod raft;
 pub mod replica;
 pub mod replication_quota;

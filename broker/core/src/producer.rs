@@ -4,8 +4,9 @@
 //! - `sender`: what may be sent now. `completion`: answers, retries and outcomes (CLI-5). `identity`:
 //!   producer id and sequences.
 //!
-//! Where order must hold (idempotence, or one request in flight per connection) a partition has at most one
-//! batch in flight, on whatever connection: after a leader change a second one could overtake it (C-02).
+//! With one request in flight per connection a partition has at most one batch in flight, on whatever
+//! connection: after a leader change a second one could overtake it (C-02). With idempotence it has as many as
+//! a connection may have: the broker refuses one that overtakes another, and retries go in order.
 //! Records are handles; the shell keeps the bytes until [`Output::Complete`].
 
 mod batch;
@@ -26,6 +27,9 @@ pub use message::{
     BatchId, BatchToSend, Config, Input, Outcome, Output, ProducerIdAndEpoch, RecordHandle,
     RequestId, Sequence, Timer,
 };
+
+/// Most requests in flight with idempotence: so many batches of a producer a broker recognises again.
+pub const BATCHES_REMEMBERED: usize = 5;
 
 /// A producer's records on their way.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -52,6 +56,11 @@ impl Producer {
         assert!(
             config.max_in_flight > 0,
             "max.in.flight.requests.per.connection is 0"
+        );
+        assert!(
+            !config.idempotence || config.max_in_flight <= BATCHES_REMEMBERED,
+            "a broker recognises the last {BATCHES_REMEMBERED} batches of an idempotent producer, not {}",
+            config.max_in_flight
         );
         Producer {
             config,

@@ -32,7 +32,7 @@ use broker_protocol::ErrorCode;
 use broker_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch};
 
 use follower::{Follower, Phase};
-use leader::Leader;
+use leader::{Leader, Parked};
 pub use leader_epochs::{EpochEndOffset, EpochEntry, LeaderEpochs};
 use log::Log;
 pub use message::{
@@ -106,6 +106,23 @@ impl Replica {
                 records,
                 acks,
             } => self.append(ticket, records, acks, out),
+            Input::AppendedBefore {
+                ticket,
+                base_offset,
+                last_offset,
+                acks,
+            } => {
+                let end = last_offset + 1;
+                self.await_appended(
+                    Parked {
+                        ticket,
+                        base_offset,
+                        end,
+                    },
+                    acks,
+                    out,
+                );
+            }
             Input::Expire(ticket) => self.expire(ticket, out),
             Input::FollowerFetch { ticket, fetch } => self.follower_fetch(ticket, fetch, out),
             Input::DeleteRecords { ticket, offset } => self.delete_records(ticket, offset, out),

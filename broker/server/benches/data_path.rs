@@ -97,20 +97,14 @@ impl Leader {
         });
         let (events, receiver) = mpsc::unbounded_channel();
         let context = PartitionContext {
+            producer_id_expiration_ms: i64::MAX,
             env,
             node: NodeId(1),
             observer: Observer::none(),
             events,
         };
-        let partition = Arc::new(Partition::new(
-            id,
-            name,
-            Uuid::ZERO,
-            context,
-            log,
-            config.clone(),
-            0,
-        ));
+        let opened = Partition::new(id, name, Uuid::ZERO, context, log, config.clone(), 0);
+        let partition = Arc::new(opened.expect("an empty log"));
         partition.step(Input::Metadata(PartitionState {
             leader: NodeId(1),
             leader_epoch: LeaderEpoch(0),

@@ -15,6 +15,7 @@ mod features;
 mod fetch;
 mod find_coordinator;
 mod forward;
+mod init_producer_id;
 mod inter_broker;
 mod list_offsets;
 mod metadata;
@@ -39,6 +40,7 @@ use bytes::Bytes;
 use crate::config::BrokerConfig;
 use crate::connection::{Answer, Service};
 use crate::metadata_cache::MetadataCache;
+use crate::producer_ids::ProducerIds;
 use crate::quorum::QuorumHandle;
 use crate::replica_manager::ReplicaManager;
 pub use forward::Forwarder;
@@ -53,6 +55,8 @@ pub struct Api {
     pub forwarder: Forwarder,
     /// Present on brokers.
     pub replicas: Option<Arc<ReplicaManager>>,
+    /// Present on brokers.
+    pub producer_ids: Option<ProducerIds>,
 }
 
 /// What a broker listener handles, beside what it forwards.
@@ -63,6 +67,7 @@ const BROKER_APIS: &[ApiKey] = &[
     ApiKey::Metadata,
     ApiKey::FindCoordinator,
     ApiKey::ApiVersions,
+    ApiKey::InitProducerId,
     ApiKey::OffsetForLeaderEpoch,
     ApiKey::DescribeConfigs,
     ApiKey::DescribeCluster,
@@ -145,6 +150,9 @@ impl Service for BrokerService {
             })),
             ApiKey::FindCoordinator => Box::pin(answer(request, |request, version| async move {
                 find_coordinator::handle(&request, version)
+            })),
+            ApiKey::InitProducerId => Box::pin(answer(request, move |request, _| {
+                init_producer_id::handle(api, request)
             })),
             ApiKey::OffsetForLeaderEpoch => {
                 Box::pin(answer(request, move |request, _| async move {

@@ -197,6 +197,11 @@ broker_config! {
     log_retention_bytes: i64 = "log.retention.bytes", -1, minus_one_or_more;
     /// How often retention looks.
     log_retention_check_interval_ms: i64 = "log.retention.check.interval.ms", 300_000, positive;
+    /// A producer that sent nothing for so long is forgotten (KIP-854).
+    producer_id_expiration_ms: i64 = "producer.id.expiration.ms", 24 * 3_600_000, positive;
+    /// How often such producers are looked for.
+    producer_id_expiration_check_interval_ms: i64 =
+        "producer.id.expiration.check.interval.ms", 600_000, positive;
     /// Largest record batch.
     message_max_bytes: i64 = "message.max.bytes", 1_048_588, not_negative;
 

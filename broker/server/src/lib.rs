@@ -19,6 +19,7 @@ pub mod observe;
 pub mod partition;
 pub mod partition_events;
 pub mod peer;
+pub mod producer_ids;
 mod publisher;
 pub mod quorum;
 pub mod replica_fetcher;

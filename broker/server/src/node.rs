@@ -139,6 +139,9 @@ impl Node {
             replicas.checkpoint().await?;
         }
         self.abandon();
+        if let Some(replicas) = &self.replicas {
+            replicas.close_producers();
+        }
         self.quorum.shutdown().await;
         let written = self.directories.close(self.standing.epoch()).await?;
         if written {

@@ -17,6 +17,25 @@ pub struct BatchSummary {
     pub leader_epoch: LeaderEpoch,
     /// CRC-32C field of the batch: identifies the content.
     pub crc: u32,
+    /// Of an idempotent producer's batch.
+    pub producer: Option<BatchProducer>,
+}
+
+/// Who wrote a batch, and where it stands in that producer's series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BatchProducer {
+    pub producer_id: i64,
+    pub producer_epoch: i16,
+    pub base_sequence: i32,
+}
+
+/// What a batch's header says of its producer.
+pub fn producer(info: &broker_storage::BatchInfo) -> Option<BatchProducer> {
+    info.is_sequenced().then_some(BatchProducer {
+        producer_id: info.producer_id,
+        producer_epoch: info.producer_epoch,
+        base_sequence: info.base_sequence,
+    })
 }
 
 /// Who appended.
@@ -116,6 +135,16 @@ pub enum Observation {
         base_offset: Offset,
         last_offset: Offset,
         acks: i16,
+    },
+    /// A batch of an idempotent producer does not follow on what the leader knows of it.
+    SequenceRefused {
+        partition: TopicIdPartition,
+        producer: BatchProducer,
+        records: u32,
+    },
+    /// A producer got an id of its own.
+    ProducerIdGiven {
+        producer_id: i64,
     },
     /// Records were handed to a consumer: `[from, end)` under `limit` (high watermark or LSO).
     ConsumerRead {

@@ -4,18 +4,20 @@
 //! writes follow, and what waits (syncs, AlterPartition, fetches) is handed to tasks. Nothing waits under
 //! the lock.
 //!
-//! Map: `outputs` carries out what the core says · `produce` and `fetch` are the data path · `flush` makes
-//! durable.
+//! Map: `outputs` carries out what the core says · `produce` and `fetch` are the data path · `producers` knows
+//! what the log says of idempotent producers · `flush` makes durable.
 
 mod fetch;
 mod flush;
 mod outputs;
 mod produce;
+mod producers;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use broker_core::Ticket;
+use broker_core::producer_state::ProducerStates;
 use broker_core::replica::{
     AlterPartitionId, AlteredPartition, Config, Input, LogState, Output, Replica, Timer,
 };
@@ -25,7 +27,7 @@ use broker_protocol::ids::{
     BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch, TopicIdPartition, TopicPartition,
     Uuid,
 };
-use broker_storage::{Log, SharedLog};
+use broker_storage::{Log, LogError, SharedLog};
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
@@ -80,6 +82,8 @@ pub struct PartitionContext {
     pub node: NodeId,
     pub observer: Observer,
     pub events: mpsc::UnboundedSender<PartitionEvent>,
+    /// `producer.id.expiration.ms`
+    pub producer_id_expiration_ms: i64,
 }
 
 /// A partition hosted by this broker.
@@ -95,6 +99,8 @@ pub struct Partition {
 struct Inner {
     core: Replica,
     log: SharedLog,
+    /// What the log says of the producers that write to it.
+    producers: ProducerStates,
     /// Shared with the requests that are being validated against it.
     config: Arc<TopicConfig>,
     throttled: Throttled,
@@ -122,6 +128,9 @@ enum Payload {
 
 impl Partition {
     /// A partition whose log is open; a follower of nobody until metadata comes.
+    ///
+    /// # Errors
+    /// The log cannot be read to its end.
     pub fn new(
         id: TopicIdPartition,
         name: TopicPartition,
@@ -130,20 +139,25 @@ impl Partition {
         log: SharedLog,
         config: TopicConfig,
         high_watermark: Offset,
-    ) -> Partition {
-        let state = {
-            let log = log.lock();
-            LogState {
+    ) -> Result<Partition, LogError> {
+        let now = context.env.clock.wall().0;
+        let (state, producers) = {
+            let mut log = log.lock();
+            let limit = context.producer_id_expiration_ms;
+            let producers = producers::load_producers(&mut log, now, limit)?;
+            let state = LogState {
                 log_start: log.log_start(),
                 log_end: log.log_end(),
                 epochs: fetch::core_epochs(&log),
                 high_watermark,
-            }
+            };
+            (state, producers)
         };
         let core = Replica::new(context.node, core_config(&config), state);
         let inner = Inner {
             core,
             log,
+            producers,
             throttled: Throttled::of(&config, name.partition, context.node),
             config: Arc::new(config),
             log_end_waiters: Waiters::default(),
@@ -152,13 +166,13 @@ impl Partition {
             next_ticket: 0,
             outputs: Vec::new(),
         };
-        Partition {
+        Ok(Partition {
             id,
             name,
             directory,
             context,
             inner: Mutex::new(inner),
-        }
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

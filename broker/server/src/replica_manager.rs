@@ -10,7 +10,7 @@ use broker_env::{Env, random};
 use broker_probe::probe;
 use broker_protocol::ErrorCode;
 use broker_protocol::ids::{BrokerEpoch, NodeId, TopicIdPartition, TopicPartition, Uuid};
-use broker_storage::{DirectoryError, LogDirectory, SharedLog};
+use broker_storage::{DirectoryError, LogDirectory, LogError, SharedLog};
 
 use crate::api::raft_wire::METADATA_TOPIC;
 use crate::config::BrokerConfig;
@@ -18,7 +18,7 @@ use crate::fetch_sessions::FetchSessions;
 use crate::lifecycle::Standing;
 use crate::log_directories::LogDirectories;
 use crate::metadata_cache::{MetadataCache, MetadataDelta};
-use crate::observe::{BatchSummary, Observation};
+use crate::observe::{self, BatchSummary, Observation};
 use crate::partition::{Partition, PartitionContext, PartitionEvent, log_config};
 use crate::replication_quotas::ReplicationQuotas;
 
@@ -212,15 +212,20 @@ impl ReplicaManager {
         };
         log.lock().set_config(log_config(&config));
         let high_watermark = directory.high_watermark(&name);
-        let partition = Arc::new(Partition::new(
+        let context = self.context.clone();
+        let opened = Partition::new(
             id,
             name,
             directory.id(),
-            self.context.clone(),
+            context,
             log,
             config,
             high_watermark,
-        ));
+        );
+        let partition = match opened {
+            Ok(partition) => Arc::new(partition),
+            Err(error) => return self.not_opened(directory, id, error),
+        };
         partition.step(Input::Eligible(brokers.clone()));
         let mut partitions = self.partitions.write().expect("no panic under this lock");
         if self.stopped.load(Ordering::Relaxed) {
@@ -230,6 +235,19 @@ impl ReplicaManager {
         }
         partitions.insert(id, partition.clone());
         Ok(Some(partition))
+    }
+
+    /// The log did not tell what its producers had written: as bad as one that did not open.
+    fn not_opened(
+        &self,
+        directory: &LogDirectory,
+        id: TopicIdPartition,
+        error: LogError,
+    ) -> Result<Option<Arc<Partition>>, DirectoryError> {
+        tracing::error!(node = %self.node, partition = ?id, %error, "the log is damaged: replica offline");
+        let failed = directory.health().failure().cloned();
+        let result = failed.map_or(Ok(None), |error| Err(DirectoryError::Offline(error)));
+        self.contain(directory, result).map(Option::flatten)
     }
 
     /// In the directory the controller names, else where the fewest logs are. An empty log does not take the
@@ -455,6 +473,13 @@ impl ReplicaManager {
         }
     }
 
+    /// For a clean stop, after [`ReplicaManager::stop_all`].
+    pub fn close_producers(&self) {
+        for partition in self.partitions() {
+            partition.close_producers();
+        }
+    }
+
     /// Notes all high watermarks and writes the checkpoints.
     ///
     /// # Errors
@@ -534,6 +559,7 @@ fn batch_summaries(log: &broker_storage::Log) -> Vec<BatchSummary> {
                 last_offset: info.last_offset,
                 leader_epoch: info.leader_epoch,
                 crc: info.crc,
+                producer: observe::producer(&info),
             }
         }));
     }

@@ -5,6 +5,9 @@ use broker_protocol::record::{Batch, BatchError, HEADER_SIZE, LOG_OVERHEAD, MAGI
 
 use crate::error::Damage;
 
+/// Attribute bit of a batch of control records.
+const CONTROL: i16 = 1 << 5;
+
 /// A batch's header as far as the log uses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BatchInfo {
@@ -17,6 +20,12 @@ pub struct BatchInfo {
     pub crc: u32,
     /// Bytes, header included.
     pub size: u32,
+    /// -1: not of an idempotent producer.
+    pub producer_id: i64,
+    pub producer_epoch: i16,
+    pub base_sequence: i32,
+    /// Compression, timestamp type, transactional, control.
+    pub attributes: i16,
 }
 
 impl BatchInfo {
@@ -29,7 +38,16 @@ impl BatchInfo {
             max_timestamp: batch.max_timestamp(),
             crc: batch.crc(),
             size: u32::try_from(batch.size()).expect("an i32 length plus the frame fits u32"),
+            producer_id: batch.producer_id(),
+            producer_epoch: batch.producer_epoch(),
+            base_sequence: batch.base_sequence(),
+            attributes: batch.attributes(),
         }
+    }
+
+    /// Whether an idempotent producer counts its records: control batches carry an id, too, but no sequence.
+    pub fn is_sequenced(&self) -> bool {
+        self.producer_id >= 0 && self.attributes & CONTROL == 0
     }
 
     /// The offset after the batch.
@@ -74,6 +92,10 @@ impl BatchInfo {
             max_timestamp: i64::from_be_bytes(field(header, 35)),
             crc: u32::from_be_bytes(field(header, 17)),
             size,
+            producer_id: i64::from_be_bytes(field(header, 43)),
+            producer_epoch: i16::from_be_bytes(field(header, 51)),
+            base_sequence: i32::from_be_bytes(field(header, 53)),
+            attributes: i16::from_be_bytes(field(header, 21)),
         })
     }
 }

@@ -3,8 +3,8 @@
 //! Map: [`Log`] is one partition's log (`log`, `segment`, `index`, `epochs`, `tail`); [`LogDirectory`] is one
 //! data directory with its lock, identity, clean-shutdown marker and checkpoints (`directory`); [`FlushJob`]
 //! and [`RemovalJob`] are the asynchronous halves of what a log does, so that no lock is held over an fsync;
-//! [`dump`] reads files tolerantly, for tools; [`snapshot`] is the metadata log's snapshots; [`quorum_state`],
-//! [`properties`] and [`checkpoint`] are the small files beside the logs.
+//! [`dump`] reads files tolerantly, for tools; [`snapshot`] is the metadata log's snapshots,
+//! [`producer_snapshot`] the state of a partition's producers; [`quorum_state`], [`properties`] and [`checkpoint`] are the small files beside the logs.
 //!
 //! Contract:
 //! - Appends, reads and truncations are synchronous: they end in the page cache. Only what must be durable is
@@ -22,6 +22,7 @@
 
 pub mod checkpoint;
 pub mod dump;
+pub mod producer_snapshot;
 pub mod properties;
 pub mod quorum_state;
 pub mod snapshot;
@@ -49,6 +50,7 @@ pub use epochs::{EpochEntry, EpochHistory};
 pub use error::{Corruption, Damage, DirectoryError, LogError};
 pub use health::DirectoryHealth;
 pub use log::{Appended, FlushDone, FlushJob, Log, LogOptions, LogRead, RemovalJob, TimestampHit};
+pub use producer_snapshot::ProducerSnapshotEntry;
 pub use properties::{MetaProperties, PartitionMetadata};
 pub use quorum_state::QuorumState;
 pub use snapshot::SnapshotId;

@@ -2,7 +2,7 @@
 //!
 //! Map: this file holds state and getters; `log/open.rs` loads and recovers; `log/append.rs` and `log/read.rs`
 //! are the data path; `log/truncate.rs` cuts the end; `log/retention.rs` moves the start; `log/flush.rs` makes
-//! durable; `log/delete.rs` ends it.
+//! durable; `log/producers.rs` keeps snapshots of the producers' state; `log/delete.rs` ends it.
 //!
 //! Invariants: segments are contiguous in base offset order and the last one is active, all others are sealed;
 //! `log_start <= log_end`, `flushed_end <= log_end`; leader epochs never decrease.
@@ -11,6 +11,7 @@ mod append;
 mod delete;
 mod flush;
 mod open;
+mod producers;
 mod read;
 mod retention;
 mod truncate;
@@ -37,6 +38,7 @@ use crate::health::DirectoryHealth;
 use crate::segment::Segment;
 use crate::tail::TailCache;
 use flush::{EpochFile, Versions};
+use producers::Snapshots;
 
 /// A partition's log. Not shared: wrap it in a lock, and hold that lock over nothing that waits.
 pub struct Log {
@@ -56,6 +58,7 @@ pub struct Log {
     epochs: EpochHistory,
     epoch_file: Arc<EpochFile>,
     versions: Versions,
+    producer_snapshots: Snapshots,
     tail: TailCache,
     /// Set by deletion and shared with jobs, whose files may be gone then.
     deleted: Arc<AtomicBool>,

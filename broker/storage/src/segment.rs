@@ -350,7 +350,7 @@ impl Segment {
         }
     }
 
-    fn scan_error(&self, position: u64, error: ScanError) -> LogError {
+    pub(crate) fn scan_error(&self, position: u64, error: ScanError) -> LogError {
         match error {
             ScanError::Disk(error) => LogError::Disk(error),
             ScanError::Damaged(damage) => LogError::Corrupt(self.corruption(position, damage)),

@@ -7,6 +7,7 @@ mod dump;
 mod files;
 mod flush;
 mod mutants;
+mod producers;
 mod read;
 mod recover;
 mod retention;

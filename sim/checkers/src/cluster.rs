@@ -7,7 +7,7 @@
 //! - [`event`]: what happens. `judge`: counting and writing down.
 //! - `shadow`: a log as it must be; loading it back (LOG-3). `truth`: what was really written and committed.
 //! - `partition`: LOG-1, REP-2, REP-3. `recovery`: LOG-2, LOG-3. `replication`: REP-1, REP-4.
-//!   `high_watermark`: REP-5, CLI-4.
+//!   `high_watermark`: REP-5, CLI-4. `producers`: TXN-1, TXN-2.
 //! - `quorum`, `votes`: RAFT-1 … RAFT-4. `metadata`: META-1 … META-4. `finish`: LIVE-1, LIVE-2, LIVE-5.
 //!
 //! What is lawful and looks wrong: a log that lost what was not flushed after a power loss; a truncation that
@@ -20,6 +20,7 @@ mod high_watermark;
 mod judge;
 mod metadata;
 mod partition;
+mod producers;
 mod quorum;
 mod recovery;
 mod replication;
@@ -38,6 +39,7 @@ use high_watermark::Raised;
 use judge::{Judge, Stamp};
 use metadata::Metadata;
 use partition::Partition;
+use producers::ProducerIds;
 use quorum::Quorum;
 use recovery::LoadedLog;
 use shadow::Stop;
@@ -77,6 +79,7 @@ pub struct Cluster {
     partitions: BTreeMap<PartitionId, Partition>,
     quorum: Quorum,
     metadata: Metadata,
+    producer_ids: ProducerIds,
 }
 
 impl Cluster {
@@ -277,6 +280,11 @@ impl Cluster {
                 metadata.controller_active(node, *epoch, *applied_end, &self.quorum, judge);
             }
             Event::ControllerInactive { .. } => {}
+            Event::ProducerIdGiven { producer_id } => {
+                if self.budget.metadata_durable {
+                    self.producer_ids.given(*producer_id, judge);
+                }
+            }
             Event::PartitionRegistered { partition, state } => {
                 let truth = self
                     .partitions
@@ -418,6 +426,11 @@ impl Cluster {
                 ..
             } => {
                 partition.acknowledged(node, *base_offset, *last_offset, *acks, judge);
+            }
+            Event::SequenceRefused {
+                producer, records, ..
+            } => {
+                partition.sequence_refused(node, *producer, *records, judge);
             }
             Event::ConsumerRead {
                 from, end, limit, ..

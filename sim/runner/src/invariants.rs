@@ -68,6 +68,14 @@ pub const ALL: &[(&str, &str)] = &[
         "published metadata never go back, and each broker hosts what is assigned to it",
     ),
     (
+        "TXN-1",
+        "an idempotent producer's batches follow on in a log, so each is in it once",
+    ),
+    (
+        "TXN-2",
+        "no producer id is given twice, and nothing of an older epoch is appended",
+    ),
+    (
         "CLI-1",
         "no acknowledged record is lost to a consumer that reads past it",
     ),
@@ -86,7 +94,7 @@ pub const ALL: &[(&str, &str)] = &[
     ),
     (
         "CLI-6",
-        "records of one producer to one partition keep their order",
+        "records of one producer to one partition keep their order, and are in it once",
     ),
     (
         "REF-1",

@@ -99,7 +99,7 @@ impl Default for WorkloadSpec {
             batch_size: 16_384,
             max_in_flight: 5,
             compression: "none".to_string(),
-            idempotence: false,
+            idempotence: true,
             client_rack: String::new(),
             request_timeout_ms: 5_000,
             delivery_timeout_ms: 20_000,
@@ -159,7 +159,12 @@ impl WorkloadSpec {
 
     /// Whether a producer's records keep their order in each partition (CLI-6).
     pub fn orders_sends(&self) -> bool {
-        self.idempotence || self.max_in_flight == 1
+        self.is_idempotent() || self.max_in_flight == 1
+    }
+
+    /// Whether a record is in the log once, however often it was sent (CLI-6).
+    pub fn is_idempotent(&self) -> bool {
+        self.producer_config().is_idempotent()
     }
 
     pub(crate) fn request_timeout(&self) -> Duration {

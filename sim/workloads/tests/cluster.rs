@@ -53,7 +53,7 @@ fn end(cluster: &mut Cluster, spec: &Arc<WorkloadSpec>) -> (FinalRead, History) 
 fn promise(spec: &WorkloadSpec) -> Promise {
     Promise {
         durable: true,
-        idempotent: spec.idempotence,
+        idempotent: spec.is_idempotent(),
         ordered_sends: spec.orders_sends(),
         complete_final_reads: true,
         create_time: true,

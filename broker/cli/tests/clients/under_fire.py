@@ -1,7 +1,8 @@
 """Produces with acks=all while the test kills a leader, then reads: nothing acknowledged may be missing.
 
-usage: under_fire.py BOOTSTRAP SECONDS
-Prints "LOAD" when records flow, and exits 0 if every acknowledged record was read.
+usage: under_fire.py BOOTSTRAP SECONDS [idempotent]
+Prints "LOAD" when records flow, and exits 0 if every acknowledged record was read; with an idempotent producer
+also only if no record is there twice and those of a partition are in the order in which they were sent.
 """
 
 import sys
@@ -13,7 +14,7 @@ TOPIC = "under-fire"
 PARTITIONS = 3
 
 
-def produce(bootstrap, seconds):
+def produce(bootstrap, seconds, idempotent):
     acknowledged, failed = set(), []
 
     def delivered(error, message):
@@ -22,7 +23,8 @@ def produce(bootstrap, seconds):
         else:
             acknowledged.add((message.partition(), message.offset(), message.value()))
 
-    producer = Producer({"bootstrap.servers": bootstrap, "acks": "all", "linger.ms": 2, "message.timeout.ms": 60_000})
+    producer = Producer({"bootstrap.servers": bootstrap, "acks": "all", "linger.ms": 2, "message.timeout.ms": 60_000,
+                         "enable.idempotence": idempotent})
     end, number, told = time.time() + seconds, 0, False
     while time.time() < end:
         producer.produce(TOPIC, f"{number}".encode(), partition=number % PARTITIONS, on_delivery=delivered)
@@ -54,7 +56,20 @@ def read(bootstrap):
     return found
 
 
-acknowledged = produce(sys.argv[1], float(sys.argv[2]))
-lost = acknowledged - read(sys.argv[1])
+def check_series(found):
+    """The records of each partition are every third number, ascending; what failed may be missing."""
+    for index in range(PARTITIONS):
+        numbers = [int(value) for _, _, value in sorted(record for record in found if record[0] == index)]
+        twice = len(numbers) - len(set(numbers))
+        assert twice == 0, f"partition {index} has {twice} records twice"
+        assert numbers == sorted(numbers), f"partition {index} is out of order"
+
+
+idempotent = "idempotent" in sys.argv[3:]
+acknowledged = produce(sys.argv[1], float(sys.argv[2]), idempotent)
+found = read(sys.argv[1])
+lost = acknowledged - found
+if idempotent:
+    check_series(found)
 assert acknowledged, "nothing was acknowledged"
 assert not lost, f"{len(lost)} acknowledged records are missing, e.g. {sorted(lost)[:3]}"

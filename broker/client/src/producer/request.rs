@@ -61,8 +61,10 @@ impl Shell {
         let wire_request = self.wire_request(state, batches);
         let (weak, client) = (Arc::downgrade(self), self.client.clone());
         let config = self.config.clone();
+        let exchange = async move { exchange(&client, node, &wire_request, &config).await };
+        let begun = begin(Box::pin(exchange));
         self.tasks.spawn("produce", async move {
-            let result = exchange(&client, node, &wire_request, &config).await;
+            let result = begun.await;
             finish(&weak, request, &partitions, result);
         });
     }
@@ -195,6 +197,24 @@ impl Shell {
     fn hint(&self, id: TopicIdPartition, leader: NodeId, epoch: LeaderEpoch) -> bool {
         self.client
             .with_metadata(|metadata| metadata.hint(id.topic_id, id.partition, leader, epoch))
+    }
+}
+
+/// Polls once, at once: requests get into the connection's queue in the order in which the core makes them, not
+/// in the order in which their tasks happen to run. A broker refuses a batch that overtakes another.
+fn begin<T>(
+    mut future: std::pin::Pin<Box<impl Future<Output = T> + Send>>,
+) -> impl Future<Output = T> + Send
+where
+    T: Send,
+{
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let first = future.as_mut().poll(&mut context);
+    async move {
+        match first {
+            std::task::Poll::Ready(done) => done,
+            std::task::Poll::Pending => future.await,
+        }
     }
 }
 

@@ -59,7 +59,7 @@ impl Shell {
             max_in_flight: config.max_in_flight,
             retries: config.retries,
             linger: !config.linger.is_zero(),
-            idempotence: config.idempotence,
+            idempotence: config.is_idempotent(),
         });
         let state = State {
             core,

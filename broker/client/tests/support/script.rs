@@ -173,6 +173,12 @@ impl Brokers {
         match key {
             ApiKey::ApiVersions => asked.answer::<wire::ApiVersionsRequest>(&versions()),
             ApiKey::Metadata => asked.answer::<wire::MetadataRequest>(&world.metadata()),
+            ApiKey::InitProducerId => {
+                asked.answer::<wire::InitProducerIdRequest>(&wire::InitProducerIdResponse {
+                    producer_id: 77,
+                    ..Default::default()
+                })
+            }
             other => panic!("no script for {}", other.name()),
         }
     }

@@ -1,6 +1,6 @@
 //! Batches and a partition's queue of them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use broker_protocol::ids::NodeId;
 
@@ -33,6 +33,11 @@ impl Batch {
             sequence: None,
             told: false,
         }
+    }
+
+    /// Batches of a partition are in the order of their records.
+    pub fn order(&self) -> RecordHandle {
+        self.records[0]
     }
 
     pub fn push(&mut self, record: RecordHandle, size: u32) {
@@ -82,8 +87,8 @@ pub(super) struct Queue {
     pub asked_for_leader: bool,
     pub closed: VecDeque<Batch>,
     pub open: Option<Batch>,
-    /// Batches in flight.
-    pub in_flight: usize,
+    /// Batches in flight, by [`Batch::order`].
+    pub in_flight: BTreeSet<RecordHandle>,
     pub backing_off: bool,
     pub next_sequence: i32,
 }
@@ -91,6 +96,41 @@ pub(super) struct Queue {
 impl Queue {
     pub fn close(&mut self) {
         self.closed.extend(self.open.take());
+    }
+
+    /// Back in its place: batches that were behind it may have come back before it.
+    pub fn put_back(&mut self, batch: Batch) {
+        let place = self
+            .closed
+            .partition_point(|other| other.order() < batch.order());
+        self.closed.insert(place, batch);
+    }
+
+    /// Whether sequences forbid to send now. A retry goes out once nothing before it is in flight, then the
+    /// one behind it, so that the broker never sees a gap twice (KIP-98); new batches may follow each other.
+    pub fn must_wait(&self, max_in_flight: usize) -> bool {
+        match self.closed.front() {
+            Some(front) if front.sequence.is_some() => {
+                let oldest = self.in_flight.first();
+                oldest.is_some_and(|oldest| *oldest < front.order())
+            }
+            _ => self.in_flight.len() >= max_in_flight,
+        }
+    }
+
+    /// Whether a batch with a sequence before this one is on its way or to be sent again.
+    pub fn has_sequenced_before(&self, order: RecordHandle) -> bool {
+        let queued = self.closed.iter();
+        self.in_flight.first().is_some_and(|first| *first < order)
+            || queued
+                .take_while(|batch| batch.order() < order)
+                .any(|batch| batch.sequence.is_some())
+    }
+
+    /// Whether a batch before this one has lost its sequence: this one's leads nowhere then.
+    pub fn has_gap_before(&self, order: RecordHandle) -> bool {
+        let before = self.closed.front();
+        before.is_some_and(|batch| batch.order() < order && batch.sequence.is_none())
     }
 
     pub fn is_empty(&self) -> bool {

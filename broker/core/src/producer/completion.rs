@@ -45,7 +45,7 @@ impl Producer {
         let mut partitions = Vec::with_capacity(finished.batches.len());
         for (partition, batch) in finished.batches {
             if let Some(queue) = self.queues.get_mut(&partition) {
-                queue.in_flight -= 1;
+                queue.in_flight.remove(&batch.order());
             }
             let (result, sent) = result_of(partition);
             self.settle(partition, batch, result, sent, out);
@@ -82,11 +82,20 @@ impl Producer {
         }
         if error == ErrorCode::MessageTooLarge && batch.records.len() > 1 && !batch.told {
             self.split(partition, batch, out);
-        } else if error.is_retriable() && batch.attempts <= self.config.retries && !batch.told {
+        } else if batch.sequence.is_some() && self.must_restart(partition, &batch, error) {
+            self.restart(partition, batch, error, out);
+        } else if self.may_retry(partition, &batch, error) {
             self.retry(partition, batch, out);
         } else {
             self.give_up(partition, batch, error, out);
         }
+    }
+
+    /// A batch that overtook the one before it is refused, and comes again behind that one.
+    fn may_retry(&self, partition: TopicIdPartition, batch: &Batch, error: ErrorCode) -> bool {
+        let overtook = error == ErrorCode::OutOfOrderSequenceNumber
+            && self.has_sequenced_before(partition, batch);
+        (error.is_retriable() || overtook) && batch.attempts <= self.config.retries && !batch.told
     }
 
     fn retry(&mut self, partition: TopicIdPartition, batch: Batch, out: &mut Vec<Output>) {
@@ -94,7 +103,7 @@ impl Producer {
             return;
         };
         let attempt = batch.attempts - 1;
-        queue.closed.push_front(batch);
+        queue.put_back(batch);
         queue.backing_off = true;
         if let Some(node) = queue.leader {
             self.sendable.remove(&(node, partition));
@@ -124,8 +133,8 @@ impl Producer {
         let Some(queue) = self.queues.get_mut(&partition) else {
             return;
         };
-        queue.closed.push_front(second);
-        queue.closed.push_front(batch);
+        queue.put_back(second);
+        queue.put_back(batch);
     }
 
     /// `delivery.timeout.ms` is over: what is not acknowledged by now is given up, and told at once even
@@ -172,7 +181,7 @@ impl Producer {
         queue.closed.remove(position)
     }
 
-    fn give_up(
+    pub(super) fn give_up(
         &mut self,
         partition: TopicIdPartition,
         batch: Batch,

@@ -1,14 +1,16 @@
 //! Producer id, epoch and sequences (KIP-98, KIP-360).
 //!
-//! A batch that was sent with a sequence and then given up leaves a gap that the broker refuses to jump.
-//! Then the epoch is raised, and all sequences restart; but only when no batch with an old sequence is
-//! left, because giving one a new sequence could append it twice (C-05).
+//! A batch that was sent with a sequence and then given up leaves a gap that the broker refuses to jump. What
+//! is refused behind it, and is surely in no log, loses its sequence and waits in its place. Then the epoch is
+//! raised, and all sequences restart; but only when no batch with an old sequence is left, because giving one
+//! a new sequence could append it twice (C-05).
 
 use broker_probe::probe;
 use broker_protocol::ErrorCode;
+use broker_protocol::ids::TopicIdPartition;
 
 use super::Producer;
-use super::batch::add_sequence;
+use super::batch::{Batch, add_sequence};
 use super::message::{Output, ProducerIdAndEpoch, Sequence, Timer};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -55,6 +57,56 @@ impl Identity {
 }
 
 impl Producer {
+    pub(super) fn has_sequenced_before(&self, partition: TopicIdPartition, batch: &Batch) -> bool {
+        let queue = self.queues.get(&partition);
+        queue.is_some_and(|queue| queue.has_sequenced_before(batch.order()))
+    }
+
+    /// Whether the batch's sequence leads nowhere: the broker finds a gap before it that nothing on its way
+    /// will fill, or does not know the producer as it was.
+    pub(super) fn must_restart(
+        &self,
+        partition: TopicIdPartition,
+        batch: &Batch,
+        error: ErrorCode,
+    ) -> bool {
+        let refused = match error {
+            ErrorCode::OutOfOrderSequenceNumber => !self.has_sequenced_before(partition, batch),
+            ErrorCode::InvalidProducerEpoch | ErrorCode::UnknownProducerId => true,
+            _ => false,
+        };
+        let queue = self.queues.get(&partition);
+        refused || queue.is_some_and(|queue| queue.has_gap_before(batch.order()))
+    }
+
+    /// Waits for the next epoch, and so does all behind it; what may be in the log already is given up.
+    pub(super) fn restart(
+        &mut self,
+        partition: TopicIdPartition,
+        batch: Batch,
+        error: ErrorCode,
+        out: &mut Vec<Output>,
+    ) {
+        probe!("producer: sequence restarted");
+        self.retire_epoch();
+        let Some(queue) = self.queues.get_mut(&partition) else {
+            return;
+        };
+        let from = queue
+            .closed
+            .partition_point(|other| other.order() < batch.order());
+        let behind = queue.closed.split_off(from);
+        for mut batch in std::iter::once(batch).chain(behind) {
+            let retries_left = batch.attempts <= self.config.retries;
+            if batch.sequence.is_some() && (batch.may_be_appended || batch.told || !retries_left) {
+                self.give_up(partition, batch, error, out);
+            } else if let Some(queue) = self.queues.get_mut(&partition) {
+                batch.sequence = None;
+                queue.closed.push_back(batch);
+            }
+        }
+    }
+
     pub(super) fn retire_epoch(&mut self) {
         if self.config.idempotence {
             probe!("producer: epoch retired");

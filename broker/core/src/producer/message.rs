@@ -19,7 +19,7 @@ pub struct Config {
     pub idempotence: bool,
 }
 
-/// Names a record whose bytes the shell holds.
+/// Names a record whose bytes the shell holds; given in ascending order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordHandle(pub u64);
 

@@ -33,10 +33,16 @@ impl Producer {
     }
 
     fn is_muted(&self, partition: TopicIdPartition) -> bool {
-        let ordered = (self.config.idempotence || self.config.max_in_flight == 1) && !mutant!(C_02);
-        self.queues
-            .get(&partition)
-            .is_some_and(|queue| queue.backing_off || (ordered && queue.in_flight > 0))
+        let Some(queue) = self.queues.get(&partition) else {
+            return false;
+        };
+        let alone = self.config.max_in_flight == 1 && !queue.in_flight.is_empty();
+        let held = if self.config.idempotence {
+            queue.must_wait(self.config.max_in_flight)
+        } else {
+            alone
+        };
+        queue.backing_off || (held && !mutant!(C_02))
     }
 
     /// Fills requests to one broker, a batch per partition, while it may have one more in flight.
@@ -127,7 +133,7 @@ impl Producer {
         }
         let mut batch = queue.closed.pop_front()?;
         batch.attempts += 1;
-        queue.in_flight += 1;
+        queue.in_flight.insert(batch.order());
         Some(batch)
     }
 

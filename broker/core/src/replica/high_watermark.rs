@@ -52,7 +52,8 @@ impl Replica {
         Some(end)
     }
 
-    fn reply_replicated(&mut self, out: &mut Vec<Output>) {
+    /// Acks of all that the high watermark has passed.
+    pub(super) fn reply_replicated(&mut self, out: &mut Vec<Output>) {
         let min_insync_replicas = self.effective_min_insync_replicas();
         let Role::Leader(leader) = &mut self.role else {
             return;

@@ -128,13 +128,7 @@ impl Replica {
         acks: Acks,
         out: &mut Vec<Output>,
     ) {
-        if let Err(error) = self.check_append(acks) {
-            if acks != Acks::None {
-                out.push(Output::Reply {
-                    ticket,
-                    reply: Reply::Produced(Err(error)),
-                });
-            }
+        if self.refuses(ticket, acks, out) {
             return;
         }
         let base_offset = self.log.append_as_leader(self.leader_epoch, records);
@@ -154,7 +148,31 @@ impl Replica {
         self.after_log_grew(out);
     }
 
-    fn check_append(&self, acks: Acks) -> Result<(), ErrorCode> {
+    /// A retry is acknowledged no earlier than what it repeats would be.
+    pub(super) fn await_appended(&mut self, parked: Parked, acks: Acks, out: &mut Vec<Output>) {
+        if self.refuses(parked.ticket, acks, out) {
+            return;
+        }
+        self.park(parked, acks);
+        self.reply_flushed(out);
+        self.reply_replicated(out);
+    }
+
+    fn refuses(&self, ticket: Ticket, acks: Acks, out: &mut Vec<Output>) -> bool {
+        let Err(error) = self.check_append(acks) else {
+            return false;
+        };
+        if acks != Acks::None {
+            out.push(Output::Reply {
+                ticket,
+                reply: Reply::Produced(Err(error)),
+            });
+        }
+        true
+    }
+
+    /// Why a produce request is refused whatever is in it.
+    pub fn check_append(&self, acks: Acks) -> Result<(), ErrorCode> {
         let leader = self.leader()?;
         if acks == Acks::All && leader.committed.len() < self.effective_min_insync_replicas() {
             return Err(ErrorCode::NotEnoughReplicas);
@@ -168,8 +186,8 @@ impl Replica {
         };
         match acks {
             Acks::None => {}
-            Acks::Leader => leader.awaiting_flush.push_back(parked),
-            Acks::All => leader.awaiting_replication.push_back(parked),
+            Acks::Leader => insert(&mut leader.awaiting_flush, parked),
+            Acks::All => insert(&mut leader.awaiting_replication, parked),
         }
     }
 
@@ -269,4 +287,10 @@ impl Replica {
             Role::Offline(error) => Err(*error),
         }
     }
+}
+
+/// Keeps the queue ascending by end: only what was appended before does not go to its end.
+fn insert(queue: &mut VecDeque<Parked>, parked: Parked) {
+    let place = queue.partition_point(|other| other.end <= parked.end);
+    queue.insert(place, parked);
 }

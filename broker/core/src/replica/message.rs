@@ -66,6 +66,14 @@ pub enum Input {
         records: u32,
         acks: Acks,
     },
+    /// Produce of a batch that is in the log already, at `base_offset` up to `last_offset`: nothing is
+    /// appended, the answer comes when `acks` says so of these offsets.
+    AppendedBefore {
+        ticket: Ticket,
+        base_offset: Offset,
+        last_offset: Offset,
+        acks: Acks,
+    },
     /// The produce request's `timeout.ms` is over.
     Expire(Ticket),
     /// A fetch by another replica. Answered at once; a long poll asks again with

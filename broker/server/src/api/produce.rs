@@ -98,8 +98,7 @@ fn start(
             let answer = if !(-1..=1).contains(&acks) {
                 Pending::Refused(ErrorCode::InvalidRequiredAcks, None)
             } else if transactional {
-                let message = "transactions are not supported yet".to_string();
-                Pending::Refused(ErrorCode::TransactionalIdAuthorizationFailed, Some(message))
+                not_transactional()
             } else {
                 let records = own(partition.records.unwrap_or_default(), frame_bytes);
                 start_partition(api, id, records, acks, version)
@@ -117,6 +116,12 @@ fn start(
         });
     }
     topics
+}
+
+/// A transaction needs a coordinator, and there is none.
+fn not_transactional() -> Pending {
+    let message = "transactions are not supported yet".to_string();
+    Pending::Refused(ErrorCode::TransactionalIdAuthorizationFailed, Some(message))
 }
 
 /// The records in a buffer that the log may keep: the frame's if they are most of it and nobody else reads it,
@@ -150,6 +155,7 @@ fn start_partition(
             let message = format!("zstd needs Produce version {ZSTD_VERSION}");
             Pending::Refused(ErrorCode::UnsupportedCompressionType, Some(message))
         }
+        Ok(batch) if batch.is_transactional() => not_transactional(),
         Ok(batch) => Pending::Waiting(partition.produce(batch, acks)),
         Err((code, message)) => Pending::Refused(code, Some(message)),
     }

@@ -1,4 +1,5 @@
-//! What a broker does from time to time: checkpoints, flushes, retention, a look at lagging followers.
+//! What a broker does from time to time: checkpoints, flushes, retention, forgetting silent producers, a look at
+//! lagging followers.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -71,6 +72,19 @@ pub fn start(
         |replicas| async move {
             for partition in replicas.partitions() {
                 partition.apply_retention().await;
+            }
+            Ok(())
+        },
+    );
+    every(
+        env,
+        "producer expiration",
+        millis(config.producer_id_expiration_check_interval_ms),
+        replicas,
+        failures,
+        |replicas| async move {
+            for partition in replicas.partitions() {
+                partition.expire_producers();
             }
             Ok(())
         },

@@ -27,6 +27,7 @@ use crate::metadata_cache::MetadataCache;
 use crate::observe::{Observation, Observer};
 use crate::partition::{PartitionContext, log_config};
 use crate::partition_events::PartitionEvents;
+use crate::producer_ids::ProducerIds;
 use crate::publisher::Publisher;
 use crate::quorum::{MetadataUpdate, QuorumHandle};
 use crate::replica_fetcher::ReplicaFetchers;
@@ -82,6 +83,11 @@ impl Node {
             snapshots: snapshot_schedule(&env, &config),
         };
         start_publisher(&env, publisher, committed, &failures);
+        let producer_ids = config.is_broker().then(|| {
+            let (config, standing) = (config.clone(), standing.clone());
+            let controller = channel("producer-ids");
+            ProducerIds::new(env.clone(), config, standing, observer.clone(), controller)
+        });
         let api = Arc::new(Api {
             env: env.clone(),
             config: config.clone(),
@@ -93,6 +99,7 @@ impl Node {
                 move || channel("forward")
             }),
             replicas: replicas.clone(),
+            producer_ids,
         });
         let connections = listen(&env, &config, &api, &standing).await?;
         if config.is_broker() {
@@ -242,6 +249,7 @@ fn start_replicas(
         node: NodeId(config.node_id),
         observer: observer.clone(),
         events: events_sender,
+        producer_id_expiration_ms: config.producer_id_expiration_ms,
     };
     let replicas = Arc::new(ReplicaManager::new(
         env.clone(),

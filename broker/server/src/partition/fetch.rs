@@ -204,7 +204,7 @@ impl Partition {
             log_end: at,
         });
         self.run_truncation(job);
-        Ok(())
+        self.reload_producers(inner)
     }
 
     fn observe_divergence(

@@ -86,9 +86,17 @@ impl Partition {
         let mut inner = self.lock();
         let high_watermark = inner.core.high_watermark();
         let now = self.context.env.clock.wall().0;
+        let active = inner.log().active_base_offset();
         let removed = inner.log().remove_old_segment(now, high_watermark);
-        let log_start = inner.log().log_start();
+        let (log_start, log_end) = inner.log_bounds();
+        if inner.log().active_base_offset() != active
+            && let Err(error) = inner.snapshot_producers(log_end)
+        {
+            self.fail(&mut inner, &error);
+            return None;
+        }
         if log_start > inner.core.log_start() {
+            inner.producers.log_start_advanced(log_start);
             self.observe(|| Observation::LogStartAdvanced {
                 partition: self.id,
                 log_start,

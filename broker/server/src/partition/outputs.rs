@@ -8,7 +8,7 @@ use broker_protocol::ids::NodeId;
 use broker_storage::{BatchInfo, LogError};
 
 use super::{Inner, Partition, PartitionEvent, Payload, fetch};
-use crate::observe::{AppendRole, BatchSummary, Observation};
+use crate::observe::{self, AppendRole, BatchSummary, Observation};
 
 impl Partition {
     pub(super) fn step_locked(self: &Arc<Self>, inner: &mut Inner, input: Input, payload: Payload) {
@@ -42,9 +42,9 @@ impl Partition {
                     );
                 };
                 let (bytes, info) = batch.place(base_offset, epoch);
-                inner
-                    .log()
-                    .append(&bytes, &[info], self.context.env.clock.wall().0)?;
+                let now = self.context.env.clock.wall().0;
+                let appended = inner.log().append(&bytes, &[info], now)?;
+                self.note_producers(inner, &[info], &appended.rolled)?;
                 self.observe_appended(&info, AppendRole::Leader, epoch);
                 inner.log_end_waiters.wake_all();
             }
@@ -53,6 +53,7 @@ impl Partition {
             Output::TruncateFully { at } => self.restart_at(inner, at)?,
             Output::AdvanceLogStart { to } => {
                 inner.log().advance_log_start(to)?;
+                inner.producers.log_start_advanced(to);
                 self.observe(|| Observation::LogStartAdvanced {
                     partition: self.id,
                     log_start: to,
@@ -157,9 +158,9 @@ impl Partition {
             );
         };
         let batches = fetch::infos(&bytes);
-        inner
-            .log()
-            .append(&bytes, &batches, self.context.env.clock.wall().0)?;
+        let now = self.context.env.clock.wall().0;
+        let appended = inner.log().append(&bytes, &batches, now)?;
+        self.note_producers(inner, &batches, &appended.rolled)?;
         let epoch = inner.core.leader_epoch();
         for info in &batches {
             self.observe_appended(info, AppendRole::Follower, epoch);
@@ -178,6 +179,7 @@ impl Partition {
         let job = truncated?;
         if let Some(job) = job {
             self.run_truncation(job);
+            self.reload_producers(inner)?;
         }
         let mut outputs = Vec::new();
         inner.core.step(Input::Truncated { log_end }, &mut outputs);
@@ -254,7 +256,14 @@ impl Partition {
                     error: error.clone(),
                 });
             }
-            LogError::Corrupt(_) | LogError::LostBelowRecoveryPoint { .. } | LogError::Deleted => {}
+            LogError::Corrupt(_) => {
+                let (partition, directory) = (self.id, broker_core::metadata::directory::LOST);
+                self.send(PartitionEvent::AssignDirectory {
+                    partition,
+                    directory,
+                });
+            }
+            LogError::LostBelowRecoveryPoint { .. } | LogError::Deleted => {}
             LogError::TruncationPending
             | LogError::OutOfRange { .. }
             | LogError::OutOfOrder { .. }
@@ -280,6 +289,7 @@ impl Partition {
                 last_offset: info.last_offset,
                 leader_epoch: info.leader_epoch,
                 crc: info.crc,
+                producer: observe::producer(info),
             },
             role,
             epoch,

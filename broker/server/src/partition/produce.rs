@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use broker_core::producer_state::Verdict;
 use broker_core::replica::{Acks, Input, Produced};
 use broker_env::WallTime;
 use broker_protocol::ErrorCode;
@@ -13,6 +14,7 @@ use tokio::sync::oneshot;
 
 use super::{Partition, Payload, Produce};
 use crate::config::TopicConfig;
+use crate::observe::{self, Observation};
 
 /// What becomes of a produce to one partition.
 pub type ProduceReply = Result<Produced, ErrorCode>;
@@ -51,6 +53,14 @@ impl ProduceBatch {
             )
         })?;
         Ok(ProduceBatch { batch, records })
+    }
+
+    fn info(&self) -> BatchInfo {
+        BatchInfo::of(&self.batch)
+    }
+
+    pub fn is_transactional(&self) -> bool {
+        self.batch.is_transactional()
     }
 
     pub fn is_zstd(&self) -> bool {
@@ -107,6 +117,18 @@ impl Partition {
             let _client_may_have_left = reply.send(Err(ErrorCode::NotLeaderOrFollower));
             return answer;
         }
+        let core_acks = match acks {
+            0 => Acks::None,
+            1 => Acks::Leader,
+            _ => Acks::All,
+        };
+        let info = batch.info();
+        let verdict = self.judge(&inner, &info, core_acks);
+        if let Verdict::Refuse(error) = verdict {
+            self.observe_refused(&info, batch.records, error);
+            let _client_may_have_left = reply.send(Err(error));
+            return answer;
+        }
         let ticket = inner.ticket();
         let records = batch.records;
         inner.produces.insert(
@@ -117,21 +139,36 @@ impl Partition {
                 acks,
             },
         );
-        let core_acks = match acks {
-            0 => Acks::None,
-            1 => Acks::Leader,
-            _ => Acks::All,
+        let acks_input = |verdict| match verdict {
+            Verdict::Duplicate(kept) => Input::AppendedBefore {
+                ticket,
+                base_offset: kept.base_offset(),
+                last_offset: kept.last_offset,
+                acks: core_acks,
+            },
+            _ => Input::Append {
+                ticket,
+                records,
+                acks: core_acks,
+            },
         };
-        let input = Input::Append {
-            ticket,
-            records,
-            acks: core_acks,
-        };
-        self.step_locked(&mut inner, input, Payload::Produce(batch));
+        self.step_locked(&mut inner, acks_input(verdict), Payload::Produce(batch));
         if acks == 0 {
             inner.produces.remove(&ticket);
         }
         answer
+    }
+
+    fn observe_refused(&self, info: &BatchInfo, records: u32, error: ErrorCode) {
+        if error == ErrorCode::OutOfOrderSequenceNumber
+            && let Some(producer) = observe::producer(info)
+        {
+            self.observe(|| Observation::SequenceRefused {
+                partition: self.id,
+                producer,
+                records,
+            });
+        }
     }
 
     /// The configuration a produced batch is validated against.

@@ -10,12 +10,12 @@ use crate::error::LogError;
 use crate::segment::Segment;
 
 /// Where an append landed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appended {
     pub base_offset: Offset,
     pub last_offset: Offset,
-    /// Segments that were rolled on the way; their indexes wait for the next flush.
-    pub rolled: usize,
+    /// Where segments began on the way: there the producers' state is to be snapshot.
+    pub rolled: Vec<Offset>,
 }
 
 impl Log {
@@ -38,7 +38,7 @@ impl Log {
             return Ok(Appended {
                 base_offset: self.log_end,
                 last_offset: self.log_end - 1,
-                rolled: 0,
+                rolled: Vec::new(),
             });
         };
         let appended = self.append_runs(bytes, batches, now_ms);
@@ -93,18 +93,18 @@ impl Log {
         Ok(())
     }
 
-    /// One write per segment touched. The number of rolls.
+    /// One write per segment touched. Where segments began.
     fn append_runs(
         &mut self,
         bytes: &Bytes,
         batches: &[BatchInfo],
         now_ms: i64,
-    ) -> Result<usize, DiskError> {
-        let (mut rolled, mut start, mut from) = (0, 0, 0);
+    ) -> Result<Vec<Offset>, DiskError> {
+        let (mut rolled, mut start, mut from) = (Vec::new(), 0, 0);
         while from < batches.len() {
             if self.must_roll(&batches[from], 0, now_ms) {
                 self.roll(batches[from].base_offset, now_ms)?;
-                rolled += 1;
+                rolled.push(self.active().base_offset);
             }
             let (to, end) = self.run_end(batches, from, start, now_ms);
             self.append_run(&bytes[start..end], &batches[from..to])?;

@@ -110,6 +110,7 @@ pub struct FlushDone {
     since_ms: Option<i64>,
     versions: Versions,
     segments: Vec<SegmentMarks>,
+    producer_snapshots: Vec<Offset>,
 }
 
 impl FlushDone {
@@ -166,6 +167,9 @@ impl Log {
                 .into_iter()
                 .for_each(|changes| segment.index_synced(changes));
         }
+        for offset in done.producer_snapshots {
+            self.producer_snapshots.synced(offset);
+        }
         self.set_flushed_end(self.flushed_end.max(done.end.min(self.log_end)));
         self.unflushed_since_ms = if self.flushed_end < self.log_end {
             done.since_ms
@@ -214,6 +218,11 @@ impl Log {
                 });
             }
         }
+        let mut producer_snapshots = Vec::new();
+        for (offset, file) in self.producer_snapshots.dirty() {
+            files.push(file);
+            producer_snapshots.push(offset);
+        }
         let versions = self.versions;
         let pending = versions.truncation_pending()
             || versions.names.is_dirty()
@@ -240,6 +249,7 @@ impl Log {
                 since_ms: self.unflushed_since_ms,
                 versions,
                 segments,
+                producer_snapshots,
             },
         })
     }

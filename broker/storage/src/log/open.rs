@@ -10,6 +10,7 @@ use broker_protocol::ids::{Offset, TopicPartition};
 
 use super::Log;
 use super::flush::{EpochFile, Versions};
+use super::producers::Snapshots;
 use crate::checkpoint::{OffsetCheckpoint, decode_epochs, read_file};
 use crate::config::LogConfig;
 use crate::epochs::EpochHistory;
@@ -62,6 +63,8 @@ struct Loader {
     epochs: EpochHistory,
     epochs_on_disk: Option<EpochHistory>,
     segments: BTreeMap<Offset, Segment>,
+    /// Offsets of the producer snapshots found.
+    snapshots: Vec<Offset>,
     /// Damage was cut off or segments were removed.
     cut: bool,
 }
@@ -70,7 +73,7 @@ impl Loader {
     fn new(options: LogOptions) -> Result<Loader, LogError> {
         let disk = options.disk.as_ref();
         disk.create_directory(&options.directory)?;
-        let bases = clean_up(disk, &options.directory)?;
+        let (bases, snapshots) = clean_up(disk, &options.directory)?;
         let recovery_point = options.recovery_points.get(&options.partition).unwrap_or(0);
         let epochs_on_disk = match read_file(disk, &options.directory.join(names::LEADER_EPOCHS))? {
             Some(bytes) => decode_epochs(&bytes),
@@ -86,6 +89,7 @@ impl Loader {
             epochs,
             epochs_on_disk,
             segments,
+            snapshots,
             cut,
         })
     }
@@ -274,10 +278,30 @@ impl Loader {
         }
         // The recovery point on disk may be above the log end: of a truncation that a crash cut short. It must
         // be lowered before appends reach it again and are taken for durable.
-        if self.cut || self.recovery_point > log_end {
+        if self.cut || self.recovery_point > log_end || self.remove_later_snapshots(log_end)? {
             versions.truncated();
         }
         Ok(self.into_log(log_start, log_end, versions))
+    }
+
+    /// Snapshots of what the log has no more. They must be gone for good before the log grows over their
+    /// offsets again: it would be with other batches.
+    fn remove_later_snapshots(&mut self, log_end: Offset) -> Result<bool, LogError> {
+        let (kept, later) = self
+            .snapshots
+            .iter()
+            .partition(|offset| **offset <= log_end);
+        let later: Vec<Offset> = later;
+        self.snapshots = kept;
+        for offset in &later {
+            probe!("storage: producer snapshot above the log end removed");
+            let name = names::segment_file(*offset, names::PRODUCER_SNAPSHOT);
+            let LogOptions {
+                disk, directory, ..
+            } = &self.options;
+            disk.remove(&directory.join(name))?;
+        }
+        Ok(!later.is_empty())
     }
 
     fn into_log(self, log_start: Offset, log_end: Offset, versions: Versions) -> Log {
@@ -316,6 +340,7 @@ impl Loader {
             unflushed_since_ms: (flushed_end < log_end).then_some(now_ms),
             epochs: self.epochs,
             versions,
+            producer_snapshots: Snapshots::new(self.snapshots),
             deleted: Arc::default(),
             removal_pending: Arc::default(),
             recovered: self.cut,
@@ -326,8 +351,9 @@ impl Loader {
     }
 }
 
-/// Removes what a crash left half done; gives the base offsets of the segments.
-fn clean_up(disk: &dyn Disk, directory: &Path) -> Result<Vec<Offset>, DiskError> {
+/// Removes what a crash left half done; gives the base offsets of the segments and the offsets of the producer
+/// snapshots.
+fn clean_up(disk: &dyn Disk, directory: &Path) -> Result<(Vec<Offset>, Vec<Offset>), DiskError> {
     let listed = disk.list(directory)?;
     let bases: Vec<Offset> = listed
         .iter()
@@ -341,7 +367,11 @@ fn clean_up(disk: &dyn Disk, directory: &Path) -> Result<Vec<Offset>, DiskError>
             disk.remove(&directory.join(name))?;
         }
     }
-    Ok(bases)
+    let snapshots = listed
+        .iter()
+        .filter_map(|name| names::base_offset_of(name, names::PRODUCER_SNAPSHOT))
+        .collect();
+    Ok((bases, snapshots))
 }
 
 fn remove_segment_files(disk: &dyn Disk, directory: &Path, base: Offset) -> Result<(), DiskError> {

@@ -123,7 +123,7 @@ impl Log {
         let (Some(&first), Some(&second)) = (bases.next(), bases.next()) else {
             return Ok(None);
         };
-        if second > self.log_start {
+        if second > self.log_start || self.producers_are_volatile(second) {
             return Ok(None);
         }
         probe!("storage: old segment removed");
@@ -134,6 +134,7 @@ impl Log {
             self.disk.rename(&path, &target)?;
             renamed.push(target);
         }
+        self.remove_old_snapshots(second)?;
         self.versions.names_changed();
         Ok(Some(RemovalJob {
             disk: self.disk.clone(),

@@ -1,5 +1,7 @@
 //! Cutting the end of a log.
 
+use std::ops::Bound;
+
 use broker_probe::{mutant, probe};
 use broker_protocol::ids::Offset;
 
@@ -19,8 +21,11 @@ impl Log {
             return self.truncate_fully_and_start_at(offset).map(Some);
         }
         probe!("storage: truncated");
+        self.remove_snapshots((Bound::Excluded(offset), Bound::Unbounded))?;
         let result = self.truncate_segments(offset);
         self.watch(result)?;
+        // It may end earlier than asked, on a batch boundary.
+        self.remove_snapshots((Bound::Excluded(self.log_end), Bound::Unbounded))?;
         Ok(Some(self.truncated()))
     }
 
@@ -34,6 +39,7 @@ impl Log {
             self.partition
         );
         probe!("storage: truncated fully");
+        self.remove_snapshots((Bound::Unbounded, Bound::Unbounded))?;
         let result = self.replace_segments(offset);
         self.watch(result)?;
         Ok(self.truncated())

@@ -196,7 +196,7 @@ impl Segment {
         }
     }
 
-    pub(super) fn scanner(&self, start: u32, read_ahead: usize) -> BatchScanner {
+    pub(crate) fn scanner(&self, start: u32, read_ahead: usize) -> BatchScanner {
         BatchScanner::new(
             self.log.clone(),
             u64::from(start),

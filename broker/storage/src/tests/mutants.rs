@@ -7,7 +7,8 @@ use crate::testing::{batch, block_on, info, partition};
 
 type Scenario = fn() -> Result<(), String>;
 
-const SCENARIOS: [(&str, Scenario); 3] = [
+const SCENARIOS: [(&str, Scenario); 4] = [
+    ("L_04", producers_survive_a_power_loss),
     ("L_05", epochs_survive_a_power_loss),
     ("L_10", a_read_ends_at_the_limit_it_was_given),
     ("L_14", a_log_that_begins_anew_keeps_what_comes_then),
@@ -33,6 +34,28 @@ fn each_bug_is_found() {
 
 fn expect(holds: bool, what: &str) -> Result<(), String> {
     if holds { Ok(()) } else { Err(what.to_owned()) }
+}
+
+/// Their records are gone by retention: the snapshot is all that is left of them.
+fn producers_survive_a_power_loss() -> Result<(), String> {
+    let disk = formatted();
+    let directory = open(&disk);
+    let log = create(&directory);
+    fill(&log, 10);
+    let entry = super::producers::entry(7);
+    log.lock()
+        .write_producer_snapshot(10, &[entry])
+        .expect("a healthy disk");
+    block_on(log.flush()).expect("a healthy disk");
+    block_on(directory.checkpoint()).expect("a healthy disk");
+    drop((directory, log));
+    disk.power_loss(|| false);
+    let log = open(&disk).log(&partition()).expect("the log");
+    let found = log.lock().read_producer_snapshot().expect("a healthy disk");
+    expect(
+        found == Some((10, vec![entry])),
+        "the producers are forgotten",
+    )
 }
 
 /// The checkpoint is what a follower truncates by.

@@ -19,6 +19,16 @@ pub struct BatchSummary {
     pub last_offset: i64,
     pub leader_epoch: i32,
     pub crc: u32,
+    pub producer: Option<BatchProducer>,
+}
+
+/// Who wrote a batch, and where it stands in the series of that producer's records for the partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct BatchProducer {
+    pub id: i64,
+    pub epoch: i16,
+    /// Sequence of the first record; from 0 to 2^31 - 1 and around.
+    pub base_sequence: i32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -148,6 +158,16 @@ pub enum Event {
         base_offset: i64,
         last_offset: i64,
         acks: i16,
+    },
+    /// A leader finds a gap before this batch, or that it is older than what it recognises.
+    SequenceRefused {
+        partition: PartitionId,
+        producer: BatchProducer,
+        records: i64,
+    },
+    /// A producer got an id of its own.
+    ProducerIdGiven {
+        producer_id: i64,
     },
     ConsumerRead {
         partition: PartitionId,
@@ -280,6 +300,7 @@ impl Event {
             | Event::IsrChanged { partition, .. }
             | Event::ProduceAcknowledged { partition, .. }
             | Event::ConsumerRead { partition, .. }
+            | Event::SequenceRefused { partition, .. }
             | Event::EpochEndOffsetAnswered { partition, .. } => Some(*partition),
             _ => None,
         }
@@ -300,10 +321,23 @@ impl fmt::Display for BatchSummary {
             last_offset,
             leader_epoch,
             crc,
+            producer,
         } = self;
         write!(
             formatter,
-            "{base_offset}..={last_offset} (epoch {leader_epoch}, crc {crc:08x})"
-        )
+            "{base_offset}..={last_offset} (epoch {leader_epoch}, crc {crc:08x}"
+        )?;
+        if let Some(BatchProducer {
+            id,
+            epoch,
+            base_sequence,
+        }) = producer
+        {
+            write!(
+                formatter,
+                ", producer {id} epoch {epoch} sequence {base_sequence}"
+            )?;
+        }
+        write!(formatter, ")")
     }
 }

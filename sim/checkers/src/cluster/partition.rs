@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::event::{AppendRole, BatchSummary, PartitionId, PartitionState};
+use super::event::{AppendRole, BatchProducer, BatchSummary, PartitionId, PartitionState};
 use super::judge::{Invariant, Judge};
+use super::producers;
 use super::shadow::{Loss, ShadowLog, Stop};
 use super::truth::{Committed, Match, Written, place};
 
@@ -41,6 +42,9 @@ pub struct Replica {
     pub counted: BTreeMap<i32, Counted>,
     pub committed_isr: Vec<i32>,
     pub partition_epoch: i32,
+    /// What was appended from here on is remembered batch by batch; what is below may come from a snapshot,
+    /// which has a producer's last batch only.
+    pub recalled_from: i64,
     /// Emptied: the first batch may begin below the log start, which follows.
     pub anew: bool,
     /// Number of replicas, as this node published it.
@@ -181,6 +185,9 @@ impl Partition {
                     )
                 });
                 self.written.push(batch, before.as_ref().map(place));
+                if let (Some(replica), Some(_)) = (self.replicas.get(&node), batch.producer) {
+                    producers::follows_on(id, &replica.log, batch, judge);
+                }
             }
             AppendRole::Follower => {
                 let leader_start = self.leader_start(epoch);
@@ -209,6 +216,7 @@ impl Partition {
         replica.high_watermark = replica
             .high_watermark
             .clamp(replica.log.start, log_end.max(replica.log.start));
+        replica.recalled_from = log_end;
         replica.agreed = replica.agreed.min(log_end);
         replica.matched.1 = replica.matched.1.min(log_end);
         let (epoch, loaded_at, loss) = (replica.epoch, replica.loaded_at, replica.log.loss);
@@ -271,6 +279,26 @@ impl Partition {
         );
         replica.log.advance_start(log_start);
         replica.high_watermark = hw.max(log_start);
+    }
+
+    /// TXN-1: a retry of one of the last batches is recognised.
+    pub fn sequence_refused(
+        &self,
+        node: i32,
+        producer: BatchProducer,
+        records: i64,
+        judge: &mut Judge,
+    ) {
+        if let Some(replica) = self.replicas.get(&node) {
+            let recalled_from = replica.recalled_from;
+            producers::refused(
+                self.id,
+                &replica.log,
+                recalled_from,
+                (producer, records),
+                judge,
+            );
+        }
     }
 
     pub fn epoch_end_answered(

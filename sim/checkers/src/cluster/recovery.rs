@@ -60,6 +60,7 @@ impl Partition {
             log,
             exists: true,
             loaded_at,
+            recalled_from: loaded.log_end,
             high_watermark,
             epoch: -1,
             matched: (-1, 0),

@@ -100,6 +100,13 @@ impl ShadowLog {
             .take_while(move |batch| batch.base_offset < to)
     }
 
+    /// A producer's batches here, the last one first.
+    pub fn of_producer(&self, producer_id: i64) -> impl Iterator<Item = &BatchSummary> {
+        let of_it =
+            move |batch: &&BatchSummary| batch.producer.is_some_and(|it| it.id == producer_id);
+        self.batches.iter().rev().filter(of_it)
+    }
+
     pub fn append(&mut self, batch: BatchSummary) {
         self.assign_epoch(batch.leader_epoch, batch.base_offset);
         self.end = batch.end();

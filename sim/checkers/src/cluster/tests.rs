@@ -3,6 +3,7 @@
 mod liveness;
 mod log;
 mod metadata;
+mod producers;
 mod quorum;
 mod replication;
 mod snapshots;
@@ -52,6 +53,7 @@ fn batch(base_offset: i64, last_offset: i64, leader_epoch: i32) -> BatchSummary 
         last_offset,
         leader_epoch,
         crc,
+        producer: None,
     }
 }
 

@@ -324,4 +324,14 @@ pub const BANK: &[Bug] = &[
         "a consumer does not notice a truncation (KAFKA-7440)",
         "the consumer core's tests find it; it needs an unclean election under a consumer's position",
     ),
+    bug(
+        "M_07",
+        "a block of producer ids is given twice (KAFKA-15552)",
+        &[within(50, "quickstart")],
+    ),
+    bug(
+        "T_20",
+        "only the last batch of a producer is recognised (KAFKA-5494)",
+        &[within(50, "hunt-producers")],
+    ),
 ];

@@ -9,7 +9,7 @@ use sim_checkers::client::{self, Promise};
 use sim_checkers::history::History;
 use sim_checkers::reference;
 use sim_faults::{Durability, Schedule, World};
-use sim_workloads::ClientStats;
+use sim_workloads::{ClientStats, WorkloadSpec};
 
 use super::clients::Clients;
 use super::cluster::Nodes;
@@ -201,7 +201,8 @@ impl Run {
         let durable = self.scenario.durability != Durability::Unlimited;
         Promise {
             durable,
-            idempotent: workloads.clone().all(|workload| workload.idempotence),
+            // What was lost and sent again is at two offsets for who saw both.
+            idempotent: durable && workloads.clone().all(WorkloadSpec::is_idempotent),
             ordered_sends: workloads.all(|workload| workload.orders_sends()),
             complete_final_reads,
             create_time: true,

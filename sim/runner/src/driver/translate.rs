@@ -3,7 +3,7 @@
 use broker_protocol::ids::{NodeId, TopicIdPartition};
 use broker_server::observe::{self, Observation};
 use sim_checkers::cluster::event::{
-    AppendRole, BatchSummary, Event, PartitionId, PartitionState, QuorumRole,
+    AppendRole, BatchProducer, BatchSummary, Event, PartitionId, PartitionState, QuorumRole,
 };
 
 pub fn partition_id(partition: TopicIdPartition) -> PartitionId {
@@ -19,6 +19,15 @@ fn batch(batch: observe::BatchSummary) -> BatchSummary {
         last_offset: batch.last_offset,
         leader_epoch: batch.leader_epoch.0,
         crc: batch.crc,
+        producer: batch.producer.map(batch_producer),
+    }
+}
+
+fn batch_producer(producer: observe::BatchProducer) -> BatchProducer {
+    BatchProducer {
+        id: producer.producer_id,
+        epoch: producer.producer_epoch,
+        base_sequence: producer.base_sequence,
     }
 }
 
@@ -63,6 +72,7 @@ pub fn event(observation: Observation) -> Event {
     match observation {
         Observation::Started => Event::Started,
         Observation::StoppedCleanly => Event::StoppedCleanly,
+        Observation::ProducerIdGiven { producer_id } => Event::ProducerIdGiven { producer_id },
         Observation::LogDirectoryFailed { path } => Event::LogDirectoryFailed { path },
         quorum @ (Observation::QuorumStateSaved { .. }
         | Observation::VoteGranted { .. }
@@ -227,6 +237,15 @@ fn replica_event(observation: Observation) -> Event {
             base_offset,
             last_offset,
             acks,
+        },
+        Observation::SequenceRefused {
+            partition,
+            producer,
+            records,
+        } => Event::SequenceRefused {
+            partition: partition_id(partition),
+            producer: batch_producer(producer),
+            records: i64::from(records),
         },
         Observation::ConsumerRead {
             partition,

@@ -124,4 +124,9 @@ fn batch(content: &mut Fnv, batch: &BatchSummary) {
     content.number(batch.last_offset);
     content.number(i64::from(batch.leader_epoch.0));
     content.word(u64::from(batch.crc));
+    if let Some(producer) = batch.producer {
+        content.number(producer.producer_id);
+        content.number(i64::from(producer.producer_epoch));
+        content.number(i64::from(producer.base_sequence));
+    }
 }

@@ -3,7 +3,9 @@
 use broker_protocol::ErrorCode;
 
 use super::super::batch::add_sequence;
-use super::super::{BatchId, Config, Input, Outcome, Output, ProducerIdAndEpoch, RequestId, Timer};
+use super::super::{
+    BatchId, BatchToSend, Config, Input, Outcome, Output, ProducerIdAndEpoch, RequestId, Timer,
+};
 use super::{CONFIG, Client, has, outcomes, partition, sent};
 
 const IDENTITY: ProducerIdAndEpoch = ProducerIdAndEpoch {
@@ -31,21 +33,102 @@ fn sequences_follow_on_and_survive_retries() {
         sent(&out)[0].2.sequence.expect("idempotent").base_sequence,
         0
     );
-    assert!(
-        sent(&client.send(0, 100)).is_empty(),
-        "one batch in flight per partition"
-    );
+    assert_eq!(sequences(&client.send(0, 100)), [2]);
     client.answer(0, 0, Err(ErrorCode::NotLeaderOrFollower));
-    let out = client.timer(Timer::Retry(partition(0)));
-    assert_eq!(
-        sent(&out)[0].2.sequence.expect("idempotent").base_sequence,
-        0
-    );
-    let out = client.answer(1, 0, Ok(0));
-    assert_eq!(
-        sent(&out)[0].2.sequence.expect("idempotent").base_sequence,
-        2
-    );
+    assert_eq!(sequences(&client.timer(Timer::Retry(partition(0)))), [0]);
+    assert_eq!(sequences(&client.send(0, 100)), [3]);
+}
+
+fn idempotent() -> Client {
+    let mut client = Client::new(Config {
+        idempotence: true,
+        ..CONFIG
+    });
+    client.send(0, 100);
+    client.step(Input::ProducerId(Ok(IDENTITY)));
+    client
+}
+
+fn sequences(outputs: &[Output]) -> Vec<i32> {
+    let sent = sent(outputs);
+    let sequence = |batch: &BatchToSend| batch.sequence.expect("idempotent").base_sequence;
+    sent.iter().map(|(_, _, batch)| sequence(batch)).collect()
+}
+
+#[test]
+fn five_batches_are_in_flight_at_most() {
+    let mut client = idempotent();
+    for next in 1..5 {
+        assert_eq!(sequences(&client.send(0, 100)), [next]);
+    }
+    assert!(sent(&client.send(0, 100)).is_empty());
+    assert_eq!(sequences(&client.answer(0, 0, Ok(0))), [5]);
+}
+
+/// The first of three is lost, so the broker refuses the others. They come again one by one, in order, in
+/// whatever order their refusals came.
+#[test]
+fn what_overtook_a_lost_batch_comes_again_behind_it() {
+    for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2]] {
+        let mut client = idempotent();
+        client.send(0, 100);
+        client.send(0, 100);
+        for request in order {
+            let out = match request {
+                0 => client.step(Input::RequestFailed {
+                    request: RequestId(0),
+                    sent: true,
+                }),
+                _ => client.answer(request, 0, Err(ErrorCode::OutOfOrderSequenceNumber)),
+            };
+            assert!(
+                sent(&out).is_empty() && outcomes(&out).is_empty(),
+                "{order:?}"
+            );
+        }
+        assert_eq!(sequences(&client.timer(Timer::Retry(partition(0)))), [0]);
+        assert!(sent(&client.send(0, 100)).is_empty(), "a retry goes alone");
+        assert_eq!(sequences(&client.answer(3, 0, Ok(0))), [1]);
+        assert_eq!(sequences(&client.answer(4, 0, Ok(1))), [2, 3]);
+        client.answer(5, 0, Ok(2));
+        client.answer(6, 0, Ok(3));
+        assert!(client.producer.is_idle());
+    }
+}
+
+/// KIP-360: behind a batch that is given up nothing is accepted; what is surely in no log begins anew in the
+/// next epoch, in its order, and what may be in one is told as unknown.
+#[test]
+fn what_is_refused_behind_a_gap_begins_anew() {
+    let mut client = idempotent();
+    for _ in 0..3 {
+        client.send(0, 100);
+    }
+    client.answer(0, 0, Err(ErrorCode::InvalidRecord));
+    let lost = client.step(Input::RequestFailed {
+        request: RequestId(2),
+        sent: true,
+    });
+    assert!(outcomes(&lost).is_empty());
+    let refused = Err(ErrorCode::OutOfOrderSequenceNumber);
+    let out = client.answer(1, 0, refused);
+    let unknown = Outcome::Unknown(ErrorCode::OutOfOrderSequenceNumber);
+    assert_eq!(outcomes(&out), [(vec![3], unknown)]);
+    let out = client.answer(3, 0, refused);
+    let previous = Some(IDENTITY);
+    assert!(has(&out, &Output::InitProducerId { previous }));
+    let next = ProducerIdAndEpoch {
+        producer_epoch: 1,
+        ..IDENTITY
+    };
+    client.timer(Timer::Retry(partition(0)));
+    let out = client.step(Input::ProducerId(Ok(next)));
+    let again = sent(&out);
+    let records: Vec<u64> = again
+        .iter()
+        .map(|(_, _, batch)| batch.records[0].0)
+        .collect();
+    assert_eq!((records, sequences(&out)), (vec![2, 4], vec![0, 1]));
 }
 
 /// C-05: giving up a batch leaves a gap; the epoch is raised, but only when the other partition's retry,

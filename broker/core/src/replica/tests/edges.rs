@@ -104,6 +104,40 @@ pub(super) fn produced(outputs: &[Output]) -> Vec<(u64, Result<Offset, ErrorCode
     replies.collect()
 }
 
+/// KIP-98: a duplicate is acknowledged with the place of what it repeats, and no earlier than that.
+#[test]
+fn a_duplicate_is_acknowledged_when_what_it_repeats_is_committed() {
+    let mut replica = leader(&[ONE, TWO]);
+    for ticket in 0..3 {
+        append(&mut replica, ticket, Acks::All);
+    }
+    let again = |ticket, offset, acks| Input::AppendedBefore {
+        ticket: Ticket(ticket),
+        base_offset: offset,
+        last_offset: offset,
+        acks,
+    };
+    assert_eq!(
+        produced(&step(&mut replica, again(10, 1, Acks::Leader))),
+        [(10, Ok(1))]
+    );
+    assert!(step(&mut replica, again(11, 1, Acks::All)).is_empty());
+    let ticket = Ticket(20);
+    let fetch = fetch(TWO, 12, 2);
+    let out = step(&mut replica, Input::FollowerFetch { ticket, fetch });
+    assert_eq!(produced(&out), [(0, Ok(0)), (1, Ok(1)), (11, Ok(1))]);
+    assert_eq!(
+        produced(&step(&mut replica, again(12, 0, Acks::All))),
+        [(12, Ok(0))],
+        "committed already"
+    );
+    step(&mut replica, metadata(TWO, 1, 1, &[ONE, TWO]));
+    assert_eq!(
+        produced(&step(&mut replica, again(13, 0, Acks::All))),
+        [(13, Err(ErrorCode::NotLeaderOrFollower))]
+    );
+}
+
 #[test]
 fn parked_requests_end_by_timeout_lost_leadership_or_stop() {
     let mut replica = leader(&[ONE, TWO]);
