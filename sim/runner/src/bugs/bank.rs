@@ -41,6 +41,11 @@ pub const BANK: &[Bug] = &[
         "the clean-shutdown marker is written although loading never finished (KAFKA-15375)",
         &[within(500, "hunt-load")],
     ),
+    unfound(
+        "L_04",
+        "snapshots of producers are not flushed (KAFKA-9892)",
+        "the storage tests find it",
+    ),
     bug(
         "L_05",
         "the leader-epoch checkpoint is not flushed (KAFKA-16541)",
@@ -61,10 +66,10 @@ pub const BANK: &[Bug] = &[
         "the batch's last offset delta is not checked (KAFKA-6554)",
         "the protocol tests find it; no client of a scenario sends such a batch",
     ),
-    unfound(
+    bug(
         "L_14",
         "files of a log that begins anew are deleted late (KAFKA-12955)",
-        "the storage tests find it; scenarios do not delete records yet",
+        &[within(20, "metadata-snapshots")],
     ),
     unfound(
         "L_17",
@@ -299,15 +304,25 @@ pub const BANK: &[Bug] = &[
         "a new partition has fenced brokers in its ISR (KAFKA-13083)",
         &[within(20, "topic-recreated-under-partition")],
     ),
-    unfound(
+    bug(
         "M_07",
         "a block of producer ids is given twice (KAFKA-15552)",
-        "the metadata core's tests find it; producers of scenarios have no ids yet",
+        &[within(50, "quickstart")],
     ),
     bug(
         "M_11",
         "the leader epoch falls behind during a reassignment (KAFKA-9212)",
         &[within(50, "reassignment")],
+    ),
+    bug(
+        "T_20",
+        "only the last batch of a producer is recognised (KAFKA-5494)",
+        &[within(50, "hunt-producers")],
+    ),
+    unfound(
+        "T_22",
+        "producers are forgotten with their last record (KAFKA-7190)",
+        "the producer state's tests find it; scenarios do not delete records yet",
     ),
     unfound(
         "P_07",
@@ -323,15 +338,5 @@ pub const BANK: &[Bug] = &[
         "C_07",
         "a consumer does not notice a truncation (KAFKA-7440)",
         "the consumer core's tests find it; it needs an unclean election under a consumer's position",
-    ),
-    bug(
-        "M_07",
-        "a block of producer ids is given twice (KAFKA-15552)",
-        &[within(50, "quickstart")],
-    ),
-    bug(
-        "T_20",
-        "only the last batch of a producer is recognised (KAFKA-5494)",
-        &[within(50, "hunt-producers")],
     ),
 ];
