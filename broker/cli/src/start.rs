@@ -72,7 +72,23 @@ impl Configuration {
             text.push_str(property);
             text.push('\n');
         }
-        BrokerConfig::from_properties(&text).map_err(|error| self.explain(error, file_lines))
+        let config = BrokerConfig::from_properties(&text);
+        let mut config = config.map_err(|error| self.explain(error, file_lines))?;
+        if self.config.is_none() {
+            self.stand_alone(&mut config);
+        }
+        Ok(config)
+    }
+
+    /// Without a file this is a cluster of one, whose internal topics cannot have three replicas.
+    fn stand_alone(&self, config: &mut BrokerConfig) {
+        let is_set = |name: &str| {
+            let mut names = self.overrides.iter().filter_map(|it| it.split_once('='));
+            names.any(|(set, _)| set.trim() == name)
+        };
+        if !is_set("offsets.topic.replication.factor") {
+            config.offsets_topic_replication_factor = 1;
+        }
     }
 
     /// Overrides are read as lines after the file's.

@@ -7,7 +7,7 @@
 //!   Vec<Output>)`. Input: message, request(ticket), timer(name), persisted(n). Output: send, reply
 //!   (ticket), arm(timer, min..max), disarm, persist(n, …). Nothing is queued inside. Timers are named
 //!   inputs and jitter is a range in the output.
-//! - **Replicated cores** ([`metadata`]): `Hard`, rebuilt by replay of the log, and `Soft`, lost on
+//! - **Replicated cores** ([`metadata`], [`group`]): `Hard`, rebuilt by replay of the log, and `Soft`, lost on
 //!   fail-over by design. `decide(&Hard, &mut Soft, input, &mut out)` emits records, replies, timers;
 //!   `apply(&mut Hard, record)` is the only writer of `Hard`. Apply at append, reply at commit.
 //! - The core owns the persistence order: a message that depends on durable state is released only on
@@ -23,6 +23,7 @@
 
 pub mod consumer;
 pub mod fetch_session;
+pub mod group;
 pub mod metadata;
 pub mod producer;
 pub mod producer_state;

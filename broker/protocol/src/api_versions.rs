@@ -54,6 +54,7 @@ pub const BROKER: &[VersionRange] = &[
     range(ApiKey::IncrementalAlterConfigs, 0, 1),
     range(ApiKey::AlterPartitionReassignments, 0, 1),
     range(ApiKey::ListPartitionReassignments, 0, 0),
+    range(ApiKey::OffsetDelete, 0, 0),
     range(ApiKey::DescribeQuorum, 0, 2),
     range(ApiKey::UpdateFeatures, 0, 2),
     range(ApiKey::DescribeCluster, 0, 2),

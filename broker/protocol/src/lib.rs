@@ -3,7 +3,8 @@
 //! Map: [`codec`] (primitives, derive) · [`api`] (one module per API) · [`api_key`], [`error_code`]
 //! (numbers and names) · [`api_versions`] (what is advertised) · [`header`], [`frame`] (around a message) ·
 //! [`ids`] (identifiers) · [`record`] (record batches) ·
-//! [`metadata_record`] (the metadata log).
+//! [`metadata_record`] (the metadata log) · [`group_record`] (`__consumer_offsets`) · [`consumer_protocol`]
+//! (what members of a group tell each other).
 
 // The derive macro names its runtime `::broker_protocol`, here too.
 extern crate self as broker_protocol;
@@ -12,8 +13,10 @@ pub mod api;
 pub mod api_key;
 pub mod api_versions;
 pub mod codec;
+pub mod consumer_protocol;
 pub mod error_code;
 pub mod frame;
+pub mod group_record;
 pub mod header;
 pub mod ids;
 pub mod metadata_record;

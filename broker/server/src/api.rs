@@ -16,10 +16,13 @@ mod fetch;
 mod find_coordinator;
 mod forward;
 mod init_producer_id;
+mod group_admin;
+mod groups;
 mod inter_broker;
 mod list_offsets;
 mod metadata;
 mod offset_for_leader_epoch;
+mod offsets;
 mod produce;
 mod quorum;
 pub mod raft_wire;
@@ -39,6 +42,7 @@ use bytes::Bytes;
 
 use crate::config::BrokerConfig;
 use crate::connection::{Answer, Service};
+use crate::group_coordinator::GroupCoordinators;
 use crate::metadata_cache::MetadataCache;
 use crate::producer_ids::ProducerIds;
 use crate::quorum::QuorumHandle;
@@ -57,6 +61,7 @@ pub struct Api {
     pub replicas: Option<Arc<ReplicaManager>>,
     /// Present on brokers.
     pub producer_ids: Option<ProducerIds>,
+    pub groups: Option<Arc<GroupCoordinators>>,
 }
 
 /// What a broker listener handles, beside what it forwards.
@@ -65,7 +70,17 @@ const BROKER_APIS: &[ApiKey] = &[
     ApiKey::Fetch,
     ApiKey::ListOffsets,
     ApiKey::Metadata,
+    ApiKey::OffsetCommit,
+    ApiKey::OffsetFetch,
     ApiKey::FindCoordinator,
+    ApiKey::JoinGroup,
+    ApiKey::Heartbeat,
+    ApiKey::LeaveGroup,
+    ApiKey::SyncGroup,
+    ApiKey::DescribeGroups,
+    ApiKey::ListGroups,
+    ApiKey::DeleteGroups,
+    ApiKey::OffsetDelete,
     ApiKey::ApiVersions,
     ApiKey::InitProducerId,
     ApiKey::OffsetForLeaderEpoch,
@@ -148,12 +163,22 @@ impl Service for BrokerService {
             ApiKey::Metadata => Box::pin(answer(request, move |request, version| {
                 metadata::handle(api, request, version)
             })),
-            ApiKey::FindCoordinator => Box::pin(answer(request, |request, version| async move {
-                find_coordinator::handle(&request, version)
+            ApiKey::FindCoordinator => Box::pin(answer(request, |request, version| {
+                find_coordinator::handle(api, request, version)
             })),
             ApiKey::InitProducerId => Box::pin(answer(request, move |request, _| {
                 init_producer_id::handle(api, request)
             })),
+            ApiKey::JoinGroup
+            | ApiKey::SyncGroup
+            | ApiKey::Heartbeat
+            | ApiKey::LeaveGroup
+            | ApiKey::OffsetCommit
+            | ApiKey::OffsetFetch
+            | ApiKey::OffsetDelete
+            | ApiKey::ListGroups
+            | ApiKey::DescribeGroups
+            | ApiKey::DeleteGroups => group_request(api, request, peer),
             ApiKey::OffsetForLeaderEpoch => {
                 Box::pin(answer(request, move |request, _| async move {
                     offset_for_leader_epoch::handle(&api, request)
@@ -174,6 +199,46 @@ impl Service for BrokerService {
             }
             _ => Box::pin(async move { api.forwarder.forward(request).await }),
         }
+    }
+}
+
+/// What group coordinators answer.
+fn group_request(api: Arc<Api>, request: RawRequest, peer: &str) -> BoxFuture<'static, Answer> {
+    match request.key {
+        ApiKey::JoinGroup => {
+            let sender = groups::Sender::new(request.client_id.as_deref(), peer);
+            Box::pin(answer(request, |request, version| {
+                groups::join(api, request, version, sender)
+            }))
+        }
+        ApiKey::SyncGroup => Box::pin(answer(request, |request, _| groups::sync(api, request))),
+        ApiKey::Heartbeat => Box::pin(answer(request, |request, _| {
+            groups::heartbeat(api, request)
+        })),
+        ApiKey::LeaveGroup => Box::pin(answer(request, |request, version| {
+            groups::leave(api, request, version)
+        })),
+        ApiKey::OffsetCommit => Box::pin(answer(request, |request, version| {
+            offsets::commit(api, request, version)
+        })),
+        ApiKey::OffsetFetch => Box::pin(answer(request, |request, version| {
+            offsets::fetch(api, request, version)
+        })),
+        ApiKey::OffsetDelete => {
+            Box::pin(answer(request, |request, _| offsets::delete(api, request)))
+        }
+        ApiKey::ListGroups => Box::pin(answer(request, |request, _| {
+            group_admin::list(api, request)
+        })),
+        ApiKey::DescribeGroups => Box::pin(answer(request, |request, version| {
+            group_admin::describe(api, request, version)
+        })),
+        ApiKey::DeleteGroups => Box::pin(answer(request, |request, _| {
+            group_admin::delete(api, request)
+        })),
+        key => Box::pin(std::future::ready(Answer::Close(format!(
+            "no handler for {key:?}"
+        )))),
     }
 }
 

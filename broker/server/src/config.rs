@@ -234,6 +234,29 @@ broker_config! {
     /// Which replica serves a consumer (KIP-392): the leader if empty, or Kafka's name of the rack-aware one.
     replica_selector_class: String = "replica.selector.class", String::new(), |class| replica_selector(class);
 
+    /// Partitions of the topic that holds groups and their offsets.
+    offsets_topic_num_partitions: i32 = "offsets.topic.num.partitions", 50, positive_i32;
+    /// Its replicas. Until so many brokers are there, there are no groups.
+    offsets_topic_replication_factor: i32 = "offsets.topic.replication.factor", 3, replication_factor;
+    /// A segment of it is rolled at this size.
+    offsets_topic_segment_bytes: i64 = "offsets.topic.segment.bytes", 104_857_600, segment_bytes;
+    /// Longest wait for a commit to be replicated.
+    offsets_commit_timeout_ms: i64 = "offsets.commit.timeout.ms", 5_000, positive;
+    /// How long offsets stay after a group has lost its last member.
+    offsets_retention_minutes: i64 = "offsets.retention.minutes", 10_080, positive;
+    /// How often that is looked at.
+    offsets_retention_check_interval_ms: i64 = "offsets.retention.check.interval.ms", 600_000, positive;
+    /// Largest metadata string of a committed offset.
+    offset_metadata_max_bytes: i32 = "offset.metadata.max.bytes", 4_096, not_negative_i32;
+    /// Shortest session timeout that a member may ask for.
+    group_min_session_timeout_ms: i32 = "group.min.session.timeout.ms", 6_000, positive_i32;
+    /// Longest session timeout that a member may ask for.
+    group_max_session_timeout_ms: i32 = "group.max.session.timeout.ms", 1_800_000, positive_i32;
+    /// How long a group that was empty waits for more members before its first rebalance.
+    group_initial_rebalance_delay_ms: i64 = "group.initial.rebalance.delay.ms", 3_000, not_negative;
+    /// Most members of a group.
+    group_max_size: i32 = "group.max.size", i32::MAX, positive_i32;
+
     /// The controller fences a broker it has not heard of for this long.
     broker_session_timeout_ms: i64 = "broker.session.timeout.ms", 9_000, positive;
     /// How often a broker tells the controller that it lives.
@@ -348,6 +371,12 @@ impl BrokerConfig {
                 "listeners: a controller needs a listener named in controller.listener.names ({})",
                 self.controller_listener_names.join(",")
             ));
+        }
+        if self.group_min_session_timeout_ms > self.group_max_session_timeout_ms {
+            return conflict(
+                "group.min.session.timeout.ms must not be above group.max.session.timeout.ms"
+                    .into(),
+            );
         }
         let voters = self.voters();
         if self.is_controller()

@@ -16,6 +16,7 @@ use crate::waiters::{Waiter, Waiters};
 pub struct MetadataDelta {
     pub partitions: BTreeSet<TopicIdPartition>,
     pub removed_topics: BTreeSet<Uuid>,
+    pub removed_names: BTreeSet<String>,
     /// Registration or fencing of some broker.
     pub brokers: bool,
     pub configured_topics: BTreeSet<String>,
@@ -156,6 +157,7 @@ impl MetadataDelta {
                 self.partitions
                     .retain(|partition| partition.topic_id != topic.id);
                 self.removed_topics.insert(topic.id);
+                self.removed_names.insert(topic.name.clone());
             }
         }
         for (id, registration) in after.partitions() {
@@ -195,6 +197,8 @@ impl MetadataDelta {
                 self.partitions
                     .retain(|partition| partition.topic_id != *topic_id);
                 self.removed_topics.insert(*topic_id);
+                self.removed_names
+                    .extend(image.topic_name(*topic_id).map(str::to_string));
             }
             Record::RegisterBroker(_)
             | Record::UnregisterBroker { .. }

@@ -253,6 +253,16 @@ pub enum Observation {
     PartitionRemoved {
         partition: TopicIdPartition,
     },
+    /// This broker serves what an internal partition coordinates, from now on.
+    CoordinatorLoaded {
+        partition: TopicIdPartition,
+        epoch: LeaderEpoch,
+    },
+    /// It does not any more.
+    CoordinatorUnloaded {
+        partition: TopicIdPartition,
+        epoch: LeaderEpoch,
+    },
     BrokerRegistered {
         broker: NodeId,
         epoch: BrokerEpoch,

@@ -32,6 +32,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::TopicConfig;
+use crate::internal_topics::is_internal;
 use crate::observe::{Observation, Observer};
 use crate::replication_quotas::Throttled;
 use crate::waiters::{Waiter, Waiters};
@@ -67,6 +68,18 @@ pub enum PartitionEvent {
     DirectoryFailed {
         directory: Uuid,
         error: DiskError,
+    },
+    /// This broker leads a partition of an internal topic.
+    Elected {
+        partition: TopicIdPartition,
+        topic: String,
+        epoch: LeaderEpoch,
+    },
+    /// It does not, in this epoch; without one, the replica is gone.
+    Resigned {
+        partition: TopicIdPartition,
+        topic: String,
+        epoch: Option<LeaderEpoch>,
     },
     /// The controller does not know that this directory hosts the replica.
     AssignDirectory {
@@ -217,6 +230,18 @@ impl Partition {
         self.step_locked(&mut inner, Input::Stop(error), Payload::None);
         inner.log_end_waiters.wake_all();
         inner.high_watermark_waiters.wake_all();
+        self.resign(None);
+    }
+
+    /// Tells the coordinator of an internal partition that its time is over.
+    fn resign(&self, epoch: Option<LeaderEpoch>) {
+        if is_internal(&self.name.topic) {
+            self.send(PartitionEvent::Resigned {
+                partition: self.id,
+                topic: self.name.topic.clone(),
+                epoch,
+            });
+        }
     }
 
     /// Reads the core's state.
@@ -287,7 +312,7 @@ pub fn log_config(config: &TopicConfig) -> broker_storage::LogConfig {
         flush_ms: config.flush_ms,
         retention_bytes: config.retention_bytes,
         retention_ms: config.retention_ms,
-        cleanup_delete: true,
+        cleanup_delete: config.cleanup_policy == "delete",
         ..broker_storage::LogConfig::default()
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use broker_core::group::GroupCoordinator;
 use broker_core::replica::{AlterPartitionId, AlteredPartition, Input, LeaderOffsets, Timer};
 use broker_env::{DiskError, Env};
 use broker_protocol::ErrorCode;
@@ -13,6 +14,7 @@ use tokio::sync::mpsc;
 
 use crate::config::BrokerConfig;
 use crate::controller_channel::ControllerChannel;
+use crate::coordinator::Coordinators;
 use crate::directory_assignments::Assignment;
 use crate::metadata_cache::MetadataCache;
 use crate::partition::PartitionEvent;
@@ -36,6 +38,7 @@ pub struct PartitionEvents {
     pub metadata: Arc<MetadataCache>,
     pub replicas: Arc<ReplicaManager>,
     pub fetchers: Arc<ReplicaFetchers>,
+    pub groups: Arc<Coordinators<GroupCoordinator>>,
     /// Told when the log directory fails that the node cannot do without.
     pub failed: mpsc::UnboundedSender<DiskError>,
 }
@@ -77,6 +80,24 @@ impl PartitionEvents {
                     directory,
                 } => {
                     let _broker_has_stopped = assignments.send((partition, directory));
+                }
+                PartitionEvent::Elected {
+                    partition,
+                    topic,
+                    epoch,
+                } => {
+                    if topic == self.groups.topic() {
+                        self.groups.elected(partition, epoch);
+                    }
+                }
+                PartitionEvent::Resigned {
+                    partition,
+                    topic,
+                    epoch,
+                } => {
+                    if topic == self.groups.topic() {
+                        self.groups.resigned(partition, epoch);
+                    }
                 }
                 PartitionEvent::DirectoryFailed { directory, error } => {
                     if !self.replicas.fail_directory(directory) {

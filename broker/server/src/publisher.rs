@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use broker_core::metadata::MetadataImage;
+use broker_env::Env;
 use broker_protocol::ids::{NodeId, TopicIdPartition, Uuid};
 use tokio::sync::mpsc;
 
 use crate::config::BrokerConfig;
 use crate::features;
+use crate::group_coordinator::GroupCoordinators;
 use crate::metadata_cache::{MetadataCache, MetadataDelta};
 use crate::node::NodeError;
 use crate::observe::{Observation, Observer, PartitionState};
@@ -20,6 +22,9 @@ pub struct Publisher {
     pub metadata: Arc<MetadataCache>,
     /// Present on brokers.
     pub replicas: Option<Arc<ReplicaManager>>,
+    /// Present on brokers.
+    pub groups: Option<Arc<GroupCoordinators>>,
+    pub env: Env,
     /// This process, as opposed to earlier ones of the same id.
     pub incarnation: Uuid,
     pub observer: Observer,
@@ -55,6 +60,7 @@ impl Publisher {
                 if !delta.is_empty() {
                     replicas.apply(&delta).await?;
                 }
+                self.forget_offsets(&delta);
                 if !strays_set_aside {
                     replicas.set_strays_aside().await?;
                     strays_set_aside = true;
@@ -86,6 +92,19 @@ impl Publisher {
         self.observer
             .observe(|| Observation::MetadataApplied { end, epoch, hash });
         end >= high_watermark
+    }
+
+    /// Groups' offsets of topics that are gone mean nothing to topics that will have their names.
+    fn forget_offsets(&self, delta: &MetadataDelta) {
+        if let Some(groups) = self.groups.clone()
+            && !delta.removed_names.is_empty()
+            && groups.is_coordinator()
+        {
+            let topics: Vec<String> = delta.removed_names.iter().cloned().collect();
+            self.env.spawn("offsets of deleted topics", async move {
+                groups.topics_deleted(topics).await;
+            });
+        }
     }
 
     fn offer_snapshot(&mut self, batch: &Committed) {

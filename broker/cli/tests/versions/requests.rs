@@ -36,7 +36,7 @@ macro_rules! defaults {
 // What a stranger to a group, a transaction or the quorum asks: the answer may be an error.
 defaults! {
     OffsetCommitRequest OffsetFetchRequest JoinGroupRequest HeartbeatRequest LeaveGroupRequest SyncGroupRequest
-    DescribeGroupsRequest ListGroupsRequest InitProducerIdRequest DeleteGroupsRequest VoteRequest
+    DescribeGroupsRequest ListGroupsRequest InitProducerIdRequest DeleteGroupsRequest OffsetDeleteRequest VoteRequest
     BeginQuorumEpochRequest EndQuorumEpochRequest AlterPartitionRequest EnvelopeRequest FetchSnapshotRequest
     BrokerRegistrationRequest BrokerHeartbeatRequest UnregisterBrokerRequest AllocateProducerIdsRequest
     ControllerRegistrationRequest DeleteTopicsRequest UpdateFeaturesRequest AssignReplicasToDirsRequest

@@ -11,7 +11,8 @@ use broker_protocol::api as wire;
 use broker_protocol::ids::{NodeId, Uuid};
 
 use super::Api;
-use crate::config::validate_topic_config;
+use crate::config::{TopicConfig, validate_topic_config};
+use crate::internal_topics::is_internal;
 
 pub(super) const NOT_CONTROLLER: i16 = ErrorCode::NotController.code();
 
@@ -88,7 +89,11 @@ fn check_topics(
         .filter(|topic| !twice.contains(&topic.name))
     {
         let problem = topic.configs.iter().find_map(|config| {
-            validate_topic_config(&config.name, config.value.as_deref().unwrap_or("")).err()
+            let value = config.value.as_deref().unwrap_or("");
+            if is_internal(&topic.name) {
+                return TopicConfig::default().set(&config.name, value).err();
+            }
+            validate_topic_config(&config.name, value).err()
         });
         match problem {
             Some(reason) => refused.push(topic_error(

@@ -8,6 +8,7 @@ use broker_protocol::api as wire;
 use broker_protocol::ids::{NodeId, Uuid};
 
 use super::{Api, live_brokers};
+use crate::internal_topics::is_internal;
 
 const TOPIC_PARTITIONS_MAX: usize = 2000;
 
@@ -139,7 +140,7 @@ fn describe_topic(
     wire::MetadataResponseTopic {
         name: Some(topic.name.clone()),
         topic_id: topic.id,
-        is_internal: topic.name.starts_with("__"),
+        is_internal: is_internal(&topic.name),
         partitions: partitions.collect(),
         ..Default::default()
     }
@@ -259,7 +260,7 @@ pub fn describe_topic_partitions(
                 .push(wire::DescribeTopicPartitionsResponseTopic {
                     name: Some(name.to_string()),
                     topic_id: topic.id,
-                    is_internal: name.starts_with("__"),
+                    is_internal: is_internal(name),
                     partitions: page.collect(),
                     ..Default::default()
                 });

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::{Api, RawRequest, encode, leader_hint};
 use crate::connection::{Answer, SHARED_BYTES_MAX};
+use crate::internal_topics::is_internal;
 use crate::partition::{ProduceBatch, ProduceReply};
 
 /// The first version whose clients know zstd (KIP-110).
@@ -149,6 +150,10 @@ fn start_partition(
     else {
         return Pending::Refused(not_hosted(api, id, version), None);
     };
+    if is_internal(&partition.name.topic) {
+        // What is in there is for coordinators to say.
+        return Pending::Refused(ErrorCode::InvalidTopicException, None);
+    }
     let config = partition.topic_config();
     match ProduceBatch::validate(records, &config, api.env.clock.wall()) {
         Ok(batch) if version < ZSTD_VERSION && batch.is_zstd() => {

@@ -83,6 +83,10 @@ pub fn is_topic_config(name: &str) -> bool {
 
 /// Says what is wrong with a topic-level property, naming it.
 pub fn validate_topic_config(name: &str, value: &str) -> Result<(), String> {
+    if name == "cleanup.policy" && value != "delete" {
+        // Internal topics have it, see `internal_topics`.
+        return Err(format!("{name}={value}: only delete is supported yet"));
+    }
     TopicConfig::default().set(name, value)
 }
 
@@ -110,8 +114,10 @@ impl TopicConfig {
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         let named = |reason: String| format!("{name}={value}: {reason}");
         match name {
-            "cleanup.policy" if value == "delete" => self.cleanup_policy = value.into(),
-            "cleanup.policy" => return Err(named("only delete is supported yet".into())),
+            "cleanup.policy" if matches!(value, "delete" | "compact") => {
+                self.cleanup_policy = value.into();
+            }
+            "cleanup.policy" => return Err(named("must be delete or compact".into())),
             "message.timestamp.type" if matches!(value, "CreateTime" | "LogAppendTime") => {
                 self.message_timestamp_type = value.into();
             }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use broker_core::group::GroupCoordinator;
 use broker_env::{Address, Env, random};
 use broker_protocol::ids::{BrokerEpoch, NodeId, TopicPartition, Uuid};
 use broker_storage::{DirectoryOptions, LogDirectory};
@@ -18,8 +19,11 @@ use crate::config::BrokerConfig;
 use crate::connection::Service;
 use crate::controller_channel::ControllerChannel;
 use crate::controller_registration::ControllerRegistration;
+use crate::coordinator::Coordinators;
 use crate::directory_assignments::DirectoryAssignments;
 use crate::format::{FormatError, InitialVoters};
+use crate::group_coordinator::{GroupCoordinators, core_config};
+use crate::internal_topics::CONSUMER_OFFSETS;
 use crate::lifecycle::{Lifecycle, Standing};
 use crate::listener::{ConnectionLimits, Connections};
 use crate::log_directories::LogDirectories;
@@ -73,10 +77,13 @@ impl Node {
             };
             start_replicas(&env, &parts, &channel)
         });
+        let (replicas, groups) = replicas.unzip();
         let publisher = Publisher {
             config: config.clone(),
             metadata: metadata.clone(),
             replicas: replicas.clone(),
+            groups: groups.clone(),
+            env: env.clone(),
             incarnation,
             observer: observer.clone(),
             quorum: quorum.clone(),
@@ -100,6 +107,7 @@ impl Node {
             }),
             replicas: replicas.clone(),
             producer_ids,
+            groups,
         });
         let connections = listen(&env, &config, &api, &standing).await?;
         if config.is_broker() {
@@ -234,7 +242,7 @@ fn start_replicas(
     env: &Env,
     parts: &ReplicaParts<'_>,
     channel: &impl Fn(&str) -> ControllerChannel,
-) -> Arc<ReplicaManager> {
+) -> (Arc<ReplicaManager>, Arc<GroupCoordinators>) {
     let ReplicaParts {
         config,
         directories,
@@ -266,6 +274,15 @@ fn start_replicas(
         metadata.clone(),
         replicas.clone(),
     ));
+    let group_config = core_config(config);
+    let shards = Arc::new(Coordinators::new(
+        env.clone(),
+        CONSUMER_OFFSETS,
+        replicas.clone(),
+        observer.clone(),
+        move || GroupCoordinator::new(group_config.clone()),
+    ));
+    let groups = GroupCoordinators::new(config, metadata.clone(), shards.clone());
     let (disk_failures, mut disk_failed) = mpsc::unbounded_channel();
     let work = PartitionEvents {
         env: env.clone(),
@@ -273,6 +290,7 @@ fn start_replicas(
         metadata: metadata.clone(),
         replicas: replicas.clone(),
         fetchers,
+        groups: shards,
         failed: disk_failures,
     };
     let (assignments, queue) = mpsc::unbounded_channel();
@@ -296,7 +314,7 @@ fn start_replicas(
             let _node_has_stopped = failures.send(NodeError::Disk(error));
         }
     });
-    replicas
+    (replicas, Arc::new(groups))
 }
 
 fn start_publisher(

@@ -8,6 +8,7 @@ use broker_protocol::ids::NodeId;
 use broker_storage::{BatchInfo, LogError};
 
 use super::{Inner, Partition, PartitionEvent, Payload, fetch};
+use crate::internal_topics::is_internal;
 use crate::observe::{self, AppendRole, BatchSummary, Observation};
 
 impl Partition {
@@ -81,6 +82,7 @@ impl Partition {
                 });
                 inner.log_end_waiters.wake_all();
                 inner.high_watermark_waiters.wake_all();
+                self.resign(Some(epoch));
             }
             Output::FollowerCounted { follower, log_end } => {
                 let epoch = inner.core.leader_epoch();
@@ -210,6 +212,13 @@ impl Partition {
             partition: self.id,
             leader: self.context.node,
         });
+        if is_internal(&self.name.topic) {
+            self.send(PartitionEvent::Elected {
+                partition: self.id,
+                topic: self.name.topic.clone(),
+                epoch,
+            });
+        }
     }
 
     fn reply(&self, inner: &mut Inner, ticket: broker_core::Ticket, reply: Reply) {
@@ -249,6 +258,7 @@ impl Partition {
         }
         inner.log_end_waiters.wake_all();
         inner.high_watermark_waiters.wake_all();
+        self.resign(None);
         match error {
             LogError::Disk(error) | LogError::Offline(error) => {
                 self.send(PartitionEvent::DirectoryFailed {

@@ -12,7 +12,7 @@ use broker_storage::BatchInfo;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
 
-use super::{Partition, Payload, Produce};
+use super::{Inner, Partition, Payload, Produce};
 use crate::config::TopicConfig;
 use crate::observe::{self, Observation};
 
@@ -63,6 +63,13 @@ impl ProduceBatch {
         self.batch.is_transactional()
     }
 
+    /// A batch of this broker's own.
+    pub fn internal(records: BytesMut) -> ProduceBatch {
+        let batch = Batch::new(records).expect("built by this broker");
+        let records = u32::try_from(batch.count()).expect("a batch counts its records");
+        ProduceBatch { batch, records }
+    }
+
     pub fn is_zstd(&self) -> bool {
         self.batch.compression() == Ok(Compression::Zstd)
     }
@@ -110,8 +117,32 @@ impl Partition {
         batch: ProduceBatch,
         acks: i16,
     ) -> oneshot::Receiver<ProduceReply> {
-        let (reply, answer) = oneshot::channel();
+        self.produce_locked(&mut self.lock(), batch, acks)
+    }
+
+    /// As `produce` with acks=all, but only while this broker leads in `epoch`.
+    ///
+    /// # Errors
+    /// NOT_LEADER_OR_FOLLOWER
+    pub fn produce_in_epoch(
+        self: &Arc<Self>,
+        batch: ProduceBatch,
+        epoch: LeaderEpoch,
+    ) -> Result<oneshot::Receiver<ProduceReply>, ErrorCode> {
         let mut inner = self.lock();
+        if !inner.core.is_leader() || inner.core.leader_epoch() != epoch {
+            return Err(ErrorCode::NotLeaderOrFollower);
+        }
+        Ok(self.produce_locked(&mut inner, batch, -1))
+    }
+
+    fn produce_locked(
+        self: &Arc<Self>,
+        inner: &mut Inner,
+        batch: ProduceBatch,
+        acks: i16,
+    ) -> oneshot::Receiver<ProduceReply> {
+        let (reply, answer) = oneshot::channel();
         if inner.log().truncation_pending() {
             // Was a follower until just now; the client asks again in a moment.
             let _client_may_have_left = reply.send(Err(ErrorCode::NotLeaderOrFollower));
@@ -123,7 +154,7 @@ impl Partition {
             _ => Acks::All,
         };
         let info = batch.info();
-        let verdict = self.judge(&inner, &info, core_acks);
+        let verdict = self.judge(inner, &info, core_acks);
         if let Verdict::Refuse(error) = verdict {
             self.observe_refused(&info, batch.records, error);
             let _client_may_have_left = reply.send(Err(error));
@@ -152,7 +183,7 @@ impl Partition {
                 acks: core_acks,
             },
         };
-        self.step_locked(&mut inner, acks_input(verdict), Payload::Produce(batch));
+        self.step_locked(inner, acks_input(verdict), Payload::Produce(batch));
         if acks == 0 {
             inner.produces.remove(&ticket);
         }

@@ -265,6 +265,16 @@ pub enum Event {
     PartitionRemoved {
         partition: PartitionId,
     },
+    /// The node serves what an internal partition coordinates.
+    CoordinatorLoaded {
+        partition: PartitionId,
+        epoch: i32,
+    },
+    /// It does not any more.
+    CoordinatorUnloaded {
+        partition: PartitionId,
+        epoch: i32,
+    },
     BrokerRegistered {
         broker: i32,
         epoch: i64,
@@ -301,6 +311,8 @@ impl Event {
             | Event::ProduceAcknowledged { partition, .. }
             | Event::ConsumerRead { partition, .. }
             | Event::SequenceRefused { partition, .. }
+            | Event::CoordinatorLoaded { partition, .. }
+            | Event::CoordinatorUnloaded { partition, .. }
             | Event::EpochEndOffsetAnswered { partition, .. } => Some(*partition),
             _ => None,
         }

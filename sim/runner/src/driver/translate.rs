@@ -227,6 +227,14 @@ fn replica_event(observation: Observation) -> Event {
             epoch: epoch.0,
             partition_epoch: partition_epoch.0,
         },
+        Observation::CoordinatorLoaded { partition, epoch } => Event::CoordinatorLoaded {
+            partition: partition_id(partition),
+            epoch: epoch.0,
+        },
+        Observation::CoordinatorUnloaded { partition, epoch } => Event::CoordinatorUnloaded {
+            partition: partition_id(partition),
+            epoch: epoch.0,
+        },
         Observation::ProduceAcknowledged {
             partition,
             base_offset,

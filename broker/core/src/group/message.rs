@@ -1,0 +1,257 @@
+//! What goes into the coordinator and what comes out.
+
+use broker_protocol::ErrorCode;
+use broker_protocol::ids::{LeaderEpoch, Offset, Uuid};
+use bytes::Bytes;
+
+use super::record::Record;
+use crate::Ticket;
+
+/// What clients ask for, of one group.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Request {
+    Join(JoinRequest),
+    Sync(SyncRequest),
+    Heartbeat {
+        group: String,
+        member: MemberContext,
+    },
+    Leave {
+        group: String,
+        members: Vec<Leaver>,
+    },
+    Commit(CommitRequest),
+    FetchOffsets(FetchOffsetsRequest),
+    DeleteOffsets(DeleteOffsetsRequest),
+    DeleteGroup {
+        group: String,
+    },
+    Describe {
+        group: String,
+    },
+    /// All groups of this coordinator.
+    List,
+    /// Its offsets mean nothing to a namesake (G-16).
+    TopicDeleted {
+        topic: String,
+    },
+}
+
+/// Who a member says it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct MemberContext {
+    /// Empty: not a member.
+    pub member_id: String,
+    /// `group.instance.id` of a static member (KIP-345).
+    pub instance_id: Option<String>,
+    /// -1: not a member.
+    pub generation: i32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct JoinRequest {
+    pub group: String,
+    /// Empty for one that is new.
+    pub member_id: String,
+    /// The id a new one gets.
+    pub fresh_member_id: String,
+    pub instance_id: Option<String>,
+    pub client_id: String,
+    pub client_host: String,
+    pub session_timeout_ms: i32,
+    pub rebalance_timeout_ms: i32,
+    pub protocol_type: String,
+    /// Name and the member's metadata under it, as it prefers them.
+    pub protocols: Vec<(String, Bytes)>,
+    /// A new dynamic member must come again with its id (KIP-394, from JoinGroup 4).
+    pub require_known_member_id: bool,
+    /// The client knows the flag `skip_assignment` (KIP-814, from JoinGroup 9).
+    pub knows_skip_assignment: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SyncRequest {
+    pub group: String,
+    pub member: MemberContext,
+    /// What the member believes to be the group's; `None` before SyncGroup 5.
+    pub protocol_type: Option<String>,
+    pub protocol_name: Option<String>,
+    /// By member id; only the leader's counts.
+    pub assignments: Vec<(String, Bytes)>,
+}
+
+/// One that leaves, by its id or, as an operator removes it, by its instance id alone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Leaver {
+    pub member_id: String,
+    pub instance_id: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CommitRequest {
+    pub group: String,
+    pub member: MemberContext,
+    /// -1: the broker's `offsets.retention.minutes`.
+    pub retention_ms: i64,
+    /// A group that does not exist is told by GROUP_ID_NOT_FOUND (from OffsetCommit 9).
+    pub knows_group_id_not_found: bool,
+    pub partitions: Vec<CommittedPartition>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CommittedPartition {
+    pub topic: String,
+    pub topic_id: Uuid,
+    pub partition: i32,
+    pub offset: Offset,
+    pub leader_epoch: Option<LeaderEpoch>,
+    pub metadata: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FetchOffsetsRequest {
+    pub group: String,
+    /// `None`: all that there are.
+    pub partitions: Option<Vec<(String, i32)>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DeleteOffsetsRequest {
+    pub group: String,
+    pub partitions: Vec<(String, i32)>,
+}
+
+/// An answer. Those that carry several errors name them in the order of the request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Reply {
+    Join(JoinReply),
+    Sync(SyncReply),
+    Heartbeat(ErrorCode),
+    Leave(Result<Vec<ErrorCode>, ErrorCode>),
+    Commit(Result<Vec<ErrorCode>, ErrorCode>),
+    FetchOffsets(Vec<FetchedOffset>),
+    DeleteOffsets(Result<Vec<ErrorCode>, ErrorCode>),
+    DeleteGroup(ErrorCode),
+    Describe(Option<DescribedGroup>),
+    List(Vec<ListedGroup>),
+    TopicDeleted,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct JoinReply {
+    pub error: ErrorCode,
+    pub member_id: String,
+    /// -1 with an error.
+    pub generation: i32,
+    pub protocol_type: Option<String>,
+    pub protocol_name: Option<String>,
+    pub leader: String,
+    pub skip_assignment: bool,
+    /// For the leader.
+    pub members: Vec<JoinedMember>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct JoinedMember {
+    pub member_id: String,
+    pub instance_id: Option<String>,
+    pub metadata: Bytes,
+}
+
+impl JoinReply {
+    pub fn failed(error: ErrorCode, member_id: &str) -> JoinReply {
+        JoinReply {
+            error,
+            member_id: member_id.to_string(),
+            generation: -1,
+            protocol_type: None,
+            protocol_name: None,
+            leader: String::new(),
+            skip_assignment: false,
+            members: Vec::new(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SyncReply {
+    pub error: ErrorCode,
+    pub protocol_type: Option<String>,
+    pub protocol_name: Option<String>,
+    pub assignment: Bytes,
+}
+
+impl SyncReply {
+    pub fn failed(error: ErrorCode) -> SyncReply {
+        SyncReply {
+            error,
+            protocol_type: None,
+            protocol_name: None,
+            assignment: Bytes::new(),
+        }
+    }
+}
+
+/// `offset` is -1 where nothing is committed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FetchedOffset {
+    pub topic: String,
+    pub topic_id: Uuid,
+    pub partition: i32,
+    pub offset: Offset,
+    pub leader_epoch: Option<LeaderEpoch>,
+    pub metadata: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DescribedGroup {
+    pub state: &'static str,
+    pub protocol_type: String,
+    /// The protocol's name while the group is stable.
+    pub protocol: String,
+    pub members: Vec<DescribedMember>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DescribedMember {
+    pub member_id: String,
+    pub instance_id: Option<String>,
+    pub client_id: String,
+    pub client_host: String,
+    /// Empty unless the group is stable.
+    pub metadata: Bytes,
+    pub assignment: Bytes,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ListedGroup {
+    pub group: String,
+    pub protocol_type: String,
+    pub state: &'static str,
+}
+
+/// Armed by the core; arming again replaces.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Timer {
+    /// A rebalance waits for members to join.
+    Join(String),
+    /// A generation waits for its members to fetch their assignments.
+    Sync(String),
+    /// A member, or one that was promised an id, was not heard of.
+    Session(String, String),
+    ExpireOffsets,
+}
+
+/// What the shell has to do, in order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Output {
+    /// Append, as one batch.
+    Records(Vec<Record>),
+    /// Answer when all records so far are committed.
+    Reply(Ticket, Reply),
+    /// Answer at once.
+    ReplyNow(Ticket, Reply),
+    /// Milliseconds from now.
+    Arm(Timer, u64),
+    Disarm(Timer),
+}

@@ -1,0 +1,131 @@
+//! Known bugs, put back one at a time: each breaks what its test says.
+
+#![cfg(feature = "mutants")]
+
+use broker_probe::set_mutant;
+
+use super::*;
+
+fn with_bug<T>(bug: Option<&'static str>, run: impl FnOnce() -> T) -> T {
+    set_mutant(bug);
+    let result = run();
+    set_mutant(None);
+    result
+}
+
+fn joined(world: &mut World, id: &str) -> i32 {
+    world.request(Request::Join(join("", id)));
+    world.wait(3_000);
+    world.core.group("g").expect("it joined").generation
+}
+
+fn sync(world: &mut World, id: &str, generation: i32) {
+    world.request(Request::Sync(SyncRequest {
+        group: "g".into(),
+        member: member(id, generation),
+        protocol_type: None,
+        protocol_name: None,
+        assignments: vec![],
+    }));
+}
+
+/// The state after a leader heartbeats, but never says who gets what.
+fn silent_leader(bug: Option<&'static str>) -> State {
+    with_bug(bug, || {
+        let mut world = World::new(Config::default());
+        let generation = joined(&mut world, "m1");
+        for _ in 0..20 {
+            world.wait(5_000);
+            let group = "g".into();
+            let member = member("m1", generation);
+            world.request(Request::Heartbeat { group, member });
+        }
+        world.core.group("g").expect("known").state
+    })
+}
+
+#[test]
+fn g_01_a_leader_that_never_syncs_blocks_its_group() {
+    assert_eq!(silent_leader(None), State::Empty);
+    assert_eq!(silent_leader(Some("G_01")), State::CompletingRebalance);
+}
+
+/// The state after a member was promised an id and never came back.
+fn lost_promise(bug: Option<&'static str>) -> bool {
+    with_bug(bug, || {
+        let mut world = World::new(Config::default());
+        let generation = joined(&mut world, "m1");
+        sync(&mut world, "m1", generation);
+        let mut new = join("", "m2");
+        new.require_known_member_id = true;
+        world.request(Request::Join(new));
+        world.request(Request::Join(join("m1", "")));
+        world.wait(20_000);
+        world
+            .core
+            .group("g")
+            .expect("known")
+            .pending_members
+            .is_empty()
+    })
+}
+
+#[test]
+fn g_02_an_id_that_is_not_used_blocks_the_rebalance() {
+    assert!(lost_promise(None));
+    assert!(!lost_promise(Some("G_02")));
+}
+
+fn offsets_left(bug: Option<&'static str>, run: impl FnOnce(&mut World)) -> usize {
+    with_bug(bug, || {
+        let mut world = World::new(Config {
+            offsets_retention_ms: 60_000,
+            retention_check_interval_ms: 10_000,
+            ..Config::default()
+        });
+        run(&mut world);
+        let group = world.core.hard().group("g");
+        group.map_or(0, |group| group.offsets.len())
+    })
+}
+
+/// Stable and committed, then a rebalance that takes long.
+fn long_rebalance(world: &mut World) {
+    let generation = joined(world, "m1");
+    sync(world, "m1", generation);
+    let committed = commit(member("m1", generation), "t", 5);
+    world.request(Request::Commit(committed));
+    for _ in 0..11 {
+        world.wait(5_000);
+        let group = "g".into();
+        let member = member("m1", generation);
+        world.request(Request::Heartbeat { group, member });
+    }
+    let mut second = join("", "m2");
+    second.rebalance_timeout_ms = 300_000;
+    world.request(Request::Join(second));
+    for _ in 0..3 {
+        world.wait(5_000);
+        let group = "g".into();
+        let member = member("m1", generation);
+        world.request(Request::Heartbeat { group, member });
+    }
+}
+
+#[test]
+fn g_04_offsets_expire_while_their_group_rebalances() {
+    assert_eq!(offsets_left(None, long_rebalance), 1);
+    assert_eq!(offsets_left(Some("G_04"), long_rebalance), 0);
+}
+
+#[test]
+fn g_05_loaded_offsets_expire_at_once() {
+    let run = |world: &mut World| {
+        let nobody = member("", -1);
+        world.request(Request::Commit(commit(nobody, "t", 5)));
+        world.load();
+        world.wait(15_000);
+    };
+    assert_eq!(offsets_left(None, run), 1);
+    assert_eq!(offsets_left(Some("G_05"), run), 0);
+}

@@ -1,0 +1,324 @@
+//! Runs `testdata/group/*.txt`: each `> command` is followed by the recorded output.
+//!
+//! `UPDATE_TESTDATA=1` records anew. Commands are in [`Script::run`]; options are `key=value`.
+
+use std::path::PathBuf;
+
+use super::*;
+
+#[test]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "recording anew is the developer's doing, outside of any simulation"
+)]
+fn recorded_scripts_hold() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testdata/group");
+    let entries = std::fs::read_dir(&folder).expect("the folder is in the repository");
+    let mut paths: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("a readable folder").path())
+        .collect();
+    paths.sort();
+    assert!(!paths.is_empty());
+    for path in paths {
+        let text = std::fs::read_to_string(&path).expect("a readable file");
+        let played = play(&text);
+        if std::env::var_os("UPDATE_TESTDATA").is_some() {
+            std::fs::write(&path, &played).expect("a writable file");
+            continue;
+        }
+        assert_eq!(text, played, "{} has changed", path.display());
+    }
+}
+
+/// The script with the output of each command as it is now.
+fn play(text: &str) -> String {
+    let mut script = Script {
+        world: World::new(Config::default()),
+        asked: BTreeMap::new(),
+    };
+    let mut played = String::new();
+    for line in text.lines() {
+        let command = line.strip_prefix("> ");
+        if command.is_some() || line.is_empty() || line.starts_with('#') {
+            played.push_str(line);
+            played.push('\n');
+        }
+        for line in command
+            .map(|command| script.run(command))
+            .unwrap_or_default()
+        {
+            played.push_str(&line);
+            played.push('\n');
+        }
+    }
+    played
+}
+
+struct Script {
+    world: World,
+    /// Who waits under which ticket.
+    asked: BTreeMap<Ticket, String>,
+}
+
+struct Options<'a>(BTreeMap<&'a str, &'a str>);
+
+impl<'a> Options<'a> {
+    fn text(&self, key: &str) -> Option<String> {
+        self.0.get(key).map(ToString::to_string)
+    }
+
+    fn number<T: std::str::FromStr>(&self, key: &str) -> Option<T> {
+        let text = self.0.get(key)?;
+        Some(
+            text.parse()
+                .ok()
+                .unwrap_or_else(|| panic!("{key}={text} is no number")),
+        )
+    }
+
+    fn list(&self, key: &str) -> Vec<&'a str> {
+        let text = self.0.get(key).copied().unwrap_or("");
+        text.split(',').filter(|part| !part.is_empty()).collect()
+    }
+}
+
+impl Script {
+    fn run(&mut self, command: &str) -> Vec<String> {
+        let mut words = command.split_whitespace();
+        let verb = words.next().expect("a command");
+        let (options, words): (Vec<&str>, Vec<&str>) = words.partition(|word| word.contains('='));
+        let options = options.iter().filter_map(|it| it.split_once('=')).collect();
+        self.carry_out(verb, &words, &Options(options))
+    }
+
+    fn carry_out(&mut self, verb: &str, words: &[&str], options: &Options<'_>) -> Vec<String> {
+        let request = match verb {
+            "wait" => {
+                let ms: u64 = words[0].parse().expect("milliseconds");
+                let replies = self.world.wait(ms);
+                return self.tell(replies);
+            }
+            "fail-over" => {
+                let replies = self.world.load();
+                return self.tell(replies);
+            }
+            "set" => {
+                let config = &mut self.world.config;
+                config.max_size = options.number("max-size").unwrap_or(config.max_size);
+                let retention = options.number("retention-ms");
+                config.offsets_retention_ms = retention.unwrap_or(config.offsets_retention_ms);
+                self.world.load();
+                return Vec::new();
+            }
+            "log" => return self.world.log.iter().map(record).collect(),
+            "join" => Request::Join(join_request(words[0], options)),
+            "sync" => Request::Sync(SyncRequest {
+                group: "g".into(),
+                member: context(words[0], options),
+                protocol_type: options.text("type"),
+                protocol_name: options.text("protocol"),
+                assignments: options.list("assign").into_iter().map(assignment).collect(),
+            }),
+            "heartbeat" => Request::Heartbeat {
+                group: "g".into(),
+                member: context(words[0], options),
+            },
+            "leave" => Request::Leave {
+                group: "g".into(),
+                members: words.iter().map(|word| leaver(word)).collect(),
+            },
+            "commit" => commit_request(words, options),
+            "fetch" => Request::FetchOffsets(FetchOffsetsRequest {
+                group: "g".into(),
+                partitions: (!words.is_empty())
+                    .then(|| words.iter().map(|topic| (topic.to_string(), 0)).collect()),
+            }),
+            "delete-offsets" => Request::DeleteOffsets(DeleteOffsetsRequest {
+                group: "g".into(),
+                partitions: words.iter().map(|topic| (topic.to_string(), 0)).collect(),
+            }),
+            "delete-topic" => Request::TopicDeleted {
+                topic: words[0].into(),
+            },
+            "delete" => Request::DeleteGroup { group: "g".into() },
+            "describe" => Request::Describe { group: "g".into() },
+            "list" => Request::List,
+            other => panic!("unknown command {other}"),
+        };
+        let who = words.first().map_or(verb, |word| word).to_string();
+        let (ticket, replies) = self.world.request(request);
+        self.asked.insert(ticket, who);
+        self.tell(replies)
+    }
+
+    fn tell(&self, replies: Vec<(Ticket, Reply)>) -> Vec<String> {
+        let told = replies.into_iter().map(|(ticket, reply)| {
+            let who = self.asked.get(&ticket).cloned();
+            let who = who.unwrap_or_else(|| "at once".into());
+            format!("{who}: {}", describe(&reply))
+        });
+        told.collect()
+    }
+}
+
+fn join_request(name: &str, options: &Options<'_>) -> JoinRequest {
+    let is_known = options.0.contains_key("id");
+    let mut request = join(&options.text("id").unwrap_or_default(), name);
+    request.instance_id = options.text("instance");
+    let version = options.number("v").unwrap_or(9);
+    request.require_known_member_id = version >= 4 && request.instance_id.is_none() && !is_known;
+    request.knows_skip_assignment = version >= 9;
+    request.session_timeout_ms = options.number("session").unwrap_or(10_000);
+    request.rebalance_timeout_ms = options.number("rebalance").unwrap_or(60_000);
+    request.protocol_type = options.text("type").unwrap_or_else(|| "consumer".into());
+    let topics = options.list("topics");
+    let topics = if topics.is_empty() { vec!["t"] } else { topics };
+    let protocols = options.list("protocols");
+    let protocols = if protocols.is_empty() {
+        vec!["range"]
+    } else {
+        protocols
+    };
+    let of = |name: &&str| (name.to_string(), subscription(&topics));
+    request.protocols = protocols.iter().map(of).collect();
+    request
+}
+
+fn context(name: &str, options: &Options<'_>) -> MemberContext {
+    MemberContext {
+        member_id: options.text("id").unwrap_or_else(|| name.into()),
+        instance_id: options.text("instance"),
+        generation: options.number("gen").unwrap_or(-1),
+    }
+}
+
+fn assignment(pair: &str) -> (String, Bytes) {
+    let (member, partitions) = pair.split_once(':').expect("member:partitions");
+    (member.into(), Bytes::from(partitions.to_string()))
+}
+
+/// `m1`, or `instance:i1`.
+fn leaver(word: &str) -> Leaver {
+    match word.split_once(':') {
+        Some((_, instance)) => Leaver {
+            member_id: String::new(),
+            instance_id: Some(instance.into()),
+        },
+        None => Leaver {
+            member_id: word.into(),
+            instance_id: None,
+        },
+    }
+}
+
+/// `commit m1 gen=1 t=5`; `nobody` for one that is no member.
+fn commit_request(words: &[&str], options: &Options<'_>) -> Request {
+    let mut request = commit(context(words[0], options), "", 0);
+    if words[0] == "nobody" {
+        request.member.member_id.clear();
+    }
+    request.retention_ms = options.number("retention").unwrap_or(-1);
+    let template = request.partitions.remove(0);
+    let known = ["id", "instance", "gen", "retention", "metadata"];
+    for (topic, offset) in options.0.iter().filter(|(key, _)| !known.contains(key)) {
+        let mut partition = template.clone();
+        partition.topic = topic.to_string();
+        partition.offset = offset.parse().expect("an offset");
+        let length = options.number("metadata").unwrap_or(0);
+        partition.metadata = "x".repeat(length);
+        request.partitions.push(partition);
+    }
+    Request::Commit(request)
+}
+
+fn names(errors: &Result<Vec<ErrorCode>, ErrorCode>) -> String {
+    match errors {
+        Ok(errors) => errors
+            .iter()
+            .map(|error| error.name())
+            .collect::<Vec<_>>()
+            .join(" "),
+        Err(error) => format!("refused {}", error.name()),
+    }
+}
+
+fn describe(reply: &Reply) -> String {
+    match reply {
+        Reply::Join(join) if join.error != ErrorCode::None => {
+            let member = &join.member_id;
+            format!("{} as '{member}'", join.error.name())
+        }
+        Reply::Join(join) => {
+            let members: Vec<&str> = join
+                .members
+                .iter()
+                .map(|member| member.member_id.as_str())
+                .collect();
+            let skip = if join.skip_assignment {
+                " skips assignment"
+            } else {
+                ""
+            };
+            format!(
+                "{} in generation {} of {}, led by {} [{}]{skip}",
+                join.member_id,
+                join.generation,
+                join.protocol_name.as_deref().unwrap_or("no protocol"),
+                join.leader,
+                members.join(" ")
+            )
+        }
+        Reply::Sync(sync) if sync.error != ErrorCode::None => sync.error.name().into(),
+        Reply::Sync(sync) => format!("assigned {}", String::from_utf8_lossy(&sync.assignment)),
+        Reply::Heartbeat(error) | Reply::DeleteGroup(error) => error.name().into(),
+        Reply::Leave(errors) | Reply::Commit(errors) | Reply::DeleteOffsets(errors) => {
+            names(errors)
+        }
+        Reply::FetchOffsets(offsets) => {
+            let each = |offset: &FetchedOffset| format!("{}={}", offset.topic, offset.offset);
+            offsets.iter().map(each).collect::<Vec<_>>().join(" ")
+        }
+        Reply::Describe(None) => "no such group".into(),
+        Reply::Describe(Some(group)) => {
+            let each = |member: &DescribedMember| {
+                let assignment = String::from_utf8_lossy(&member.assignment);
+                format!("{}:{assignment}", member.member_id)
+            };
+            let members: Vec<String> = group.members.iter().map(each).collect();
+            format!(
+                "{} '{}' [{}]",
+                group.state,
+                group.protocol_type,
+                members.join(" ")
+            )
+        }
+        Reply::List(groups) => {
+            let each = |group: &ListedGroup| {
+                format!("{} {} '{}'", group.group, group.state, group.protocol_type)
+            };
+            groups.iter().map(each).collect::<Vec<_>>().join(", ")
+        }
+        Reply::TopicDeleted => "done".into(),
+    }
+}
+
+fn record(record: &Record) -> String {
+    match record {
+        Record::Offset { topic, value, .. } => match value {
+            Some(value) => format!("offset {topic}={}", value.offset),
+            None => format!("offset {topic} deleted"),
+        },
+        Record::Group { value: None, .. } => "group deleted".into(),
+        Record::Group {
+            value: Some(group), ..
+        } => {
+            let each = |member: &MemberMetadata| member.member_id.clone();
+            let members: Vec<String> = group.members.iter().map(each).collect();
+            format!(
+                "group in generation {} [{}]",
+                group.generation,
+                members.join(" ")
+            )
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The runtime of replicated coordinators: each partition of an internal topic that this broker leads is a shard.
+//!
+//! A shard ([`shard`]) loads its partition's log into a [`Coordinator`] core, then takes requests and timers one
+//! by one; what a step writes is appended at once and answered when the high watermark has passed it. Whenever
+//! the log does not take a record, the shard drops the core and all who wait, and loads again; a later leader
+//! epoch, or none, ends it (G-11: it appends in its own epoch only).
+
+mod load;
+mod shard;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use broker_core::Ticket;
+use broker_env::{Env, TaskHandle};
+use broker_probe::probe;
+use broker_protocol::ErrorCode;
+use broker_protocol::ids::{LeaderEpoch, TopicIdPartition};
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::observe::{Observation, Observer};
+use crate::replica_manager::ReplicaManager;
+use shard::{Phase, Shard};
+
+/// A replicated core, and how its records look. Steps are synchronous; `now_ms` is the wall clock.
+pub trait Coordinator: Send + Sized + 'static {
+    type Request: Send + 'static;
+    type Reply: Send + 'static;
+    type Timer: Ord + Clone + Send + 'static;
+
+    /// Takes in a record of the log; kinds of other releases are skipped.
+    fn replay(&mut self, key: Bytes, value: Option<Bytes>);
+
+    /// The log was read to its end, and all of it is committed.
+    fn loaded(&mut self, now_ms: i64, out: &mut Vec<Effect<Self>>);
+
+    fn handle(
+        &mut self,
+        ticket: Ticket,
+        request: Self::Request,
+        now_ms: i64,
+        out: &mut Vec<Effect<Self>>,
+    );
+
+    fn timer(&mut self, timer: Self::Timer, now_ms: i64, out: &mut Vec<Effect<Self>>);
+
+    /// Whether a request is carried out also while the log takes no records.
+    fn is_read(request: &Self::Request) -> bool;
+}
+
+/// What a step wants done, in order.
+pub enum Effect<C: Coordinator> {
+    /// Keys and values; those of one step are in one batch.
+    Append(Vec<(Bytes, Option<Bytes>)>),
+    /// When everything appended so far is committed.
+    Reply(Ticket, C::Reply),
+    ReplyNow(Ticket, C::Reply),
+    /// Milliseconds from now; replaces.
+    Arm(C::Timer, u64),
+    Disarm(C::Timer),
+}
+
+/// A request and whoever waits for its answer.
+type Call<C> = (
+    <C as Coordinator>::Request,
+    oneshot::Sender<Result<<C as Coordinator>::Reply, ErrorCode>>,
+);
+
+type Factory<C> = Box<dyn Fn() -> C + Send + Sync>;
+
+/// The shards of one internal topic on this broker.
+pub struct Coordinators<C: Coordinator> {
+    env: Env,
+    topic: &'static str,
+    replicas: Arc<ReplicaManager>,
+    observer: Observer,
+    factory: Arc<Factory<C>>,
+    shards: Mutex<BTreeMap<i32, Handle<C>>>,
+}
+
+struct Handle<C: Coordinator> {
+    epoch: LeaderEpoch,
+    phase: Arc<Phase>,
+    calls: mpsc::UnboundedSender<Call<C>>,
+    task: TaskHandle,
+}
+
+impl<C: Coordinator> Coordinators<C> {
+    pub fn new(
+        env: Env,
+        topic: &'static str,
+        replicas: Arc<ReplicaManager>,
+        observer: Observer,
+        factory: impl Fn() -> C + Send + Sync + 'static,
+    ) -> Coordinators<C> {
+        Coordinators {
+            env,
+            topic,
+            replicas,
+            observer,
+            factory: Arc::new(Box::new(factory)),
+            shards: Mutex::default(),
+        }
+    }
+
+    pub fn topic(&self) -> &'static str {
+        self.topic
+    }
+
+    /// This broker leads the partition in that epoch.
+    pub fn elected(&self, id: TopicIdPartition, epoch: LeaderEpoch) {
+        let mut shards = self.shards.lock().expect("no panic under this lock");
+        if shards
+            .get(&id.partition)
+            .is_some_and(|shard| shard.epoch >= epoch)
+        {
+            probe!("coordinator: elected in an epoch that is over");
+            return;
+        }
+        if let Some(before) = shards.remove(&id.partition) {
+            self.end(id, &before);
+        }
+        let Some(partition) = self.replicas.partition(id) else {
+            return;
+        };
+        let (calls, queue) = mpsc::unbounded_channel();
+        let phase = Arc::new(Phase::default());
+        let shard = Shard {
+            env: self.env.clone(),
+            partition,
+            epoch,
+            factory: self.factory.clone(),
+            phase: phase.clone(),
+            observer: self.observer.clone(),
+        };
+        let task = self.env.spawn("coordinator", shard.run(queue));
+        let handle = Handle {
+            epoch,
+            phase,
+            calls,
+            task,
+        };
+        shards.insert(id.partition, handle);
+    }
+
+    /// It does not any more: in no epoch up to this, or, if the replica is gone, in none at all (G-17).
+    pub fn resigned(&self, id: TopicIdPartition, epoch: Option<LeaderEpoch>) {
+        let mut shards = self.shards.lock().expect("no panic under this lock");
+        let Some(shard) = shards.get(&id.partition) else {
+            return;
+        };
+        if epoch.is_some_and(|epoch| epoch < shard.epoch) {
+            probe!("coordinator: resigned an epoch that is over");
+            return;
+        }
+        if let Some(before) = shards.remove(&id.partition) {
+            self.end(id, &before);
+        }
+    }
+
+    /// Those who wait are told by their channels' ends.
+    fn end(&self, partition: TopicIdPartition, shard: &Handle<C>) {
+        shard.task.abort();
+        let epoch = shard.epoch;
+        self.observer
+            .observe(|| Observation::CoordinatorUnloaded { partition, epoch });
+    }
+
+    /// Hands a request to the coordinator of a partition.
+    ///
+    /// # Errors
+    /// NOT_COORDINATOR, also if that became so while the request waited and its outcome is unknown;
+    /// COORDINATOR_LOAD_IN_PROGRESS; COORDINATOR_NOT_AVAILABLE while the log takes no records.
+    pub async fn call(&self, partition: i32, request: C::Request) -> Result<C::Reply, ErrorCode> {
+        let (reply, answer) = oneshot::channel();
+        {
+            let shards = self.shards.lock().expect("no panic under this lock");
+            let shard = shards.get(&partition).ok_or(ErrorCode::NotCoordinator)?;
+            if !shard.phase.is_active() {
+                return Err(ErrorCode::CoordinatorLoadInProgress);
+            }
+            let sent = shard.calls.send((request, reply));
+            sent.map_err(|_| ErrorCode::NotCoordinator)?;
+        }
+        answer.await.unwrap_or(Err(ErrorCode::NotCoordinator))
+    }
+
+    /// The partitions that this broker coordinates, loaded or not.
+    pub fn partitions(&self) -> Vec<i32> {
+        let shards = self.shards.lock().expect("no panic under this lock");
+        shards.keys().copied().collect()
+    }
+}

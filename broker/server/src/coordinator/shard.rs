@@ -1,0 +1,273 @@
+//! One partition's coordinator at work.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use broker_core::Ticket;
+use broker_env::{Env, select};
+use broker_probe::{mutant, probe};
+use broker_protocol::ErrorCode;
+use broker_protocol::ids::LeaderEpoch;
+use broker_protocol::record::{BatchBuilder, BatchOptions};
+use bytes::{Bytes, BytesMut};
+use tokio::sync::{mpsc, oneshot};
+
+use super::load::LoadError;
+use super::{Call, Coordinator, Effect, Factory};
+use crate::observe::{Observation, Observer};
+use crate::partition::{Partition, ProduceBatch, ProduceReply};
+use crate::timers::Timers;
+
+/// Pause before a log that failed is loaded again.
+const RELOAD: Duration = Duration::from_millis(100);
+/// How much later a timer comes that was due while the log took no records.
+const POSTPONED_MS: u64 = 500;
+/// Requests whose records share a batch.
+const BATCHED_MAX: usize = 64;
+
+/// Whether requests are taken.
+#[derive(Debug, Default)]
+pub struct Phase {
+    active: AtomicBool,
+}
+
+impl Phase {
+    pub fn is_active(&self) -> bool {
+        self.active.load(Ordering::Acquire)
+    }
+
+    fn set(&self, active: bool) {
+        self.active.store(active, Ordering::Release);
+    }
+}
+
+/// A partition that this broker leads in one epoch.
+pub struct Shard<C: Coordinator> {
+    pub env: Env,
+    pub partition: Arc<Partition>,
+    pub epoch: LeaderEpoch,
+    pub factory: Arc<Factory<C>>,
+    pub phase: Arc<Phase>,
+    pub observer: Observer,
+}
+
+/// The log did not take a record, or lost one.
+struct Failed(ErrorCode);
+
+impl<C: Coordinator> Shard<C> {
+    /// Runs while the epoch lasts.
+    pub async fn run(self, mut calls: mpsc::UnboundedReceiver<Call<C>>) {
+        let (partition, epoch) = (self.partition.id, self.epoch);
+        while self.leads() {
+            match self.load().await {
+                Ok(core) => {
+                    self.observer
+                        .observe(|| Observation::CoordinatorLoaded { partition, epoch });
+                    self.phase.set(true);
+                    let Failed(error) = self.serve(core, &mut calls).await;
+                    self.phase.set(false);
+                    self.observer
+                        .observe(|| Observation::CoordinatorUnloaded { partition, epoch });
+                    probe!("coordinator: dropped what its log did not take");
+                    tracing::warn!(partition = %self.partition.name, %epoch, %error, "coordinator unloaded");
+                    // Their answers would be about a state that is gone.
+                    while calls.try_recv().is_ok() {}
+                }
+                Err(LoadError::Fenced) => return,
+                Err(LoadError::Log(error)) => {
+                    tracing::error!(partition = %self.partition.name, %epoch, error, "coordinator not loaded");
+                }
+            }
+            self.env.sleep(RELOAD).await;
+        }
+    }
+
+    /// Whether the epoch lasts.
+    pub fn leads(&self) -> bool {
+        self.partition
+            .with_core(|core| core.is_leader() && core.leader_epoch() == self.epoch)
+    }
+
+    fn takes_records(&self) -> bool {
+        let is_under_min = self.partition.with_core(|core| core.is_under_min_isr());
+        self.leads() && !is_under_min
+    }
+
+    async fn serve(&self, core: C, calls: &mut mpsc::UnboundedReceiver<Call<C>>) -> Failed {
+        let mut work = Work::new(self, core);
+        let mut effects = Vec::new();
+        work.core.loaded(self.now_ms(), &mut effects);
+        work.take(effects);
+        loop {
+            if let Err(failed) = work.flush() {
+                return failed;
+            }
+            select! {
+                committed = committed(&mut work.appended) => {
+                    if let Err(failed) = work.committed(committed) {
+                        return failed;
+                    }
+                }
+                timer = work.timers.next() => work.on_timer(timer),
+                call = calls.recv() => {
+                    let Some(call) = call else {
+                        return Failed(ErrorCode::NotCoordinator);
+                    };
+                    work.on_call(call);
+                    for _ in 1..BATCHED_MAX {
+                        match calls.try_recv() {
+                            Ok(call) => work.on_call(call),
+                            Err(_) => break,
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.env.clock.wall().0
+    }
+}
+
+/// What is under way.
+struct Work<'a, C: Coordinator> {
+    shard: &'a Shard<C>,
+    core: C,
+    timers: Timers<C::Timer>,
+    next_ticket: u64,
+    waiting: BTreeMap<Ticket, oneshot::Sender<Result<C::Reply, ErrorCode>>>,
+    /// Not appended yet.
+    batch: Vec<(Bytes, Option<Bytes>)>,
+    /// Replies that wait for `batch` and all before it.
+    held: Vec<(Ticket, C::Reply)>,
+    /// Not committed yet, in the log's order.
+    appended: VecDeque<Appended<C>>,
+}
+
+struct Appended<C: Coordinator> {
+    answer: oneshot::Receiver<ProduceReply>,
+    replies: Vec<(Ticket, C::Reply)>,
+}
+
+impl<'a, C: Coordinator> Work<'a, C> {
+    fn new(shard: &'a Shard<C>, core: C) -> Work<'a, C> {
+        Work {
+            timers: Timers::new(shard.env.clone()),
+            shard,
+            core,
+            next_ticket: 0,
+            waiting: BTreeMap::new(),
+            batch: Vec::new(),
+            held: Vec::new(),
+            appended: VecDeque::new(),
+        }
+    }
+
+    fn on_call(&mut self, (request, reply): Call<C>) {
+        if !C::is_read(&request) && !self.shard.takes_records() {
+            probe!("coordinator: refused while its log takes no records");
+            let _may_have_left = reply.send(Err(ErrorCode::CoordinatorNotAvailable));
+            return;
+        }
+        self.next_ticket += 1;
+        let ticket = Ticket(self.next_ticket);
+        self.waiting.insert(ticket, reply);
+        let mut effects = Vec::new();
+        let now_ms = self.shard.now_ms();
+        self.core.handle(ticket, request, now_ms, &mut effects);
+        self.take(effects);
+    }
+
+    fn on_timer(&mut self, timer: C::Timer) {
+        if !self.shard.takes_records() {
+            self.timers.arm(timer, POSTPONED_MS, POSTPONED_MS);
+            return;
+        }
+        let mut effects = Vec::new();
+        self.core.timer(timer, self.shard.now_ms(), &mut effects);
+        self.take(effects);
+    }
+
+    fn take(&mut self, effects: Vec<Effect<C>>) {
+        for effect in effects {
+            match effect {
+                Effect::Append(records) => self.batch.extend(records),
+                Effect::Reply(ticket, reply) => self.held.push((ticket, reply)),
+                Effect::ReplyNow(ticket, reply) => self.reply(ticket, reply),
+                Effect::Arm(timer, after_ms) => self.timers.arm(timer, after_ms, after_ms),
+                Effect::Disarm(timer) => self.timers.disarm(&timer),
+            }
+        }
+    }
+
+    fn reply(&mut self, ticket: Ticket, reply: C::Reply) {
+        if let Some(waiting) = self.waiting.remove(&ticket) {
+            let _may_have_left = waiting.send(Ok(reply));
+        }
+    }
+
+    /// Appends what the steps since the last flush wrote, and lets go of the replies that wait for nothing.
+    fn flush(&mut self) -> Result<(), Failed> {
+        let held = std::mem::take(&mut self.held);
+        if !self.batch.is_empty() {
+            let records = std::mem::take(&mut self.batch);
+            let answer = self.append(&records)?;
+            self.appended.push_back(Appended {
+                answer,
+                replies: held,
+            });
+            return Ok(());
+        }
+        match self.appended.back_mut() {
+            Some(last) => last.replies.extend(held),
+            None => {
+                for (ticket, reply) in held {
+                    self.reply(ticket, reply);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn append(
+        &self,
+        records: &[(Bytes, Option<Bytes>)],
+    ) -> Result<oneshot::Receiver<ProduceReply>, Failed> {
+        let mut builder = BatchBuilder::new(BatchOptions::default());
+        let now_ms = self.shard.now_ms();
+        for (key, value) in records {
+            builder.append(now_ms, Some(key), value.as_deref(), &[]);
+        }
+        let batch = ProduceBatch::internal(BytesMut::from(builder.build().as_bytes()));
+        if mutant!(G_11) {
+            return Ok(self.shard.partition.produce(batch, -1));
+        }
+        let epoch = self.shard.epoch;
+        self.shard
+            .partition
+            .produce_in_epoch(batch, epoch)
+            .map_err(Failed)
+    }
+
+    fn committed(&mut self, result: ProduceReply) -> Result<(), Failed> {
+        result.map_err(Failed)?;
+        let appended = self.appended.pop_front();
+        for (ticket, reply) in appended.into_iter().flat_map(|appended| appended.replies) {
+            self.reply(ticket, reply);
+        }
+        Ok(())
+    }
+}
+
+/// The oldest append is committed, or lost. Cancel-safe.
+async fn committed<C: Coordinator>(appended: &mut VecDeque<Appended<C>>) -> ProduceReply {
+    match appended.front_mut() {
+        Some(first) => (&mut first.answer)
+            .await
+            .unwrap_or(Err(ErrorCode::NotLeaderOrFollower)),
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,100 @@
+//! Topics that belong to the broker: which partition has a key, and how they are created on first use.
+
+use broker_core::metadata::MetadataImage;
+use broker_protocol::ErrorCode;
+use broker_protocol::api as wire;
+
+use crate::api::Forwarder;
+use crate::config::BrokerConfig;
+
+pub const CONSUMER_OFFSETS: &str = "__consumer_offsets";
+pub const TRANSACTION_STATE: &str = "__transaction_state";
+
+pub fn is_internal(topic: &str) -> bool {
+    matches!(topic, CONSUMER_OFFSETS | TRANSACTION_STATE)
+}
+
+/// Which partition of an internal topic coordinates a key; `None` until the topic is there.
+pub fn partition_for(image: &MetadataImage, topic: &str, key: &str) -> Option<i32> {
+    let partitions = i32::try_from(image.topic(topic)?.partitions.len()).ok()?;
+    (partitions > 0).then(|| (java_hash(key) & i32::MAX) % partitions)
+}
+
+/// Java's `String.hashCode`, over UTF-16.
+fn java_hash(text: &str) -> i32 {
+    let step = |hash: i32, unit: u16| hash.wrapping_mul(31).wrapping_add(i32::from(unit));
+    text.encode_utf16().fold(0, step)
+}
+
+/// Asks the controller for an internal topic. Whoever needs it asks again: it takes a moment to be led.
+///
+/// # Errors
+/// Why it was not created, as the controller says, or that none answered.
+pub async fn create(
+    config: &BrokerConfig,
+    forwarder: &Forwarder,
+    topic: &str,
+) -> Result<(), String> {
+    let request = wire::CreateTopicsRequest {
+        topics: vec![creatable(config, topic)],
+        timeout_ms: 30_000,
+        ..Default::default()
+    };
+    let response = forwarder.call(&request, 7).await;
+    let response = response.ok_or("no controller answered")?;
+    let Some(result) = response.topics.first() else {
+        return Err("the controller left the topic out".into());
+    };
+    match ErrorCode::from_code(result.error_code) {
+        Some(ErrorCode::None | ErrorCode::TopicAlreadyExists) => Ok(()),
+        error => {
+            let reason = result.error_message.clone().unwrap_or_default();
+            let code = result.error_code;
+            Err(error.map_or(format!("{code}: {reason}"), |error| {
+                format!("{error}: {reason}")
+            }))
+        }
+    }
+}
+
+fn creatable(config: &BrokerConfig, topic: &str) -> wire::CreatableTopic {
+    let property = |name: &str, value: String| wire::CreatableTopicConfig {
+        name: name.to_string(),
+        value: Some(value),
+        ..Default::default()
+    };
+    wire::CreatableTopic {
+        name: topic.to_string(),
+        num_partitions: config.offsets_topic_num_partitions,
+        replication_factor: i16::try_from(config.offsets_topic_replication_factor)
+            .unwrap_or(i16::MAX),
+        configs: vec![
+            property("cleanup.policy", "compact".into()),
+            property(
+                "segment.bytes",
+                config.offsets_topic_segment_bytes.to_string(),
+            ),
+        ],
+        ..Default::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_hash_as_in_java() {
+        let cases = [
+            ("", 0),
+            ("a", 97),
+            ("group", 98_629_247),
+            ("my-consumer-group", 1_513_705_513),
+            ("größe", 98_762_257),
+            ("😀", 1_772_899),
+        ];
+        for (text, hash) in cases {
+            assert_eq!(java_hash(text), hash, "{text}");
+        }
+    }
+}
