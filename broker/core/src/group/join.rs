@@ -66,10 +66,10 @@ impl GroupCoordinator {
         let group = &self.groups[id];
         if group.members.is_empty() && group.pending_members.is_empty() {
             self.groups.remove(id);
-        } else if !self
+        } else if self
             .hard
             .group(id)
-            .is_some_and(|group| group.metadata.is_some())
+            .is_none_or(|group| group.metadata.is_none())
         {
             let empty = super::Record::Group {
                 group: id.to_string(),
