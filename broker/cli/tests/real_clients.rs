@@ -119,3 +119,55 @@ fn under_fire(arguments: &[&str]) {
     let status = load.wait().expect("the load ends");
     assert!(status.success(), "{rest:?}");
 }
+
+/// Two members share a topic, one dies, the other takes over; what was committed is where they go on, after a
+/// graceful restart of the only broker and after SIGKILL.
+fn groups(client: &str, probe: &[&str]) {
+    if !installed(probe) {
+        return;
+    }
+    let mut cluster = Cluster::start(1);
+    let phase = |phase: &str, bootstrap: &str| {
+        run(Command::new("python3")
+            .arg(script("groups.py"))
+            .args([client, bootstrap, phase]));
+    };
+    phase("share", &cluster.bootstrap());
+    cluster.terminate(1);
+    cluster.launch(1);
+    phase("continue", &cluster.bootstrap());
+    cluster.kill(1);
+    cluster.launch(1);
+    phase("continue", &cluster.bootstrap());
+}
+
+#[test]
+fn confluent_kafka_groups_share_take_over_and_continue() {
+    groups("confluent", &["python3", "-c", "import confluent_kafka"]);
+}
+
+#[test]
+fn kafka_python_groups_share_take_over_and_continue() {
+    groups("kafka-python", &["python3", "-c", "import kafka"]);
+}
+
+/// Three nodes; whichever coordinates the group is among those that are killed, one after the other.
+#[test]
+fn committed_offsets_survive_their_coordinator() {
+    if !installed(&["python3", "-c", "import confluent_kafka"]) {
+        return;
+    }
+    let mut cluster = Cluster::start(3);
+    let phase = |phase: &str, bootstrap: &str| {
+        run(Command::new("python3")
+            .arg(script("groups.py"))
+            .args(["confluent", bootstrap, phase]));
+    };
+    phase("share", &cluster.bootstrap());
+    for node in 1..=3 {
+        cluster.kill(node);
+        phase("continue", &cluster.bootstrap());
+        cluster.launch(node);
+        std::thread::sleep(Duration::from_secs(2));
+    }
+}

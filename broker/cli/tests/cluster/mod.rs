@@ -48,7 +48,10 @@ impl Cluster {
                  listeners=PLAINTEXT://127.0.0.1:{},CONTROLLER://127.0.0.1:{}\n\
                  controller.quorum.voters={}\nlog.dirs={}\nnum.partitions={count}\n\
                  default.replication.factor={count}\nmin.insync.replicas={}\n\
-                 log.segment.bytes=1048576\n",
+                 log.segment.bytes=1048576\n\
+                 offsets.topic.replication.factor={count}\noffsets.topic.num.partitions=4\n\
+                 group.initial.rebalance.delay.ms=500\n\
+                 broker.session.timeout.ms=3000\nbroker.heartbeat.interval.ms=500\n",
                 node.port,
                 ports[count + id - 1],
                 voters.join(","),

@@ -1,0 +1,161 @@
+"""Members of one group share a topic; one dies without a word and the other takes over.
+
+usage: groups.py confluent|kafka-python BOOTSTRAP share|continue
+"share" writes records, reads them by two members, kills one and commits; "continue" finds every partition where the
+group left it, reads one more record from each and commits that.
+"""
+
+import sys
+import time
+
+PARTITIONS = 4
+RECORDS = 25
+LIMIT = 60
+LIBRARY, BOOTSTRAP, PHASE = sys.argv[1:4]
+TOPIC, GROUP = "shared", "sharers"
+
+
+class Confluent:
+    def __init__(self):
+        from confluent_kafka import Consumer
+
+        self.consumer = Consumer(
+            {
+                "bootstrap.servers": BOOTSTRAP,
+                "group.id": GROUP,
+                "auto.offset.reset": "earliest",
+                "session.timeout.ms": 6000,
+                "heartbeat.interval.ms": 300,
+                "enable.auto.commit": False,
+            }
+        )
+        self.consumer.subscribe([TOPIC])
+
+    def poll(self):
+        message = self.consumer.poll(0.2)
+        return [(message.partition(), message.offset())] if message and not message.error() else []
+
+    def assigned(self):
+        return {partition.partition for partition in self.consumer.assignment()}
+
+    def commit(self):
+        self.consumer.commit(asynchronous=False)
+
+    def committed(self):
+        return {p.partition: p.offset for p in self.consumer.committed(self.consumer.assignment(), timeout=LIMIT)}
+
+    def close(self):
+        self.consumer.close()
+
+
+class KafkaPython:
+    def __init__(self):
+        from kafka import KafkaConsumer
+
+        self.consumer = KafkaConsumer(
+            TOPIC,
+            bootstrap_servers=BOOTSTRAP,
+            group_id=GROUP,
+            auto_offset_reset="earliest",
+            session_timeout_ms=6000,
+            heartbeat_interval_ms=300,
+            enable_auto_commit=False,
+            max_poll_records=1,
+        )
+
+    def poll(self):
+        polled = self.consumer.poll(200)
+        return [(record.partition, record.offset) for records in polled.values() for record in records]
+
+    def assigned(self):
+        return {partition.partition for partition in self.consumer.assignment()}
+
+    def commit(self):
+        self.consumer.commit()
+
+    def committed(self):
+        return {p.partition: self.consumer.committed(p) for p in self.consumer.assignment()}
+
+    def close(self):
+        self.consumer.close()
+
+
+def member():
+    return {"confluent": Confluent, "kafka-python": KafkaPython}[LIBRARY]()
+
+
+def write(count):
+    if LIBRARY == "confluent":
+        from confluent_kafka import Producer
+
+        producer = Producer({"bootstrap.servers": BOOTSTRAP})
+        for number in range(count * PARTITIONS):
+            producer.produce(TOPIC, str(number).encode(), partition=number % PARTITIONS)
+        assert producer.flush(LIMIT) == 0
+    else:
+        from kafka import KafkaProducer
+
+        producer = KafkaProducer(bootstrap_servers=BOOTSTRAP)
+        sent = [producer.send(TOPIC, str(n).encode(), partition=n % PARTITIONS) for n in range(count * PARTITIONS)]
+        for future in sent:
+            future.get(LIMIT)
+
+
+def until(what, condition, members):
+    end, got = time.time() + LIMIT, []
+    while not condition(got):
+        assert time.time() < end, f"{what}: {[m.assigned() for m in members]}, {len(got)} records"
+        for one in members:
+            got += one.poll()
+    return got
+
+
+EVERYTHING = set(range(PARTITIONS))
+if PHASE == "share":
+    # Partitions of the topic: the broker's default may differ.
+    from confluent_kafka.admin import AdminClient, NewTopic
+
+    admin = AdminClient({"bootstrap.servers": BOOTSTRAP})
+    admin.create_topics([NewTopic(TOPIC, PARTITIONS)])[TOPIC].result(LIMIT)
+    time.sleep(0.5)
+    write(RECORDS)
+    first, second = member(), member()
+    both = [first, second]
+    until("sharing", lambda _: first.assigned() | second.assigned() == EVERYTHING and first.assigned() and second.assigned(), both)
+    assert not first.assigned() & second.assigned(), f"{first.assigned()} and {second.assigned()}"
+    # It says nothing any more: its session ends.
+    second.poll = lambda: []
+    if LIBRARY == "confluent":
+        second.consumer.unsubscribe()
+    else:
+        second.close()
+    until("taking over", lambda _: first.assigned() == EVERYTHING, [first])
+    first.commit()
+    first.close()
+    # Read everything from where the group is, to the end.
+    last = member()
+    ends = {}
+
+    def at_the_end(got):
+        ends.update({partition: offset + 1 for partition, offset in got})
+        committed = last.committed() if last.assigned() == EVERYTHING else {}
+        at = {partition: max(ends.get(partition, 0), committed.get(partition) or 0) for partition in EVERYTHING}
+        return last.assigned() == EVERYTHING and all(offset >= RECORDS for offset in at.values())
+
+    until("reading", at_the_end, [last])
+    last.commit()
+    committed = last.committed()
+    assert set(committed.values()) == {RECORDS}, committed
+    last.close()
+else:
+    one = member()
+    until("assignment", lambda _: one.assigned() == EVERYTHING, [one])
+    before = one.committed()
+    assert all(offset and offset >= RECORDS for offset in before.values()), f"commits were lost: {before}"
+    write(1)
+    seen = until("new records", lambda got: {partition for partition, _ in got} == EVERYTHING, [one])
+    assert all(offset >= before[partition] for partition, offset in seen), f"{seen} begins before {before}"
+    one.commit()
+    after = one.committed()
+    assert all(after[partition] > before[partition] for partition in EVERYTHING), f"{before} and then {after}"
+    one.close()
