@@ -127,6 +127,21 @@ pub enum ConsumerError {
     Closed,
 }
 
+/// Why a member of a group cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GroupError {
+    /// The coordinator's final verdict, e.g. FENCED_INSTANCE_ID.
+    #[error("{0}")]
+    Group(ErrorCode),
+    #[error(transparent)]
+    Consumer(#[from] ConsumerError),
+    /// The last error before the time was over.
+    #[error("timed out: {last}")]
+    Timeout { last: String },
+    #[error("the client is closed")]
+    Closed,
+}
+
 /// Why an admin call failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AdminError {

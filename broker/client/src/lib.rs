@@ -5,7 +5,7 @@
 //!
 //! - [`client`]: which broker to ask, retries of metadata. `connections` one connection per broker and lane,
 //!   `connection` frames and correlation ids, `metadata` the cache.
-//! - [`producer`], [`consumer`], [`admin`]: what applications use.
+//! - [`producer`], [`consumer`], [`group`], [`admin`]: what applications use; `coordinator` finds a group's.
 //! - [`config`], [`error`]: configuration by Kafka's names, errors by Kafka's names.
 //! - `tasks`, `timers`: what the shells own; nothing of them is left after `close` or drop.
 //!
@@ -18,7 +18,9 @@ pub mod config;
 mod connection;
 mod connections;
 pub mod consumer;
+mod coordinator;
 pub mod error;
+pub mod group;
 pub mod metadata;
 mod offsets;
 mod partitioner;
@@ -34,7 +36,8 @@ pub use broker_protocol::record::{Compression, Header};
 pub use client::Client;
 pub use config::{ClientConfig, ConsumerConfig, OffsetReset, ProducerConfig};
 pub use consumer::{Consumer, ConsumerRecord, ConsumerRecords, PartitionRecords};
-pub use error::{AdminError, CallError, ConsumerError, ProduceError};
+pub use error::{AdminError, CallError, ConsumerError, GroupError, ProduceError};
+pub use group::{CommitError, GroupConfig, GroupConsumer};
 pub use offsets::{ListedOffset, OffsetSpec};
 pub use partitioner::murmur2;
 pub use producer::{Delivery, Producer, ProducerRecord, RecordMetadata};

@@ -1,10 +1,11 @@
-//! The black box: a history of sends and polls to Jepsen's anomalies (CLI-1 … CLI-6).
+//! The black box: a history of sends and polls to Jepsen's anomalies (CLI-1 … CLI-6), and of groups (GRP-1, GRP-4).
 //!
 //! Every check is linear in the history. What is not an anomaly, and why, stands in the invariant list:
 //! jumps after `Assign`, offset gaps where nobody ever saw a record, records of unknown outcome that
 //! appear or do not, and, without idempotence, duplicates.
 
 mod content;
+mod groups;
 mod observed;
 mod order;
 mod polls;
@@ -37,6 +38,7 @@ pub fn check(history: &History, promise: Promise) -> Report {
     visibility::check(history, &observed, promise, &mut report);
     polls::check(history, &observed, &mut report);
     order::check(history, &observed, promise, &mut report);
+    groups::check(history, promise, &mut report);
     report
 }
 

@@ -377,6 +377,9 @@ impl Cluster {
             } => {
                 partition.became_leader(node, *epoch, *epoch_start, budget, judge);
             }
+            Event::CoordinatorLoaded { epoch, .. } => {
+                partition.coordinator_loaded(node, *epoch, judge);
+            }
             Event::BecameFollower { epoch, .. } => partition.became_follower(node, *epoch, judge),
             Event::HighWatermark {
                 high_watermark,

@@ -117,7 +117,7 @@ fn invoke(action: &Action) -> Option<(&'static str, String)> {
         } => Some((":send", format!("[[:send {} {value}]]", key(partition)))),
         Action::Poll { .. } => Some((":poll", "[[:poll]]".to_owned())),
         Action::Assign { partition, .. } => Some((":assign", format!("[{}]", key(partition)))),
-        Action::ListOffsets { .. } => None,
+        Action::Group(_) | Action::ListOffsets { .. } => None,
     }
 }
 

@@ -44,11 +44,31 @@ pub enum Action {
     },
     /// The consumer (process) starts at `position` in this partition; a jump, not a gap.
     Assign { partition: Partition, position: i64 },
+    /// What a member of a group did with it.
+    Group(GroupAction),
     /// Offsets the broker names: log start and end as a consumer may read.
     ListOffsets {
         partition: Partition,
         earliest: i64,
         latest: i64,
+    },
+}
+
+/// A consumer group as one of its members sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GroupAction {
+    /// The member was assigned these partitions in a generation; each with the committed offset it begins at, if
+    /// there is one.
+    Assigned {
+        group: String,
+        generation: i32,
+        partitions: Vec<(Partition, Option<i64>)>,
+    },
+    /// The member committed these next offsets.
+    Commit {
+        group: String,
+        generation: i32,
+        offsets: Vec<(Partition, i64)>,
     },
 }
 

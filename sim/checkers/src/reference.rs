@@ -102,7 +102,10 @@ fn learn<'a>(
                 }
             }
         }
-        Action::Send { .. } | Action::Assign { .. } | Action::ListOffsets { .. } => {}
+        Action::Send { .. }
+        | Action::Assign { .. }
+        | Action::Group(_)
+        | Action::ListOffsets { .. } => {}
     }
 }
 

@@ -97,6 +97,18 @@ pub const ALL: &[(&str, &str)] = &[
         "records of one producer to one partition keep their order, and are in it once",
     ),
     (
+        "GRP-1",
+        "a group reads back the last offset it was told is committed, or a later one",
+    ),
+    (
+        "GRP-2",
+        "one node at most coordinates a group in a leader epoch, and none in an earlier one after it",
+    ),
+    (
+        "GRP-4",
+        "in one generation of a group a partition belongs to one member at most",
+    ),
+    (
         "REF-1",
         "each partition's history is that of a log: records, acknowledged or not, and nothing else",
     ),

@@ -36,7 +36,7 @@ pub fn client_table(history: &History, names: &[String]) -> Vec<ClientRow> {
                 row.kind = "consumer".into();
                 row.consumed += u64::try_from(records.len()).unwrap_or(u64::MAX);
             }
-            (Action::Assign { .. }, _) => row.kind = "consumer".into(),
+            (Action::Assign { .. } | Action::Group(_), _) => row.kind = "consumer".into(),
             (Action::ListOffsets { .. }, _) if row.kind.is_empty() => row.kind = "observer".into(),
             (Action::ListOffsets { .. }, _) => {}
         }

@@ -4,6 +4,7 @@
 //! client runs on a host of its own through [`run`]. Around them: [`setup`] creates topics,
 //! [`finish`] reads every partition from its start to its end after the quiet phase.
 //!
+//! - [`consumer_group`]: members of a group that come and go.
 //! - [`produce_consume`]: producers at a rate, consumers that follow, observers that ask for offsets.
 //!   [`create_delete_topics`]: topics come and go. [`reassign_partitions`]: replicas move. [`final_read`]: the complete read at the end.
 //! - [`recorder`]: the shared history and counters. [`content`]: values that name themselves.
@@ -12,6 +13,7 @@
 //! Contract: everything random is drawn from the stream given with the [`ClientContext`], or by the client
 //! library from its `Env`; every loop ends soon after the [`StopSignal`].
 
+pub mod consumer_group;
 pub mod content;
 pub mod create_delete_topics;
 pub mod final_read;
@@ -109,6 +111,7 @@ pub fn run(context: ClientContext, spec: Arc<WorkloadSpec>, role: Role) -> BoxFu
     match role {
         Role::Producer => Box::pin(produce_consume::produce(context, spec)),
         Role::Consumer => Box::pin(produce_consume::consume(context, spec)),
+        Role::Member => Box::pin(consumer_group::take_part(context, spec)),
         Role::Observer => Box::pin(produce_consume::observe(context, spec)),
         Role::Reassigner => Box::pin(reassign_partitions::operate(context, spec)),
         Role::TopicChurner => Box::pin(create_delete_topics::churn(context, spec)),

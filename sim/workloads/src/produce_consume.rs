@@ -4,8 +4,8 @@ mod consumer;
 mod observer;
 mod producer;
 
-pub(crate) use consumer::Reading;
 pub use consumer::consume;
+pub(crate) use consumer::{Reading, name_of};
 pub use observer::observe;
 pub use producer::produce;
 

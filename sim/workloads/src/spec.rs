@@ -19,6 +19,8 @@ pub enum WorkloadKind {
     Produce,
     /// Only the consumers.
     Consume,
+    /// Producers, and consumers that are members of one group.
+    ConsumerGroup,
     /// Creates and deletes topics.
     CreateDeleteTopics,
     /// Moves replicas and elects leaders.
@@ -34,6 +36,8 @@ pub enum Role {
     Producer,
     /// Reads all partitions from their start and follows.
     Consumer,
+    /// Joins a group, reads what it is assigned, commits, leaves or falls silent, and comes back.
+    Member,
     /// Asks for the offsets of all partitions now and then.
     Observer,
     /// Creates topics and deletes them.
@@ -123,6 +127,9 @@ impl WorkloadSpec {
             WorkloadKind::ProduceConsume => producers()
                 .chain(consumers())
                 .chain(of(Role::Observer, self.observers))
+                .collect(),
+            WorkloadKind::ConsumerGroup => producers()
+                .chain(of(Role::Member, self.consumers))
                 .collect(),
             WorkloadKind::Produce => producers().collect(),
             WorkloadKind::Consume => consumers().collect(),

@@ -91,7 +91,7 @@ impl Observed {
                         }
                     }
                 }
-                Action::Assign { .. } | Action::ListOffsets { .. } => {}
+                Action::Assign { .. } | Action::Group(_) | Action::ListOffsets { .. } => {}
             }
         }
         observed

@@ -30,7 +30,7 @@ pub fn check(history: &History, observed: &Observed, report: &mut Report) {
                     observed, operation, partition, *from, records, *next, report,
                 );
             }
-            Action::Send { .. } | Action::ListOffsets { .. } => {}
+            Action::Send { .. } | Action::Group(_) | Action::ListOffsets { .. } => {}
         }
     }
 }

@@ -30,6 +30,7 @@ invariants! {
     Raft1 = "RAFT-1", Raft2 = "RAFT-2", Raft3 = "RAFT-3", Raft4 = "RAFT-4", Raft6 = "RAFT-6",
     Meta1 = "META-1", Meta2 = "META-2", Meta3 = "META-3", Meta4 = "META-4",
     Txn1 = "TXN-1", Txn2 = "TXN-2",
+    Grp2 = "GRP-2",
     Cli4 = "CLI-4",
     Live1 = "LIVE-1", Live2 = "LIVE-2", Live5 = "LIVE-5",
 }

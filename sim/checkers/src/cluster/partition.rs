@@ -60,6 +60,8 @@ pub struct Partition {
     pub committed: Committed,
     /// By leader epoch.
     pub leaders: BTreeMap<i32, i32>,
+    /// By leader epoch: who coordinated what is in it.
+    pub coordinators: BTreeMap<i32, i32>,
     /// By partition epoch, as published by whoever did first.
     pub registered: BTreeMap<i32, PartitionState>,
     /// Where the first image ended that had it.
@@ -76,6 +78,7 @@ impl Partition {
             written: Written::default(),
             committed: Committed::default(),
             leaders: BTreeMap::new(),
+            coordinators: BTreeMap::new(),
             registered: BTreeMap::new(),
             registered_end: None,
             min_insync: 1,

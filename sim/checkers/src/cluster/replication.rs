@@ -9,6 +9,24 @@ use super::partition::{Counted, Partition, Replica, Role};
 use super::truth::Lack;
 
 impl Partition {
+    /// GRP-2: a coordinator is the leader of its epoch, and on one node epochs go forward only.
+    pub fn coordinator_loaded(&mut self, node: i32, epoch: i32, judge: &mut Judge) {
+        let id = self.id;
+        let leads = self.leaders.get(&epoch) == Some(&node);
+        let mut later = self.coordinators.range(epoch + 1..);
+        let is_stale = later.any(|(_, coordinator)| *coordinator == node);
+        judge.demand(
+            leads && !is_stale,
+            Invariant::Grp2,
+            "two-coordinators",
+            |judge| {
+                let name = judge.name(id);
+                format!("{name}: coordinates in epoch {epoch}, which it does not lead or has left")
+            },
+        );
+        self.coordinators.insert(epoch, node);
+    }
+
     pub fn became_leader(
         &mut self,
         node: i32,

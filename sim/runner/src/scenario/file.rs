@@ -148,6 +148,8 @@ pub(crate) enum Kind {
     ProduceConsume,
     Produce,
     Consume,
+    /// Producers, and consumers that are members of one group.
+    ConsumerGroup,
     CreateDeleteTopics,
     ReassignPartitions,
 }
@@ -158,6 +160,7 @@ impl Kind {
             Kind::ProduceConsume => WorkloadKind::ProduceConsume,
             Kind::Produce => WorkloadKind::Produce,
             Kind::Consume => WorkloadKind::Consume,
+            Kind::ConsumerGroup => WorkloadKind::ConsumerGroup,
             Kind::CreateDeleteTopics => WorkloadKind::CreateDeleteTopics,
             Kind::ReassignPartitions => WorkloadKind::ReassignPartitions,
         }

@@ -76,7 +76,12 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn record(&mut self, invoked: Moment, records: ConsumerRecords) {
+    /// The next stretch of these is one that the group said to begin.
+    pub fn begin(&mut self, partitions: &[TopicPartition]) {
+        self.starting = partitions.iter().cloned().collect();
+    }
+
+    pub fn record(&mut self, invoked: Moment, records: ConsumerRecords) {
         let (mut count, mut bytes) = (0, 0);
         for stretch in records.partitions {
             count += u64::try_from(stretch.records.len()).expect("a count fits 64 bits");
@@ -154,7 +159,7 @@ fn size_of(record: &ConsumerRecord) -> u64 {
     u64::try_from(size).expect("a size fits 64 bits")
 }
 
-fn name_of(error: &ConsumerError) -> &'static str {
+pub(crate) fn name_of(error: &ConsumerError) -> &'static str {
     match error {
         ConsumerError::NoOffsetForPartition(_) => "no offset for partition",
         ConsumerError::OffsetOutOfRange { .. } => "offset out of range",

@@ -1,0 +1,160 @@
+//! A consumer in a group (classic protocol): the group's members share the partitions of their topics.
+//!
+//! - `membership`: join, sync, heartbeats, leave. `assignor`: the leader's range assignment. `offsets`: commits.
+//!
+//! Membership is kept up by polling: heartbeats are sent between the waits of [`GroupConsumer::poll`], so the
+//! session ends `session.timeout.ms` after the last poll. All partitions are given up at the start of a
+//! rebalance (eager), and reading goes on from the committed offsets.
+
+mod assignor;
+mod membership;
+mod offsets;
+
+use std::time::Duration;
+
+use broker_env::Instant;
+use broker_protocol::ids::TopicPartition;
+
+pub use assignor::range;
+pub use offsets::{CommitError, Committed};
+
+use crate::client::Client;
+use crate::config::ConsumerConfig;
+use crate::consumer::{Consumer, ConsumerRecords};
+use crate::coordinator::GroupCoordinator;
+use crate::error::GroupError;
+
+/// Of a [`GroupConsumer`], by Kafka's names and with Kafka's defaults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupConfig {
+    /// `group.id`
+    pub group_id: String,
+    /// `group.instance.id`: a static member (KIP-345).
+    pub instance_id: Option<String>,
+    /// `session.timeout.ms`
+    pub session_timeout: Duration,
+    /// `max.poll.interval.ms`, which is the rebalance timeout.
+    pub rebalance_timeout: Duration,
+    /// `heartbeat.interval.ms`
+    pub heartbeat_interval: Duration,
+}
+
+impl GroupConfig {
+    pub fn new(group_id: &str) -> GroupConfig {
+        GroupConfig {
+            group_id: group_id.to_string(),
+            instance_id: None,
+            session_timeout: Duration::from_secs(45),
+            rebalance_timeout: Duration::from_secs(300),
+            heartbeat_interval: Duration::from_secs(3),
+        }
+    }
+}
+
+/// The generation this member is in.
+#[derive(Clone, Debug)]
+struct Joined {
+    generation: i32,
+    partitions: Vec<TopicPartition>,
+    begins_at: Committed,
+    next_heartbeat: Instant,
+}
+
+/// A member of a group. Dropped, it says nothing: its session ends by itself.
+#[derive(Debug)]
+pub struct GroupConsumer {
+    client: Client,
+    consumer: Consumer,
+    config: GroupConfig,
+    topics: Vec<String>,
+    coordinator: GroupCoordinator,
+    member_id: String,
+    joined: Option<Joined>,
+    rebalances: u64,
+}
+
+impl GroupConsumer {
+    /// Joins with the first poll.
+    pub fn new(
+        client: Client,
+        consumer: ConsumerConfig,
+        config: GroupConfig,
+        topics: &[String],
+    ) -> GroupConsumer {
+        GroupConsumer {
+            consumer: Consumer::new(client.clone(), consumer),
+            client,
+            config,
+            topics: topics.to_vec(),
+            coordinator: GroupCoordinator::default(),
+            member_id: String::new(),
+            joined: None,
+            rebalances: 0,
+        }
+    }
+
+    /// Records as soon as there are any; none when `limit` is over. A rebalance may take longer. May be dropped
+    /// while it waits; a rebalance then begins anew.
+    ///
+    /// # Errors
+    /// See [`GroupError`]; retriable ones are retried.
+    pub async fn poll(&mut self, limit: Duration) -> Result<ConsumerRecords, GroupError> {
+        let deadline = self.client.env().now() + limit;
+        loop {
+            if self.joined.is_none() && !self.join(deadline).await? {
+                return Ok(ConsumerRecords::default());
+            }
+            let now = self.client.env().now();
+            let heartbeat = self
+                .joined
+                .as_ref()
+                .map_or(now, |joined| joined.next_heartbeat);
+            if heartbeat <= now {
+                self.heartbeat().await?;
+                continue;
+            }
+            let left = deadline.min(heartbeat).saturating_since(now);
+            let records = self.consumer.poll(left).await?;
+            if !records.is_empty() || self.client.env().now() >= deadline {
+                return Ok(records);
+            }
+        }
+    }
+
+    /// Generation and member id, while in a group.
+    pub fn membership(&self) -> Option<(i32, &str)> {
+        let joined = self.joined.as_ref()?;
+        Some((joined.generation, &self.member_id))
+    }
+
+    /// The partitions of this generation.
+    pub fn assignment(&self) -> &[TopicPartition] {
+        self.joined
+            .as_ref()
+            .map_or(&[], |joined| &joined.partitions)
+    }
+
+    /// How often it was given an assignment.
+    pub fn rebalances(&self) -> u64 {
+        self.rebalances
+    }
+
+    /// The committed offsets that this generation's reading began at.
+    pub fn begins_at(&self) -> Committed {
+        let joined = self.joined.as_ref();
+        joined.map_or_else(Committed::new, |joined| joined.begins_at.clone())
+    }
+
+    /// The next offset for the application.
+    pub fn position(&self, partition: &TopicPartition) -> Option<i64> {
+        self.consumer.position(partition)
+    }
+
+    /// Leaves the group, unless it is a static member, and ends all tasks.
+    pub async fn close(mut self) {
+        if self.config.instance_id.is_none() {
+            self.leave().await;
+        }
+        self.consumer.close();
+    }
+}
