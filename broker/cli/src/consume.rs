@@ -7,7 +7,8 @@ use std::io::{BufWriter, Write};
 use std::time::Duration;
 
 use broker_client::{
-    Client, Consumer, ConsumerConfig, ConsumerRecord, OffsetReset, TopicPartition,
+    Client, Consumer, ConsumerConfig, ConsumerRecord, ConsumerRecords, GroupConfig, GroupConsumer,
+    OffsetReset, TopicPartition,
 };
 use broker_env::{Env, Instant};
 
@@ -33,6 +34,10 @@ pub struct Consume {
     /// Where to begin in the partition.
     #[arg(long, requires = "partition", conflicts_with = "from_beginning")]
     offset: Option<i64>,
+    /// Reads as a member of this group: the partitions it is assigned, from where the group is; what was printed is
+    /// committed.
+    #[arg(long, conflicts_with_all = ["partition", "offset"])]
+    group: Option<String>,
     /// Ends after this many records; without, at an interrupt.
     #[arg(long)]
     max_messages: Option<u64>,
@@ -49,36 +54,38 @@ impl Consume {
     pub fn run(self) -> Result<(), Failure> {
         let printer = Printer::from_properties(&self.property).map_err(Failure::Usage)?;
         block_on(|env| async move {
-            let consumer = self.consumer(&env).await?;
+            let mut consumer = self.source(&env).await?;
             let mut session = Session {
                 out: BufWriter::new(std::io::stdout()),
                 printer,
                 count: 0,
             };
             let result = tokio::select! {
-                result = self.print_all(&env, &consumer, &mut session) => result,
+                result = self.print_all(&env, &mut consumer, &mut session) => result,
                 _ = tokio::signal::ctrl_c() => Ok(()),
             };
-            consumer.close();
             session.out.flush()?;
+            consumer.close().await;
             eprintln!("{} records", session.count);
             result
         })
     }
 
-    async fn consumer(&self, env: &Env) -> Result<Consumer, Failure> {
+    async fn source(&self, env: &Env) -> Result<Source, Failure> {
         let client = self.connect.client(env);
+        match &self.group {
+            Some(group) => {
+                let (group, topics) = (GroupConfig::new(group), [self.topic.clone()]);
+                let member = GroupConsumer::new(client, self.config(), group, &topics);
+                Ok(Source::Group(Box::new(member)))
+            }
+            None => Ok(Source::Alone(self.consumer(client).await?)),
+        }
+    }
+
+    async fn consumer(&self, client: Client) -> Result<Consumer, Failure> {
         let partitions = self.partitions(&client).await?;
-        let reset = if self.from_beginning {
-            OffsetReset::Earliest
-        } else {
-            OffsetReset::Latest
-        };
-        let config = ConsumerConfig {
-            auto_offset_reset: Some(reset),
-            ..ConsumerConfig::default()
-        };
-        let consumer = Consumer::new(client, config);
+        let consumer = Consumer::new(client, self.config());
         consumer
             .assign(&partitions)
             .await
@@ -90,6 +97,26 @@ impl Consume {
                 .map_err(Failure::failed)?;
         }
         Ok(consumer)
+    }
+
+    fn config(&self) -> ConsumerConfig {
+        let reset = if self.from_beginning {
+            OffsetReset::Earliest
+        } else {
+            OffsetReset::Latest
+        };
+        // No more than is printed may be committed.
+        let most = self
+            .max_messages
+            .and_then(|most| usize::try_from(most).ok());
+        let standard = ConsumerConfig::default();
+        ConsumerConfig {
+            auto_offset_reset: Some(reset),
+            max_poll_records: most
+                .unwrap_or(standard.max_poll_records)
+                .clamp(1, standard.max_poll_records),
+            ..standard
+        }
     }
 
     async fn partitions(&self, client: &Client) -> Result<Vec<TopicPartition>, Failure> {
@@ -113,15 +140,12 @@ impl Consume {
     async fn print_all(
         &self,
         env: &Env,
-        consumer: &Consumer,
+        consumer: &mut Source,
         session: &mut Session,
     ) -> Result<(), Failure> {
         let mut last = env.now();
         while !self.has_enough(session.count) {
-            let records = consumer
-                .poll(self.left(env, last).min(POLL))
-                .await
-                .map_err(Failure::failed)?;
+            let records = consumer.poll(self.left(env, last).min(POLL)).await?;
             for record in records.iter() {
                 session.print(record)?;
                 if self.has_enough(session.count) {
@@ -130,6 +154,7 @@ impl Consume {
             }
             session.out.flush()?;
             if records.count() > 0 {
+                consumer.commit().await;
                 last = env.now();
             } else if self.left(env, last).is_zero() {
                 return Ok(());
@@ -145,6 +170,37 @@ impl Consume {
     fn left(&self, env: &Env, last: Instant) -> Duration {
         let limit = self.timeout_ms.map_or(Duration::MAX, Duration::from_millis);
         limit.saturating_sub(env.now().saturating_since(last))
+    }
+}
+
+/// Who reads.
+enum Source {
+    Alone(Consumer),
+    Group(Box<GroupConsumer>),
+}
+
+impl Source {
+    async fn poll(&mut self, limit: Duration) -> Result<ConsumerRecords, Failure> {
+        match self {
+            Source::Alone(consumer) => consumer.poll(limit).await.map_err(Failure::failed),
+            Source::Group(member) => member.poll(limit).await.map_err(Failure::failed),
+        }
+    }
+
+    /// What could not be committed is read again by somebody.
+    async fn commit(&mut self) {
+        if let Source::Group(member) = self
+            && let Err(error) = member.commit().await
+        {
+            eprintln!("broker: not committed: {error}");
+        }
+    }
+
+    async fn close(self) {
+        match self {
+            Source::Alone(consumer) => consumer.close(),
+            Source::Group(member) => member.close().await,
+        }
     }
 }
 

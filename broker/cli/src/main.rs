@@ -14,6 +14,7 @@ mod dump_log;
 mod failure;
 mod features;
 mod format;
+mod groups;
 mod logging;
 mod perf;
 mod produce;
@@ -46,6 +47,8 @@ enum Command {
     Topics(topics::Topics),
     /// Shows and changes properties of topics and brokers while they run.
     Configs(configs::Configs),
+    /// Lists, describes, moves and deletes consumer groups.
+    Groups(groups::Groups),
     /// Moves replicas from broker to broker.
     Reassign(reassign::Reassign),
     /// Sends lines from standard input as records.
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Command::Format(command) => command.run(),
         Command::Topics(command) => command.run(),
         Command::Configs(command) => command.run(),
+        Command::Groups(command) => command.run(),
         Command::Reassign(command) => command.run(),
         Command::Produce(command) => command.run(),
         Command::Consume(command) => command.run(),

@@ -316,3 +316,61 @@ fn perf_measures_client_and_broker() {
     ]));
     assert!(text.contains("records/s") && text.contains("p99"), "{text}");
 }
+
+#[test]
+fn groups_are_read_by_listed_described_moved_and_deleted() {
+    let node = Node::start(
+        "offsets.topic.replication.factor=1\noffsets.topic.num.partitions=2\ngroup.initial.rebalance.delay.ms=100",
+    );
+    Good::start(&node);
+    let cli = Cli::of(&node);
+    done(&cli.produce(&["--topic", "good"], "one\ntwo\nthree\n"));
+    let end = records(&cli, &["--from-beginning", "--timeout-ms", "2000"])
+        .lines()
+        .count();
+    let read = |most: &str| {
+        let group = [
+            "--group",
+            "readers",
+            "--from-beginning",
+            "--timeout-ms",
+            "15000",
+        ];
+        records(&cli, &[&group[..], &["--max-messages", most]].concat())
+    };
+    // Each one goes on where the one before has ended.
+    let (first, second) = (read("2"), read("2"));
+    assert_eq!((first.lines().count(), second.lines().count()), (2, 2));
+    assert_ne!(first, second);
+    assert_eq!(
+        done(&cli.run(&["groups", "list"])),
+        "readers\tEmpty\tconsumer\n"
+    );
+    let described = done(&cli.run(&["groups", "describe", "--group", "readers"]));
+    let lag = end - 4;
+    assert!(
+        described.contains(&format!("good-0\t4\t{end}\t{lag}\t-\t-")),
+        "{described}"
+    );
+    let reset = [
+        "groups",
+        "reset-offsets",
+        "--group",
+        "readers",
+        "--to-offset",
+        "1",
+    ];
+    assert_eq!(done(&cli.run(&reset)), "good-0\t1\n");
+    assert_eq!(read("1").lines().count(), 1, "nothing was changed");
+    done(&cli.run(&[&reset[..], &["--execute"]].concat()));
+    let described = done(&cli.run(&["groups", "describe", "--group", "readers"]));
+    assert!(described.contains("good-0\t1\t"), "{described}");
+    done(&cli.run(&["groups", "delete", "--group", "readers"]));
+    assert_eq!(done(&cli.run(&["groups", "list"])), "");
+    let gone = failed(&cli.run(&["groups", "delete", "--group", "readers"]), 1);
+    assert!(gone.contains("GROUP_ID_NOT_FOUND"), "{gone}");
+}
+
+fn records(cli: &Cli, options: &[&str]) -> String {
+    done(&cli.run(&[&["consume", "--topic", "good"], options].concat()))
+}

@@ -2,7 +2,7 @@
 //!
 //! - `topics`: create, delete, add partitions, describe, list. `configs`: read and change. `cluster`: nodes
 //!   and quorum. `features`: feature levels, and brokers that leave for good. `partitions`: elections and moves
-//!   of replicas.
+//!   of replicas. `groups`: members and offsets of groups, asked of their coordinators.
 //!
 //! Any broker is asked; it forwards to the controller. Connection failures and retriable errors are retried
 //! until `limit`. A change that was retried may meet its own first attempt, e.g. TOPIC_ALREADY_EXISTS.
@@ -10,6 +10,7 @@
 mod cluster;
 mod configs;
 mod features;
+mod groups;
 mod partitions;
 mod topics;
 
@@ -21,6 +22,7 @@ use broker_protocol::{ErrorCode, Request};
 pub use cluster::{ClusterDescription, ClusterNode, QuorumInfo, QuorumReplica, VoterEndpoint};
 pub use configs::{AlterConfigOp, AlterOperation, ConfigEntry, ConfigResource};
 pub use features::{FeatureMetadata, FeatureUpdate, UpgradeType};
+pub use groups::{GroupDescription, GroupListing, GroupMember};
 pub use partitions::{ElectionType, Reassignment};
 pub use topics::{CreatedTopic, NewTopic, TopicDescription};
 
