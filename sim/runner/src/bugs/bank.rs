@@ -325,6 +325,41 @@ pub const BANK: &[Bug] = &[
         "the producer state's tests find it; scenarios do not delete records yet",
     ),
     unfound(
+        "G_01",
+        "nothing bounds the wait for SyncGroup (KAFKA-12890)",
+        "the group core's tests find it; in runs every leader syncs or its session ends",
+    ),
+    unfound(
+        "G_02",
+        "a member that never used its id blocks the rebalance (KAFKA-9752)",
+        "the group core's tests find it; LIVE-4 is not judged in runs yet",
+    ),
+    unfound(
+        "G_04",
+        "offsets expire while their group rebalances (KAFKA-13636)",
+        "the group core's tests find it; no run is as long as a retention",
+    ),
+    unfound(
+        "G_05",
+        "loaded offsets expire at once (KAFKA-8069)",
+        "the group core's tests find it; no run is as long as a check of retention",
+    ),
+    unfound(
+        "G_08",
+        "loading takes one record per batch (KAFKA-5600)",
+        "consumer-groups is its scenario; not measured yet",
+    ),
+    unfound(
+        "G_11",
+        "a coordinator appends in another epoch than its own (KAFKA-10614)",
+        "consumer-groups is its scenario; not measured yet",
+    ),
+    unfound(
+        "G_16",
+        "an offset of a deleted topic is read by its namesake (KAFKA-19154)",
+        "offsets of deleted topics are deleted, too; no workload recreates the topics of a group yet",
+    ),
+    unfound(
         "P_07",
         "retention passes the high watermark (KAFKA-5634)",
         "the replica core asserts against it; scenarios do not delete records yet",

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
 
+use broker_server::internal_topics::is_internal;
 use sim_faults::chaos::{Aim, Lasts};
 use sim_faults::plan::Planned;
 use sim_faults::{Chaos, Fault, FaultSpec, NetworkOptions, Target};
@@ -331,8 +332,9 @@ fn workload_spec(table: &WorkloadTable, topics: &[Topic]) -> WorkloadSpec {
     }
 }
 
+/// Internal topics are created when they are needed, so no scenario lists them.
 pub(super) fn topic_known(name: &str, span: Range<usize>, topics: &[Topic]) -> Result<(), At> {
-    if topics.iter().any(|topic| topic.name == name) {
+    if topics.iter().any(|topic| topic.name == name) || is_internal(name) {
         return Ok(());
     }
     let known = topics.iter().map(|topic| topic.name.as_str());
@@ -392,6 +394,9 @@ fn check_target(target: &Spanned<Target>, cluster: &Cluster, topics: &[Topic]) -
     match target.get_ref() {
         Target::Node(node) => node_known(node, target.span(), cluster),
         Target::Leader { topic, partition } | Target::Follower { topic, partition } => {
+            if is_internal(topic) {
+                return Ok(());
+            }
             members::check_partition(topic, *partition, target.span(), topics)
         }
         _ => Ok(()),

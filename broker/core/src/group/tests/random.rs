@@ -33,6 +33,10 @@ enum Act {
     Delete,
 }
 
+#[allow(
+    clippy::disallowed_types,
+    reason = "prop_oneof shares its branches; tests are no core"
+)]
 fn act() -> impl Strategy<Value = Act> {
     let member = 0..4u8;
     prop_oneof![
