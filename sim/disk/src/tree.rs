@@ -59,6 +59,8 @@ pub struct Tree {
     pending: Vec<Change>,
     next_sequence: u64,
     unlinked: u64,
+    /// A durable entry has gone since the last [`Tree::collect`]: nothing else needs one after a sync.
+    entry_gone: bool,
     /// Bytes in live files.
     pub used: u64,
 }
@@ -71,6 +73,7 @@ impl Default for Tree {
             pending: Vec::new(),
             next_sequence: 0,
             unlinked: 0,
+            entry_gone: false,
             used: 0,
         }
     }
@@ -206,6 +209,7 @@ impl Tree {
 
     /// Drops what no entry, handle or pending change can reach.
     pub fn collect(&mut self) {
+        self.entry_gone = false;
         let mut reachable = BTreeSet::from([ROOT]);
         let mut queue = vec![ROOT];
         queue.extend(

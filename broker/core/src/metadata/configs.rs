@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use broker_probe::mutant;
+use broker_probe::{mutant, probe};
 
 use super::create_topics::check_batch_size;
 use super::error::ErrorCode;
@@ -255,6 +255,7 @@ fn alter(
     if clears_elr(hard, resource, &changes) && !mutant!(R_23) {
         let topic_name =
             (resource.kind == ConfigResourceType::Topic).then(|| resource.name.clone());
+        probe!("metadata: eligible replicas cleared");
         records.push(Record::ClearElr { topic_name });
     }
     for (name, value) in changes {

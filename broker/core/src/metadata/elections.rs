@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use broker_probe::probe;
 use broker_protocol::ids::{NodeId, TopicIdPartition, Uuid};
 
 use super::create_topics::check_batch_size;
@@ -161,6 +162,9 @@ pub(super) fn balance_leaders(hard: &MetadataImage, soft: &Soft, out: &mut Vec<O
             break;
         }
         draft.change(id, Election::Preferred, |_| {});
+    }
+    if !draft.records.is_empty() {
+        probe!("metadata: leadership balanced");
     }
     let is_done = draft.records.len() < MAX_ELECTIONS_PER_PASS;
     draft.emit(out);

@@ -53,7 +53,9 @@ impl Tree {
             }
         }
         self.commit(|change| covered.contains(&change.sequence));
-        self.collect();
+        if self.entry_gone {
+            self.collect();
+        }
     }
 
     /// Keeps some of the pending changes, lets go of the others; gives how many went.
@@ -119,11 +121,14 @@ impl Tree {
                 rest.push(change);
                 continue;
             }
+            let mut gone = Vec::new();
             for (parent, name, inode) in &change.names {
                 if let Some(Inode::Directory(directory)) = self.inodes.get_mut(parent) {
-                    set_entry(&mut directory.durable, name, *inode);
+                    gone.extend(set_entry(&mut directory.durable, name, *inode));
                 }
             }
+            let moved = |inode: &InodeId| change.names.iter().any(|it| it.2 == Some(*inode));
+            self.entry_gone |= !gone.iter().all(moved);
         }
         self.pending = rest;
     }
@@ -140,9 +145,14 @@ impl Tree {
     }
 }
 
-fn set_entry(entries: &mut BTreeMap<String, InodeId>, name: &str, inode: Option<InodeId>) {
+/// Gives what the name stood for.
+fn set_entry(
+    entries: &mut BTreeMap<String, InodeId>,
+    name: &str,
+    inode: Option<InodeId>,
+) -> Option<InodeId> {
     match inode {
         Some(inode) => entries.insert(name.to_owned(), inode),
         None => entries.remove(name),
-    };
+    }
 }

@@ -46,8 +46,16 @@ pub fn unsettled(nodes: &Nodes, world: &dyn World, away: &BTreeSet<String>) -> V
                 reasons.push(format!("{} is still registered", gone.name));
             }
         }
+        // Each partition of each node is a look too many once all have the same.
+        let other = |(_, view): &&(NodeSpec, NodeView)| {
+            view.metadata.read(|known| known.hash() != image.hash())
+        };
+        let others: Vec<&(NodeSpec, NodeView)> = running.iter().filter(other).collect();
         for (id, _) in image.partitions() {
-            reasons.extend(partition(image, id, &alive, &running));
+            reasons.extend(partition(image, id, &alive, &running, &others));
+        }
+        if !reasons.is_empty() {
+            return;
         }
         for (spec, view) in &running {
             let strays = view.replicas.as_ref().map(|replicas| replicas.stray_logs());
@@ -101,11 +109,13 @@ fn metadata(controller: &NodeView, running: &[(NodeSpec, NodeView)]) -> Option<S
     ))
 }
 
+/// `others` are the nodes whose metadata differ from `image` somewhere.
 fn partition(
     image: &MetadataImage,
     id: TopicIdPartition,
     alive: &BTreeSet<NodeId>,
     running: &[(NodeSpec, NodeView)],
+    others: &[&(NodeSpec, NodeView)],
 ) -> Option<String> {
     let registration = image.partition(id)?;
     let name = || {
@@ -119,7 +129,7 @@ fn partition(
     let Some(leader) = registration.leader else {
         return Some(format!("{} has no leader", name()));
     };
-    let unaware = running.iter().find(|(_, view)| {
+    let unaware = others.iter().find(|(_, view)| {
         view.metadata
             .read(|known| known.partition(id) != Some(registration))
     });
