@@ -5,6 +5,7 @@ pub mod config;
 pub mod connection;
 pub mod controller_channel;
 mod controller_registration;
+pub mod core_steps;
 pub mod directory_assignments;
 pub mod features;
 pub mod fetch_sessions;
