@@ -6,6 +6,7 @@ pub mod connection;
 pub mod controller_channel;
 mod controller_registration;
 pub mod coordinator;
+pub mod core_steps;
 pub mod directory_assignments;
 pub mod features;
 pub mod fetch_sessions;

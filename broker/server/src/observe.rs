@@ -4,6 +4,9 @@
 //! change itself, so an observer sees the changes of all nodes in one total order.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::core_steps::CoreStep;
 
 use broker_protocol::ids::{
     BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch, TopicIdPartition, Uuid,
@@ -296,21 +299,55 @@ pub enum QuorumRole {
     Resigned,
 }
 
+type StepSink = dyn Fn(CoreStep<'_>) + Send + Sync;
+
 /// Receives observations; cheap to clone.
 #[derive(Clone)]
 pub struct Observer {
     sink: Option<Arc<dyn Fn(Observation) + Send + Sync>>,
+    steps: Option<Arc<StepSink>>,
+    instances: Arc<AtomicU64>,
 }
 
 impl Observer {
     /// Nobody listens: production.
     pub fn none() -> Observer {
-        Observer { sink: None }
+        Observer {
+            sink: None,
+            steps: None,
+            instances: Arc::default(),
+        }
     }
 
     pub fn new(sink: impl Fn(Observation) + Send + Sync + 'static) -> Observer {
         Observer {
             sink: Some(Arc::new(sink)),
+            steps: None,
+            instances: Arc::default(),
+        }
+    }
+
+    /// Tells the cores' steps, too.
+    pub fn with_steps(self, sink: impl Fn(CoreStep<'_>) + Send + Sync + 'static) -> Observer {
+        Observer {
+            steps: Some(Arc::new(sink)),
+            ..self
+        }
+    }
+
+    /// A copy of what a core is about to take, if its steps are told.
+    pub fn recorded<T: Clone>(&self, input: &T) -> Option<T> {
+        self.steps.as_ref().map(|_| input.clone())
+    }
+
+    /// A number for a core among others of its kind, ascending.
+    pub fn instance(&self) -> u64 {
+        self.instances.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub fn step(&self, step: CoreStep<'_>) {
+        if let Some(sink) = &self.steps {
+            sink(step);
         }
     }
 

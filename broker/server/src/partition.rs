@@ -32,6 +32,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::TopicConfig;
+use crate::core_steps::CoreStep;
 use crate::internal_topics::is_internal;
 use crate::observe::{Observation, Observer};
 use crate::replication_quotas::Throttled;
@@ -111,6 +112,8 @@ pub struct Partition {
 
 struct Inner {
     core: Replica,
+    /// For the observer of its steps.
+    instance: u64,
     log: SharedLog,
     /// What the log says of the producers that write to it.
     producers: ProducerStates,
@@ -166,9 +169,21 @@ impl Partition {
             };
             (state, producers)
         };
+        let instance = context.observer.instance();
+        let recorded = context.observer.recorded(&state);
         let core = Replica::new(context.node, core_config(&config), state);
+        if let Some(log) = &recorded {
+            context.observer.step(CoreStep::ReplicaOpened {
+                partition: id,
+                instance,
+                config: core_config(&config),
+                log,
+                core: &core,
+            });
+        }
         let inner = Inner {
             core,
+            instance,
             log,
             producers,
             throttled: Throttled::of(&config, name.partition, context.node),
@@ -285,6 +300,22 @@ impl Inner {
     fn log_bounds(&self) -> (Offset, Offset) {
         let log = self.log();
         (log.log_start(), log.log_end())
+    }
+
+    /// What the core says to `input`, added to `outputs`, which are empty.
+    fn take(&mut self, partition: &Partition, input: Input, outputs: &mut Vec<Output>) {
+        let observer = &partition.context.observer;
+        let recorded = observer.recorded(&input);
+        self.core.step(input, outputs);
+        if let Some(input) = &recorded {
+            observer.step(CoreStep::Replica {
+                partition: partition.id,
+                instance: self.instance,
+                input,
+                outputs,
+                core: &self.core,
+            });
+        }
     }
 
     fn ticket(&mut self) -> Ticket {

@@ -8,7 +8,8 @@
 //! - `shadow`: a log as it must be; loading it back (LOG-3). `truth`: what was really written and committed.
 //! - `partition`: LOG-1, REP-2, REP-3. `recovery`: LOG-2, LOG-3. `replication`: REP-1, REP-4.
 //!   `high_watermark`: REP-5, CLI-4. `producers`: TXN-1, TXN-2.
-//! - `quorum`, `votes`: RAFT-1 … RAFT-4. `metadata`: META-1 … META-4. `finish`: LIVE-1, LIVE-2, LIVE-5.
+//! - `quorum`, `votes`: RAFT-1 … RAFT-4. `voters`: RAFT-5. `metadata`: META-1 … META-4.
+//!   `finish`: LIVE-1, LIVE-2, LIVE-5.
 //!
 //! What is lawful and looks wrong: a log that lost what was not flushed after a power loss; a truncation that
 //! a power loss undid; an old leader that counts what it knew; a node that publishes older metadata after
@@ -29,6 +30,7 @@ mod snapshots;
 #[cfg(test)]
 mod tests;
 mod truth;
+mod voters;
 mod votes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -216,7 +218,7 @@ impl Cluster {
                     self.metadata.forget_from(quorum.committed.end + 1);
                 }
             }
-            Event::QuorumVoters { voters } => quorum.voters(node, voters),
+            Event::QuorumVoters { voters } => quorum.voters(node, voters, judge),
             Event::MetadataLogLoaded {
                 log_start,
                 log_end,

@@ -66,6 +66,9 @@ struct Making {
     /// Leaves some kinds of random faults out, drawn from the seed.
     #[arg(long)]
     swarm: bool,
+    /// Takes every step of the nodes' cores again, with a core of its own, and judges what the models judge.
+    #[arg(long)]
+    check_steps: bool,
 }
 
 #[derive(clap::Args)]

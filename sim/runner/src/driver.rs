@@ -1,7 +1,7 @@
 //! One run: boot, create topics, clients and faults, quiet phase, verdict.
 //!
 //! Map: [`cluster`] the nodes and who holds which office · `watch` their observations to the trace and
-//! the checker (`translate`, `words`) · `faults` the schedule on the world · `operator`
+//! the checker (`translate`, `words`), and to the second cores of `--check-steps` (`steps`) · `faults` the schedule on the world · `operator`
 //! the admin client · `clients` · `phases` the
 //! control task · `settle` whether the cluster is at rest · `final_state` the last look.
 
@@ -12,6 +12,7 @@ mod final_state;
 mod operator;
 mod phases;
 mod settle;
+mod steps;
 mod translate;
 mod verdict;
 mod watch;
@@ -46,6 +47,8 @@ pub struct RunOptions {
     pub mutant: Option<&'static str>,
     /// Leave some kinds of random faults out, drawn from the seed.
     pub swarm: bool,
+    /// Take every step of the nodes' cores again, see `steps`.
+    pub check_steps: bool,
     /// Simulated ms so far, for a progress line.
     pub progress: Arc<AtomicU64>,
 }
@@ -136,7 +139,7 @@ fn run_here(
     let given_up = std::mem::take(&mut account.given_up);
     verdict::fill(&mut result, &world, account);
     result.wall_ms = u64::try_from(wall.elapsed().as_millis()).unwrap_or(u64::MAX);
-    result.replay = crate::result::replay_command(&result, options.swarm);
+    result.replay = crate::result::replay_command(&result, options);
     Ok(RunOutcome {
         unmet: unmet(scenario, &result, &probes)
             .into_iter()
@@ -166,7 +169,7 @@ fn simulate(
     options: &RunOptions,
 ) -> Result<(WorldReport, Account), String> {
     let nodes = Arc::new(Nodes::new(&scenario.cluster));
-    let watch = Arc::new(Watch::new(scenario));
+    let watch = Arc::new(Watch::new(scenario, options.check_steps));
     let cluster_id = cluster_id(seed);
     let processes = nodes.specs.iter().map(|spec| {
         let boot = nodes.boot(&scenario.cluster, spec, &cluster_id, &watch);
@@ -205,6 +208,7 @@ fn simulate(
         report: watch.checker().report(),
         ..Account::default()
     });
+    account.report.merge(watch.steps_report());
     account.exits = std::mem::take(&mut *nodes.exits.lock().expect("no panic under this lock"));
     Ok((world, account))
 }

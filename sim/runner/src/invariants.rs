@@ -48,6 +48,10 @@ pub const ALL: &[(&str, &str)] = &[
     ),
     ("RAFT-4", "what a voter counts or answers is flushed before"),
     (
+        "RAFT-5",
+        "voters change one at a time, after a commit of the leader's epoch, and only they elect and commit",
+    ),
+    (
         "RAFT-6",
         "a metadata snapshot equals the committed records it replaces, and no log begins without one",
     ),
@@ -111,6 +115,10 @@ pub const ALL: &[(&str, &str)] = &[
     (
         "REF-1",
         "each partition's history is that of a log: records, acknowledged or not, and nothing else",
+    ),
+    (
+        "STEP-1",
+        "with --check-steps: each step of a core in a run is what the core does with the same inputs alone",
     ),
     (
         "LIVE-1",

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::driver::RunOptions;
 use reports::{ClientRow, ClientTotals, LatencyRow, RunResult, TimelineEntry};
 use sim_checkers::history::{Action, History, Outcome};
 use sim_workloads::ClientStats;
@@ -77,7 +78,7 @@ pub fn timeline(mut entries: Vec<TimelineEntry>) -> Vec<TimelineEntry> {
 }
 
 /// The command that makes the same run again.
-pub fn replay_command(result: &RunResult, swarm: bool) -> String {
+pub fn replay_command(result: &RunResult, options: &RunOptions) -> String {
     let features = if result.mutant.is_some() {
         " --features mutants"
     } else {
@@ -93,8 +94,11 @@ pub fn replay_command(result: &RunResult, swarm: bool) -> String {
     if let Some(mutant) = &result.mutant {
         command.push_str(&format!(" --mutant {mutant}"));
     }
-    if swarm {
+    if options.swarm {
         command.push_str(" --swarm");
+    }
+    if options.check_steps {
+        command.push_str(" --check-steps");
     }
     command
 }

@@ -97,6 +97,12 @@ impl Ghost {
     pub fn committed_end(&self) -> Offset {
         self.committed.last_key_value().map_or(0, |(&end, _)| end)
     }
+
+    /// For a driver that does not check between the end of a process and its next start: what comes back has
+    /// yet to learn its high watermark.
+    pub fn process_ended(&mut self, id: NodeId) {
+        self.high_watermarks.remove(&id);
+    }
 }
 
 /// Checks all of it, and remembers.
@@ -137,7 +143,7 @@ pub fn election_safety(nodes: &[NodeView<'_>], ghost: &mut Ghost) -> Result<(), 
         let Some(voted) = saved.voted else { continue };
         let (known_epoch, known) = *ghost.votes.entry(node.key).or_insert((saved.epoch, voted));
         demand(
-            known_epoch != saved.epoch || known == voted,
+            known_epoch != saved.epoch || may_be_same(known, voted),
             "RAFT-1",
             || {
                 format!(
@@ -149,6 +155,12 @@ pub fn election_safety(nodes: &[NodeView<'_>], ghost: &mut Ghost) -> Result<(), 
         ghost.votes.insert(node.key, (saved.epoch, voted));
     }
     Ok(())
+}
+
+/// A quorum-state file of `kraft.version` 0 does not say in which directory the candidate was.
+fn may_be_same(one: ReplicaKey, other: ReplicaKey) -> bool {
+    let unknown = one.directory_id.is_zero() || other.directory_id.is_zero();
+    one.id == other.id && (unknown || one.directory_id == other.directory_id)
 }
 
 /// RAFT-2: logs that agree on the epoch of an offset agree on everything up to it.
@@ -461,7 +473,11 @@ fn vote_saved(
     epoch: LeaderEpoch,
     candidate: ReplicaKey,
 ) -> Result<(), Violation> {
-    let saved = disk.epoch > epoch || (disk.epoch == epoch && disk.voted == Some(candidate));
+    let saved = disk.epoch > epoch
+        || (disk.epoch == epoch
+            && disk
+                .voted
+                .is_some_and(|voted| may_be_same(voted, candidate)));
     demand(saved, "RAFT-4", || {
         format!(
             "node {id} votes for {} in epoch {epoch} and has saved {disk:?}",

@@ -16,6 +16,7 @@ use super::NodeError;
 use super::start::{Failures, millis};
 use crate::api::raft_wire::METADATA_TOPIC;
 use crate::config::{BrokerConfig, Listener, TOPIC_CONFIG_NAMES};
+use crate::core_steps::CoreStep;
 use crate::features;
 use crate::observe::{Observation, Observer};
 use crate::quorum::{
@@ -158,7 +159,14 @@ pub(super) async fn start_quorum(
         saved.leader = leader.filter(|leader| me(leader) || addresses.of(*leader).is_some());
     }
     let mut outputs = Vec::new();
-    let raft = Raft::start(raft_config(config, directory), &recovered, &mut outputs);
+    let raft_config = raft_config(config, directory);
+    let raft = Raft::start(raft_config.clone(), &recovered, &mut outputs);
+    observer.step(CoreStep::QuorumStarted {
+        config: &raft_config,
+        recovered: &recovered,
+        outputs: &outputs,
+        core: &raft,
+    });
     let (events_sender, events) = mpsc::unbounded_channel();
     let (committed_sender, committed) = mpsc::unbounded_channel();
     let handle = QuorumHandle {

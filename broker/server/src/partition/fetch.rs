@@ -44,9 +44,7 @@ impl Partition {
         let mut inner = self.lock();
         let ticket = inner.ticket();
         let mut outputs = Vec::new();
-        inner
-            .core
-            .step(Input::FollowerFetch { ticket, fetch }, &mut outputs);
+        inner.take(self, Input::FollowerFetch { ticket, fetch }, &mut outputs);
         let mut answer = None;
         for output in outputs {
             match output {

@@ -14,7 +14,7 @@ use crate::observe::{self, AppendRole, BatchSummary, Observation};
 impl Partition {
     pub(super) fn step_locked(self: &Arc<Self>, inner: &mut Inner, input: Input, payload: Payload) {
         let mut outputs = std::mem::take(&mut inner.outputs);
-        inner.core.step(input, &mut outputs);
+        inner.take(self, input, &mut outputs);
         let mut payload = payload;
         for output in outputs.drain(..) {
             if let Err(error) = self.carry_out(inner, output, &mut payload) {
@@ -184,7 +184,7 @@ impl Partition {
             self.reload_producers(inner)?;
         }
         let mut outputs = Vec::new();
-        inner.core.step(Input::Truncated { log_end }, &mut outputs);
+        inner.take(self, Input::Truncated { log_end }, &mut outputs);
         for output in outputs {
             self.carry_out(inner, output, &mut Payload::None)?;
         }
@@ -248,9 +248,11 @@ impl Partition {
     pub(super) fn fail(&self, inner: &mut Inner, error: &LogError) {
         tracing::error!(node = %self.context.node, partition = %self.name, %error, "log failed");
         let mut outputs = Vec::new();
-        inner
-            .core
-            .step(Input::Stop(ErrorCode::KafkaStorageError), &mut outputs);
+        inner.take(
+            self,
+            Input::Stop(ErrorCode::KafkaStorageError),
+            &mut outputs,
+        );
         for output in outputs {
             if let Output::Reply { ticket, reply } = output {
                 self.reply(inner, ticket, reply);

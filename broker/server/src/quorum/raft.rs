@@ -7,6 +7,7 @@ use broker_protocol::ids::{LeaderEpoch, NodeId, Offset};
 use bytes::Bytes;
 
 use super::{Committed, Event, FollowUp, Leadership, MetadataUpdate, Quorum, TimerName, batches};
+use crate::core_steps::CoreStep;
 use crate::observe::{Observation, QuorumRole};
 
 /// Most bytes of one answer to a fetch of the metadata log, as in Kafka.
@@ -14,9 +15,22 @@ const FETCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 impl Quorum {
     pub(super) async fn step(&mut self, input: Input) -> Result<(), DiskError> {
+        let outputs = self.take(input);
+        self.carry_out(outputs, None).await
+    }
+
+    fn take(&mut self, input: Input) -> Vec<Output> {
+        let recorded = self.observer.recorded(&input);
         let mut outputs = Vec::new();
         self.raft.step(input, &mut outputs);
-        self.carry_out(outputs, None).await
+        if let Some(input) = &recorded {
+            self.observer.step(CoreStep::Quorum {
+                input,
+                outputs: &outputs,
+                core: &self.raft,
+            });
+        }
+        outputs
     }
 
     /// A peer's answer; of records and snapshots the core sees summaries, the bytes wait here.
@@ -36,15 +50,11 @@ impl Quorum {
                 }
             }
         }
-        let mut outputs = Vec::new();
-        self.raft.step(
-            Input::Response {
-                from,
-                request,
-                response,
-            },
-            &mut outputs,
-        );
+        let outputs = self.take(Input::Response {
+            from,
+            request,
+            response,
+        });
         self.carry_out(outputs, Some(bytes)).await
     }
 
@@ -58,6 +68,7 @@ impl Quorum {
         for output in outputs {
             self.carry_out_one(output, received.as_ref()).await?;
         }
+        self.observer.step(CoreStep::QuorumSettled);
         while let Some(follow_up) = self.follow_ups.pop_front() {
             match follow_up {
                 FollowUp::Persisted(id) => Box::pin(self.step(Input::Persisted(id))).await?,

@@ -1,4 +1,4 @@
-//! The metadata quorum: RAFT-1 … RAFT-4, and LOG-1 … LOG-3 of its log. RAFT-6 is in `snapshots`.
+//! The metadata quorum: RAFT-1 … RAFT-4, and LOG-1 … LOG-3 of its log. RAFT-5 is in `voters`, RAFT-6 in `snapshots`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -8,6 +8,7 @@ use super::judge::{Invariant, Judge};
 use super::recovery::judge_load;
 use super::shadow::{ShadowLog, Stop};
 use super::truth::{Committed, Lack, Match, Written, place};
+use super::voters::Changes;
 
 /// What is known of one member; the log and what was saved survive restarts.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +20,7 @@ pub struct Member {
     pub role: Option<QuorumRole>,
     pub epoch: i32,
     pub voters: Vec<i32>,
+    pub changes: Changes,
     /// Of this run.
     pub high_watermark: Option<i64>,
     pub agreed: i64,
@@ -110,6 +112,7 @@ impl Quorum {
         member.role = Some(role);
         member.epoch = epoch;
         voters.clone_into(&mut member.voters);
+        member.changes = Changes::default();
         if role != QuorumRole::Leader {
             return;
         }
@@ -278,6 +281,7 @@ impl Quorum {
             member.high_watermark.replace(high_watermark),
             member.log.end,
         );
+        member.changes.commits |= leader;
         judge.demand(
             before.is_none_or(|before| before <= high_watermark),
             Invariant::Raft3,

@@ -15,10 +15,6 @@ pub struct LoadedQuorumLog<'a> {
 
 impl Quorum {
     /// The voters of a member changed without its role.
-    pub fn voters(&mut self, node: i32, voters: &[i32]) {
-        voters.clone_into(&mut self.member(node).voters);
-    }
-
     pub fn log_loaded(&mut self, node: i32, loaded: &LoadedQuorumLog<'_>, judge: &mut Judge) {
         let LoadedQuorumLog {
             log_start,

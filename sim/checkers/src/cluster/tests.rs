@@ -7,6 +7,7 @@ mod producers;
 mod quorum;
 mod replication;
 mod snapshots;
+mod voters;
 
 use super::event::{AppendRole, BatchSummary, Event, PartitionId, PartitionState, QuorumRole};
 use super::{Budget, Cluster};

@@ -140,6 +140,7 @@ impl Making {
             engine: self.engine,
             mutant: mutant(self.mutant.as_deref())?,
             swarm: self.swarm,
+            check_steps: self.check_steps,
             ..RunOptions::default()
         })
     }

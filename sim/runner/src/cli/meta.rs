@@ -110,6 +110,9 @@ impl Child<'_> {
         if self.making.swarm {
             command.arg("--swarm");
         }
+        if self.making.check_steps {
+            command.arg("--check-steps");
+        }
         if let Some((from, to)) = lines {
             command.args(["--lines", &format!("{from}..{to}")]);
         }

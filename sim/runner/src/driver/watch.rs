@@ -3,11 +3,13 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use broker_server::observe::{Observation, Observer};
+use sim_checkers::anomaly::Report;
 use sim_checkers::cluster::event::Event;
 use sim_checkers::cluster::{Budget, Cluster};
 use sim_faults::Durability;
 
 use super::cluster::Nodes;
+use super::steps::{Moment, Steps};
 use super::translate;
 use super::words::words;
 use crate::engine::Recorder;
@@ -29,10 +31,12 @@ pub enum Deed {
 /// The white-box side of a run.
 pub struct Watch {
     checker: Mutex<Cluster>,
+    /// With `--check-steps`.
+    steps: Option<Mutex<Steps>>,
 }
 
 impl Watch {
-    pub fn new(scenario: &Scenario) -> Watch {
+    pub fn new(scenario: &Scenario, check_steps: bool) -> Watch {
         let budget = Budget {
             durable: scenario.durability != Durability::Unlimited,
             flushed: scenario.durability == Durability::Flushed,
@@ -41,6 +45,7 @@ impl Watch {
         };
         Watch {
             checker: Mutex::new(Cluster::new(budget)),
+            steps: check_steps.then(Mutex::default),
         }
     }
 
@@ -51,14 +56,40 @@ impl Watch {
 
     /// The observer of one node's next process.
     pub fn observer(self: &Arc<Self>, spec: &NodeSpec, recorder: Arc<dyn Recorder>) -> Observer {
-        let (watch, spec) = (self.clone(), spec.clone());
-        Observer::new(move |observation| watch.observe(&spec, &*recorder, observation))
+        let (watch, seen, of) = (self.clone(), recorder.clone(), spec.clone());
+        let observer = Observer::new(move |observation| watch.observe(&of, &*seen, observation));
+        if self.steps.is_none() {
+            return observer;
+        }
+        let (watch, node) = (self.clone(), spec.id);
+        observer.with_steps(move |step| {
+            let at = Moment {
+                event: recorder.event(),
+                ms: recorder.now_ns() / 1_000_000,
+                node,
+            };
+            watch.with_steps(|steps| steps.take(&at, step));
+        })
+    }
+
+    fn with_steps(&self, tell: impl FnOnce(&mut Steps)) {
+        if let Some(steps) = &self.steps {
+            tell(&mut steps.lock().expect("no panic under this lock"));
+        }
+    }
+
+    /// What was found by taking the cores' steps again, if they were.
+    pub fn steps_report(&self) -> Report {
+        let mut report = Report::default();
+        self.with_steps(|steps| report = steps.report());
+        report
     }
 
     fn observe(&self, spec: &NodeSpec, recorder: &dyn Recorder, observation: Observation) {
         recorder.record(&spec.name, &words(&observation), &|| {
             format!("{observation:?}")
         });
+        self.with_steps(|steps| steps.observe(spec.id, &observation));
         self.judge(spec.id, recorder, &translate::event(observation));
     }
 
@@ -67,6 +98,11 @@ impl Watch {
         let Some(spec) = nodes.specs.iter().find(|spec| spec.name == node) else {
             return;
         };
+        self.with_steps(|steps| match deed {
+            Deed::Killed | Deed::PowerLost { .. } => steps.stopped(spec.id),
+            Deed::DiskWiped => steps.wiped(spec.id),
+            Deed::DiskDamaged | Deed::DiskFailing => {}
+        });
         let event = match deed {
             Deed::Killed => Event::NodeKilled,
             Deed::PowerLost { lossy } => Event::PowerLost { lost: lossy },
