@@ -94,6 +94,11 @@ impl ControllerChannel {
         }
     }
 
+    /// For who asks seldom: the next call connects again.
+    pub fn disconnect(&mut self) {
+        self.peer = None;
+    }
+
     /// Waits until leadership changes, at most `limit`.
     pub async fn leadership_changed(&mut self, limit: Duration) {
         let waiter = Waiter::new();

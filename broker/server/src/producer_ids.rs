@@ -93,7 +93,9 @@ impl ProducerIds {
         };
         let limit =
             Duration::from_millis(u64::try_from(self.config.request_timeout_ms).unwrap_or(0));
-        match controller.call(&request, ALLOCATE_VERSION, limit).await {
+        let answer = controller.call(&request, ALLOCATE_VERSION, limit).await;
+        controller.disconnect();
+        match answer {
             Ok(block) if block.error_code == ErrorCode::None.code() => {
                 Some((block.producer_id_start, block.producer_id_len))
             }
