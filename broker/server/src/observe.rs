@@ -299,6 +299,7 @@ pub enum QuorumRole {
     Resigned,
 }
 
+/// Hears of the cores' steps.
 type StepSink = dyn Fn(CoreStep<'_>) + Send + Sync;
 
 /// Receives observations; cheap to clone.
