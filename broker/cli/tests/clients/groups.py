@@ -118,10 +118,19 @@ if PHASE == "member":
         one.poll()
 elif PHASE == "share":
     # Partitions of the topic: the broker's default may differ.
+    from confluent_kafka import KafkaException
     from confluent_kafka.admin import AdminClient, NewTopic
 
     admin = AdminClient({"bootstrap.servers": BOOTSTRAP})
-    admin.create_topics([NewTopic(TOPIC, PARTITIONS)])[TOPIC].result(LIMIT)
+    end = time.time() + LIMIT
+    while True:
+        try:
+            admin.create_topics([NewTopic(TOPIC, PARTITIONS)])[TOPIC].result(LIMIT)
+            break
+        except KafkaException as error:
+            # Not all brokers have registered yet.
+            assert error.args[0].name() == "INVALID_REPLICATION_FACTOR" and time.time() < end, error
+            time.sleep(0.5)
     time.sleep(0.5)
     write(RECORDS)
     first = member()
