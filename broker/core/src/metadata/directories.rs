@@ -8,6 +8,7 @@ use super::cluster::check_broker_epoch;
 use super::draft::Draft;
 use super::error::ErrorCode;
 use super::image::MetadataImage;
+use super::partition_change::Election;
 use super::reply::{ApiError, Output, Reply};
 use super::request::{AssignReplicasRequest, ReplicaAssignment};
 use super::soft::Soft;
@@ -62,6 +63,9 @@ fn assign(
     if !registration.has_online_directory(assignment.directory) {
         probe!("metadata: a replica's directory is offline");
         draft.withdraw_from(id, broker);
+    } else if draft.partition(id).leader.is_none() {
+        // Its log is there again: it may be the one that nobody could lead without.
+        draft.change(id, Election::Online, |_| {});
     }
     Ok(())
 }

@@ -344,10 +344,10 @@ pub const BANK: &[Bug] = &[
         "loaded offsets expire at once (KAFKA-8069)",
         "the group core's tests find it; no run is as long as a check of retention",
     ),
-    unfound(
+    bug(
         "G_08",
         "loading takes one record per batch (KAFKA-5600)",
-        "consumer-groups is its scenario; not measured yet",
+        &[within(20, "consumer-groups")],
     ),
     unfound(
         "G_11",
