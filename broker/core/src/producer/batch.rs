@@ -91,6 +91,8 @@ pub(super) struct Queue {
     pub in_flight: BTreeSet<RecordHandle>,
     pub backing_off: bool,
     pub next_sequence: i32,
+    /// A batch was acknowledged under the current producer epoch.
+    pub known: bool,
 }
 
 impl Queue {
@@ -107,8 +109,11 @@ impl Queue {
     }
 
     /// Whether sequences forbid to send now. A retry goes out once nothing before it is in flight, then the
-    /// one behind it, so that the broker never sees a gap twice (KIP-98); new batches may follow each other.
+    /// one behind it, so that the broker never sees a gap twice (KIP-98); new batches may follow each other, once
+    /// the first is acknowledged: a broker takes any sequence of a producer that it has never heard of, so what
+    /// overtook a lost first batch would come to stand before it.
     pub fn must_wait(&self, max_in_flight: usize) -> bool {
+        let max_in_flight = if self.known { max_in_flight } else { 1 };
         match self.closed.front() {
             Some(front) if front.sequence.is_some() => {
                 let oldest = self.in_flight.first();

@@ -68,6 +68,7 @@ impl Producer {
     ) {
         let error = match result {
             Ok(base_offset) => {
+                self.note_known(partition, &batch);
                 return self.complete(partition, batch, Outcome::Acked { base_offset }, out);
             }
             // The broker has it, but no longer remembers where.
@@ -198,6 +199,13 @@ impl Producer {
             Outcome::Failed(error)
         };
         self.complete(partition, batch, outcome, out);
+    }
+
+    fn note_known(&mut self, partition: TopicIdPartition, batch: &Batch) {
+        let current = self.identity.is_current(batch);
+        if let Some(queue) = self.queues.get_mut(&partition).filter(|_| current) {
+            queue.known = true;
+        }
     }
 
     fn complete(

@@ -46,6 +46,11 @@ impl Identity {
         })
     }
 
+    /// Whether the batch was sent under the epoch that new ones are sent under.
+    pub fn is_current(&self, batch: &Batch) -> bool {
+        batch.sequence.map(|sequence| sequence.producer) == self.current
+    }
+
     fn ask(&mut self, out: &mut Vec<Output>) {
         if !self.asked {
             self.asked = true;
@@ -135,6 +140,7 @@ impl Producer {
                 self.identity.retired = false;
                 for queue in self.queues.values_mut() {
                     queue.next_sequence = 0;
+                    queue.known = false;
                 }
                 self.drain_all(out);
             }

@@ -44,7 +44,7 @@ pub const BANK: &[Bug] = &[
     unfound(
         "L_04",
         "snapshots of producers are not flushed (KAFKA-9892)",
-        "the storage tests find it",
+        "the storage tests find it; after a power loss the log tells what its producers wrote, and 100 runs held",
     ),
     bug(
         "L_05",
@@ -144,7 +144,7 @@ pub const BANK: &[Bug] = &[
     unfound(
         "R_17",
         "a failed read updates the follower's state (KAFKA-8400)",
-        "the replica core's tests find it; the next fetch puts it right before it matters",
+        "the replica core's tests find it; the next fetch puts it right, and 484 runs held",
     ),
     bug(
         "R_19",
@@ -202,7 +202,7 @@ pub const BANK: &[Bug] = &[
     unfound(
         "R_29",
         "followers are forgotten with every partition epoch (KAFKA-13790)",
-        "the replica core's tests find it; their next fetch brings them back",
+        "the replica core's tests find it; the next fetch brings them back, and 492 runs held",
     ),
     bug(
         "R_32",
@@ -217,7 +217,7 @@ pub const BANK: &[Bug] = &[
     unfound(
         "R_35b",
         "a reassignment ends before its replicas are in sync (KAFKA-15665)",
-        "the metadata core's tests find it; no run lost a record by it so far",
+        "the metadata core's tests find it; 60 runs with reassignments lost nothing by it",
     ),
     bug(
         "K_01",
@@ -242,7 +242,7 @@ pub const BANK: &[Bug] = &[
     unfound(
         "K_07",
         "check-quorum with one voter (KAFKA-16144)",
-        "the raft core's tests find it; scenarios have three voters or more",
+        "the raft core's tests find it; no scenario has a single voter",
     ),
     bug(
         "K_08",
@@ -259,10 +259,10 @@ pub const BANK: &[Bug] = &[
         "standard votes instead of pre-votes (KIP-996)",
         "an election more than needed breaks no invariant, and the cluster comes to rest after all faults",
     ),
-    unfound(
+    bug(
         "K_13",
         "observers do not flush before they fetch (KAFKA-17332)",
-        "the raft core's tests find it; a run must add that observer as a voter just before a power loss",
+        &[within(20, "voters-come-and-go")],
     ),
     bug(
         "K_14",
@@ -327,7 +327,7 @@ pub const BANK: &[Bug] = &[
     unfound(
         "G_01",
         "nothing bounds the wait for SyncGroup (KAFKA-12890)",
-        "the group core's tests find it; in runs every leader syncs or its session ends",
+        "the group core's tests find it; LIVE-4 is not judged in runs yet",
     ),
     unfound(
         "G_02",
@@ -352,7 +352,7 @@ pub const BANK: &[Bug] = &[
     unfound(
         "G_11",
         "a coordinator appends in another epoch than its own (KAFKA-10614)",
-        "consumer-groups is its scenario; not measured yet",
+        "20 seeds of consumer-groups did not find it: no load there outlasts an epoch",
     ),
     unfound(
         "G_16",
@@ -367,11 +367,11 @@ pub const BANK: &[Bug] = &[
     unfound(
         "C_02",
         "two batches of a partition are in flight after a retry (KAFKA-3197)",
-        "the producer core's tests find it; in runs the broker's order of one connection hides it",
+        "the producer core's tests find it; 100 runs of five scenarios did not",
     ),
     unfound(
         "C_07",
         "a consumer does not notice a truncation (KAFKA-7440)",
-        "the consumer core's tests find it; it needs an unclean election under a consumer's position",
+        "the consumer core's tests find it; runs with unclean elections send no records yet",
     ),
 ];

@@ -33,12 +33,37 @@ fn sequences_follow_on_and_survive_retries() {
         sent(&out)[0].2.sequence.expect("idempotent").base_sequence,
         0
     );
+    client.answer(0, 0, Ok(0));
     assert_eq!(sequences(&client.send(0, 100)), [2]);
-    client.answer(0, 0, Err(ErrorCode::NotLeaderOrFollower));
-    assert_eq!(sequences(&client.timer(Timer::Retry(partition(0)))), [0]);
     assert_eq!(sequences(&client.send(0, 100)), [3]);
+    client.answer(1, 0, Err(ErrorCode::NotLeaderOrFollower));
+    assert_eq!(sequences(&client.timer(Timer::Retry(partition(0)))), [2]);
+    assert_eq!(sequences(&client.send(0, 100)), [4]);
 }
 
+/// A broker that has never heard of the producer takes any sequence: the second batch must not overtake a
+/// first one that was lost, in any epoch.
+#[test]
+fn nothing_follows_the_first_batch_of_an_epoch_before_its_acknowledgement() {
+    let mut client = Client::new(Config {
+        idempotence: true,
+        ..CONFIG
+    });
+    client.send(0, 100);
+    let out = client.step(Input::ProducerId(Ok(IDENTITY)));
+    assert_eq!(sequences(&out), [0]);
+    assert!(sent(&client.send(0, 100)).is_empty());
+    client.step(Input::RequestFailed {
+        request: RequestId(0),
+        sent: true,
+    });
+    let out = client.timer(Timer::Retry(partition(0)));
+    assert_eq!(sequences(&out), [0]);
+    assert_eq!(sequences(&client.answer(1, 0, Ok(0))), [1]);
+    assert_eq!(sequences(&client.send(0, 100)), [2]);
+}
+
+/// One batch is acknowledged, request 1 with sequence 1 is in flight.
 fn idempotent() -> Client {
     let mut client = Client::new(Config {
         idempotence: true,
@@ -46,6 +71,8 @@ fn idempotent() -> Client {
     });
     client.send(0, 100);
     client.step(Input::ProducerId(Ok(IDENTITY)));
+    client.answer(0, 0, Ok(0));
+    client.send(0, 100);
     client
 }
 
@@ -58,25 +85,25 @@ fn sequences(outputs: &[Output]) -> Vec<i32> {
 #[test]
 fn five_batches_are_in_flight_at_most() {
     let mut client = idempotent();
-    for next in 1..5 {
+    for next in 2..6 {
         assert_eq!(sequences(&client.send(0, 100)), [next]);
     }
     assert!(sent(&client.send(0, 100)).is_empty());
-    assert_eq!(sequences(&client.answer(0, 0, Ok(0))), [5]);
+    assert_eq!(sequences(&client.answer(1, 0, Ok(1))), [6]);
 }
 
 /// The first of three is lost, so the broker refuses the others. They come again one by one, in order, in
 /// whatever order their refusals came.
 #[test]
 fn what_overtook_a_lost_batch_comes_again_behind_it() {
-    for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2]] {
+    for order in [[1, 2, 3], [3, 2, 1], [2, 1, 3]] {
         let mut client = idempotent();
         client.send(0, 100);
         client.send(0, 100);
         for request in order {
             let out = match request {
-                0 => client.step(Input::RequestFailed {
-                    request: RequestId(0),
+                1 => client.step(Input::RequestFailed {
+                    request: RequestId(1),
                     sent: true,
                 }),
                 _ => client.answer(request, 0, Err(ErrorCode::OutOfOrderSequenceNumber)),
@@ -86,12 +113,12 @@ fn what_overtook_a_lost_batch_comes_again_behind_it() {
                 "{order:?}"
             );
         }
-        assert_eq!(sequences(&client.timer(Timer::Retry(partition(0)))), [0]);
+        assert_eq!(sequences(&client.timer(Timer::Retry(partition(0)))), [1]);
         assert!(sent(&client.send(0, 100)).is_empty(), "a retry goes alone");
-        assert_eq!(sequences(&client.answer(3, 0, Ok(0))), [1]);
-        assert_eq!(sequences(&client.answer(4, 0, Ok(1))), [2, 3]);
-        client.answer(5, 0, Ok(2));
+        assert_eq!(sequences(&client.answer(4, 0, Ok(1))), [2]);
+        assert_eq!(sequences(&client.answer(5, 0, Ok(2))), [3, 4]);
         client.answer(6, 0, Ok(3));
+        client.answer(7, 0, Ok(4));
         assert!(client.producer.is_idle());
     }
 }
@@ -104,17 +131,17 @@ fn what_is_refused_behind_a_gap_begins_anew() {
     for _ in 0..3 {
         client.send(0, 100);
     }
-    client.answer(0, 0, Err(ErrorCode::InvalidRecord));
+    client.answer(1, 0, Err(ErrorCode::InvalidRecord));
     let lost = client.step(Input::RequestFailed {
-        request: RequestId(2),
+        request: RequestId(3),
         sent: true,
     });
     assert!(outcomes(&lost).is_empty());
     let refused = Err(ErrorCode::OutOfOrderSequenceNumber);
-    let out = client.answer(1, 0, refused);
+    let out = client.answer(2, 0, refused);
     let unknown = Outcome::Unknown(ErrorCode::OutOfOrderSequenceNumber);
-    assert_eq!(outcomes(&out), [(vec![3], unknown)]);
-    let out = client.answer(3, 0, refused);
+    assert_eq!(outcomes(&out), [(vec![4], unknown)]);
+    let out = client.answer(4, 0, refused);
     let previous = Some(IDENTITY);
     assert!(has(&out, &Output::InitProducerId { previous }));
     let next = ProducerIdAndEpoch {
@@ -123,12 +150,10 @@ fn what_is_refused_behind_a_gap_begins_anew() {
     };
     client.timer(Timer::Retry(partition(0)));
     let out = client.step(Input::ProducerId(Ok(next)));
-    let again = sent(&out);
-    let records: Vec<u64> = again
-        .iter()
-        .map(|(_, _, batch)| batch.records[0].0)
-        .collect();
-    assert_eq!((records, sequences(&out)), (vec![2, 4], vec![0, 1]));
+    let first_record = |out: &[Output]| sent(out)[0].2.records[0].0;
+    assert_eq!((first_record(&out), sequences(&out)), (3, vec![0]));
+    let out = client.answer(5, 0, Ok(1));
+    assert_eq!((first_record(&out), sequences(&out)), (5, vec![1]));
 }
 
 /// C-05: giving up a batch leaves a gap; the epoch is raised, but only when the other partition's retry,
