@@ -292,7 +292,7 @@ pub const BANK: &[Bug] = &[
     bug(
         "M_02",
         "two changes of one decision overwrite each other (KAFKA-13173)",
-        &[within(50, "hunt-replication")],
+        &[within(100, "leader-crash-under-load")],
     ),
     unfound(
         "M_04",
