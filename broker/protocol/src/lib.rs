@@ -3,8 +3,8 @@
 //! Map: [`codec`] (primitives, derive) · [`api`] (one module per API) · [`api_key`], [`error_code`]
 //! (numbers and names) · [`api_versions`] (what is advertised) · [`header`], [`frame`] (around a message) ·
 //! [`ids`] (identifiers) · [`record`] (record batches) ·
-//! [`metadata_record`] (the metadata log) · [`group_record`] (`__consumer_offsets`) · [`consumer_protocol`]
-//! (what members of a group tell each other).
+//! [`metadata_record`] (the metadata log) · [`group_record`] (`__consumer_offsets`) · [`transaction_record`]
+//! (`__transaction_state`) · [`consumer_protocol`] (what members of a group tell each other).
 
 // The derive macro names its runtime `::broker_protocol`, here too.
 extern crate self as broker_protocol;
@@ -21,6 +21,7 @@ pub mod header;
 pub mod ids;
 pub mod metadata_record;
 pub mod record;
+pub mod transaction_record;
 
 pub use api::Request;
 pub use api_key::ApiKey;

@@ -40,7 +40,9 @@ defaults! {
     BeginQuorumEpochRequest EndQuorumEpochRequest AlterPartitionRequest EnvelopeRequest FetchSnapshotRequest
     BrokerRegistrationRequest BrokerHeartbeatRequest UnregisterBrokerRequest AllocateProducerIdsRequest
     ControllerRegistrationRequest DeleteTopicsRequest UpdateFeaturesRequest AssignReplicasToDirsRequest
-    AddRaftVoterRequest RemoveRaftVoterRequest UpdateRaftVoterRequest
+    AddRaftVoterRequest RemoveRaftVoterRequest UpdateRaftVoterRequest AddPartitionsToTxnRequest AddOffsetsToTxnRequest
+    EndTxnRequest WriteTxnMarkersRequest TxnOffsetCommitRequest DescribeProducersRequest DescribeTransactionsRequest
+    ListTransactionsRequest
 }
 
 impl Valid for wire::ProduceRequest {
