@@ -39,6 +39,14 @@ pub const MODELS: &[(&str, &str)] = &[
         "metadata quorum of two voters and an observer, which becomes a voter",
     ),
     (
+        "raft-replaced-disk",
+        "metadata quorum of three voters: one comes back with an empty disk",
+    ),
+    (
+        "raft-nightly",
+        "metadata quorum of three voters: power losses, doubled messages, snapshots and elections at once",
+    ),
+    (
         "replica",
         "a partition and its controller: leadership moves away and back, fetches and metadata are late",
     ),
@@ -74,7 +82,10 @@ pub const MODELS: &[(&str, &str)] = &[
         "replica-live",
         "a partition and its controller: from every state of a fail-over it recovers",
     ),
-    ("replica-live-nightly", "the same with two records"),
+    (
+        "replica-live-records",
+        "the same with two records, for epochs that the other side does not know",
+    ),
     (
         "replica-nightly",
         "a partition and its controller: shrinking ISR, fencing, crashes, lost data, all at once",
@@ -82,7 +93,7 @@ pub const MODELS: &[(&str, &str)] = &[
 ];
 
 /// Those that take too long for every change.
-pub const NIGHTLY: &[&str] = &["replica-live-nightly", "replica-nightly"];
+pub const NIGHTLY: &[&str] = &["raft-nightly", "replica-nightly"];
 
 /// Explores the model `name`, with the known bug that is put back on this thread, if any; None when there is
 /// no such model.

@@ -90,6 +90,8 @@ impl RaftModel {
             "raft-snapshot" => Some(RaftModel::snapshot()),
             "raft-voters" => Some(RaftModel::voters()),
             "raft-joining" => Some(RaftModel::joining()),
+            "raft-replaced-disk" => Some(RaftModel::replaced_disk()),
+            "raft-nightly" => Some(RaftModel::nightly()),
             _ => None,
         }
     }
@@ -170,6 +172,40 @@ impl RaftModel {
         .with_quorum(QuorumKind::Dynamic, 2, 1)
     }
 
+    /// A voter comes back with an empty disk, which is none of the voters (KIP-853).
+    pub fn replaced_disk() -> RaftModel {
+        RaftModel::new(Bounds {
+            epoch: LeaderEpoch(2),
+            log_end: 4,
+            network: 3,
+            faults: Faults {
+                appends: 1,
+                elections: 2,
+                disk_replacements: 1,
+                ..Faults::default()
+            },
+        })
+        .with_quorum(QuorumKind::Dynamic, 3, 0)
+    }
+
+    /// Several kinds of faults at once, as far as an hour and the memory of a small machine go.
+    pub fn nightly() -> RaftModel {
+        RaftModel::new(Bounds {
+            epoch: LeaderEpoch(3),
+            log_end: 4,
+            network: 3,
+            faults: Faults {
+                appends: 1,
+                power_losses: 1,
+                duplicates: 1,
+                elections: 2,
+                snapshots: 1,
+                deletions: 1,
+                ..Faults::default()
+            },
+        })
+    }
+
     /// Flushes take time, and a power loss falls between write and sync.
     pub fn disk() -> RaftModel {
         let model = RaftModel::new(Bounds {
@@ -222,6 +258,7 @@ impl RaftModel {
             snapshots,
             additions,
             removals,
+            disk_replacements,
             ..
         } = self.bounds.faults;
         let mut properties = Vec::new();
@@ -233,6 +270,12 @@ impl RaftModel {
         }
         if removals > 0 {
             properties.extend(removal_properties());
+        }
+        if disk_replacements > 0 {
+            properties.push(Property::sometimes(
+                "an empty disk of no voter is filled",
+                |_, state: &State| observers_with_records(state).next().is_some(),
+            ));
         }
         if properties.is_empty() {
             properties.push(Property::sometimes(
@@ -303,6 +346,24 @@ fn removal_properties() -> Vec<Property<RaftModel>> {
 fn other_leaders(state: &State) -> impl Iterator<Item = &Raft> {
     let leaders = state.cluster.leaders();
     leaders.filter(|leader| leader.id() != NodeId(1))
+}
+
+/// Those who follow with a log, and are none of a leader's voters.
+fn observers_with_records(state: &State) -> impl Iterator<Item = &Raft> {
+    let follower = |raft: &&Raft| raft.high_watermark().is_some_and(|end| end > 0);
+    let outside = |raft: &&Raft| {
+        let key = state.cluster.nodes[&raft.id()].key;
+        state
+            .cluster
+            .leaders()
+            .any(|leader| !leader.voters().contains(key))
+    };
+    let cores = state
+        .cluster
+        .nodes
+        .values()
+        .filter_map(|node| node.raft.as_ref());
+    cores.filter(follower).filter(outside)
 }
 
 /// The voters of leaders who have committed them.

@@ -206,7 +206,7 @@ pub const LIVE: Bounds = Bounds {
 };
 
 /// The same with a second record, for epochs that the other side does not know (KIP-279).
-pub const LIVE_NIGHTLY: Bounds = Bounds {
+pub const LIVE_RECORDS: Bounds = Bounds {
     budget: Budget {
         produces: 2,
         ..LIVE.budget
@@ -252,7 +252,7 @@ impl ReplicaModel {
             "replica-min-isr" => MIN_ISR,
             "replica-shutdown" => SHUTDOWN,
             "replica-live" => LIVE,
-            "replica-live-nightly" => LIVE_NIGHTLY,
+            "replica-live-records" => LIVE_RECORDS,
             "replica-nightly" => NIGHTLY,
             _ => return None,
         };

@@ -91,10 +91,10 @@ pub const BANK: &[Bug] = &[
         "a new follower truncates to its high watermark (KIP-101)",
         &[within(50, "hunt-replication"), model("replica")],
     ),
-    unfound(
+    bug(
         "R_02",
         "a follower truncates once and fetches on from there (KIP-279)",
-        "replica-live-nightly finds it, which is too large for every push; runs truncate again with the next fetch",
+        &[model("replica-live-records")],
     ),
     bug(
         "R_04",
