@@ -108,16 +108,18 @@ fn a_configured_quorum_keeps_its_voters() {
     assert_eq!(voters(&node), [1]);
 }
 
-/// Finalizes `kraft.version` 1; the error code and message.
-fn upgrade(node: &Node, level: i16, upgrade_type: i8) -> (ErrorCode, Option<String>) {
+/// Updates `(feature, level, upgrade type)`s in one request; the error code and message.
+fn update(node: &Node, updates: &[(&str, i16, i8)]) -> (ErrorCode, Option<String>) {
+    let updates = updates.iter();
+    let updates = updates.map(|&(feature, level, upgrade_type)| wire::FeatureUpdateKey {
+        feature: feature.into(),
+        max_version_level: level,
+        upgrade_type,
+        ..Default::default()
+    });
     let request = wire::UpdateFeaturesRequest {
         timeout_ms: 10_000,
-        feature_updates: vec![wire::FeatureUpdateKey {
-            feature: "kraft.version".into(),
-            max_version_level: level,
-            upgrade_type,
-            ..Default::default()
-        }],
+        feature_updates: updates.collect(),
         ..Default::default()
     };
     let answer = node.connect().call(&request, 1);
@@ -125,17 +127,43 @@ fn upgrade(node: &Node, level: i16, upgrade_type: i8) -> (ErrorCode, Option<Stri
     (code, answer.error_message)
 }
 
+/// Levels of `kraft.version` and `eligible.leader.replicas.version`.
+fn finalized(node: &Node) -> (i16, i16) {
+    let answer = node.connect().call(&wire::ApiVersionsRequest::default(), 3);
+    let level = |name: &str| {
+        let features = answer.finalized_features.iter();
+        let mut levels = features.filter(|it| it.name == name);
+        levels.next().map_or(0, |it| it.max_version_level)
+    };
+    (
+        level("kraft.version"),
+        level("eligible.leader.replicas.version"),
+    )
+}
+
 #[test]
 fn a_configured_quorum_moves_its_voters_into_its_log() {
     let mut old = Node::start("");
     let mut good = Good::start(&old);
-    let (upgrade_type, safe_downgrade) = (1, 2);
-    let (code, message) = upgrade(&old, 2, upgrade_type);
-    assert_eq!(code, ErrorCode::InvalidUpdateVersion, "{message:?}");
+    let (upgrade, safe_downgrade, unsafe_downgrade) = (1, 2, 3);
+    let kraft = |level| ("kraft.version", level, upgrade);
+    let elr = ("eligible.leader.replicas.version", 0, unsafe_downgrade);
+    for refused in [
+        vec![kraft(2)],
+        // One that is refused takes the others with it, in whatever order.
+        vec![kraft(2), elr],
+        vec![kraft(1), ("transaction.version", 99, upgrade)],
+        vec![("transaction.version", 99, upgrade), kraft(1)],
+    ] {
+        let (code, message) = update(&old, &refused);
+        assert_eq!(code, ErrorCode::InvalidUpdateVersion, "{message:?}");
+    }
+    assert_eq!(finalized(&old), (0, 1));
     eventually("the quorum is upgraded", || {
-        upgrade(&old, 1, upgrade_type).0 == ErrorCode::None
+        update(&old, &[elr, kraft(1)]).0 == ErrorCode::None
     });
-    let (code, message) = upgrade(&old, 0, safe_downgrade);
+    assert_eq!(finalized(&old), (1, 0));
+    let (code, message) = update(&old, &[("kraft.version", 0, safe_downgrade)]);
     assert_eq!(code, ErrorCode::InvalidUpdateVersion, "{message:?}");
     assert!(status(&old).contains(&directory_id(&old)));
     old.kill();

@@ -80,12 +80,6 @@ pub enum Event {
     SnapshotFetched(Result<Finished, DiskError>),
     /// Work beside the task failed.
     DiskFailed(DiskError),
-    /// Finalizes `kraft.version`; answered once committed.
-    UpgradeKraftVersion {
-        version: i16,
-        validate_only: bool,
-        reply: oneshot::Sender<Result<(), raft_core::Error>>,
-    },
     Describe(oneshot::Sender<QuorumDescription>),
     /// Hand leadership over and stop.
     Shutdown(oneshot::Sender<()>),
@@ -174,8 +168,6 @@ enum FollowUp {
     SnapshotDamaged(raft_core::OffsetAndEpoch),
 }
 
-type UpgradeSender = oneshot::Sender<Result<(), raft_core::Error>>;
-
 /// The member's task.
 pub struct Quorum {
     env: Env,
@@ -197,9 +189,8 @@ pub struct Quorum {
     follow_ups: VecDeque<FollowUp>,
     /// When who fetched, while this node leads.
     fetches: BTreeMap<ReplicaKey, FetchTimes>,
-    /// Who waits for `kraft.version`: by ticket until it is appended, then by the offset to be committed.
-    upgrading: BTreeMap<Ticket, UpgradeSender>,
-    upgraded: Vec<(Offset, UpgradeSender)>,
+    /// The core's answer to the last `kraft.version` asked for, until it is looked at.
+    kraft_decision: Option<(Ticket, Result<(), raft_core::Error>)>,
     controller: Option<Controller>,
     high_watermark: Offset,
     /// Where this node's epoch as leader starts.
@@ -226,8 +217,7 @@ impl Quorum {
             retention: parts.retention,
             offered: None,
             fetches: BTreeMap::new(),
-            upgrading: BTreeMap::new(),
-            upgraded: Vec::new(),
+            kraft_decision: None,
             peers: parts.peers,
             observer: parts.observer,
             committed: parts.committed,
@@ -295,14 +285,6 @@ impl Quorum {
             Event::SnapshotWritten(written) => self.snapshot_written(written?).await,
             Event::SnapshotFetched(fetched) => self.snapshot_fetched(fetched?).await,
             Event::DiskFailed(error) => Err(error),
-            Event::UpgradeKraftVersion {
-                version,
-                validate_only,
-                reply,
-            } => {
-                self.upgrade_kraft_version(version, validate_only, reply)
-                    .await
-            }
             Event::Describe(reply) => {
                 let _nobody_waits = reply.send(self.describe());
                 Ok(())

@@ -3,11 +3,14 @@
 //! An index is only a hint. Entries are buffered until the segment is rolled or closed, because recovery
 //! rebuilds the index of every segment that was not durable; and a search checks the entry it uses against the
 //! batch it points at. So a torn, lost or rotten index costs time, never a wrong answer.
+//!
+//! Its file is only open while it is read, written or synced: a partition costs one descriptor, that of its
+//! active segment's log, so that a process can have as many partitions as its limit of open files.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use broker_env::{Disk, DiskError, File, OpenMode};
+use broker_env::{Disk, DiskError, DiskErrorKind, File, OpenMode};
 
 /// One entry of an index file.
 pub(crate) trait Entry: Copy {
@@ -79,8 +82,8 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 }
 
 pub(crate) struct IndexFile<E> {
+    disk: Arc<dyn Disk>,
     path: PathBuf,
-    file: Arc<dyn File>,
     /// The valid entries; empty cell until first needed.
     entries: OnceLock<Vec<E>>,
     /// Entries that are in the file; those after it are only in memory.
@@ -89,34 +92,44 @@ pub(crate) struct IndexFile<E> {
 
 impl<E: Entry> IndexFile<E> {
     /// Creates an empty index, or empties the one that is there.
-    pub(crate) fn create(disk: &dyn Disk, path: &Path) -> Result<IndexFile<E>, DiskError> {
-        let file = disk.open(path, OpenMode::Truncate)?;
+    pub(crate) fn create(disk: &Arc<dyn Disk>, path: &Path) -> Result<IndexFile<E>, DiskError> {
+        disk.open(path, OpenMode::Truncate)?;
         Ok(IndexFile {
+            disk: disk.clone(),
             path: path.to_owned(),
-            file,
             entries: OnceLock::from(Vec::new()),
             stored: 0,
         })
     }
 
-    /// Opens the index that is there without reading it.
-    pub(crate) fn open(disk: &dyn Disk, path: &Path) -> Result<IndexFile<E>, DiskError> {
-        let file = disk.open(path, OpenMode::Write)?;
-        let stored = usize::try_from(file.length()?).unwrap_or(usize::MAX) / E::SIZE;
-        Ok(IndexFile {
+    /// Takes the index that is there. `None` if there is none, or if it holds anything but entries in order.
+    pub(crate) fn open_sound(
+        disk: &Arc<dyn Disk>,
+        path: &Path,
+    ) -> Result<Option<IndexFile<E>>, DiskError> {
+        let file = match disk.open(path, OpenMode::Read) {
+            Ok(file) => file,
+            Err(error) if error.kind == DiskErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let length = usize::try_from(file.length()?).unwrap_or(usize::MAX);
+        let stored = length / E::SIZE;
+        let entries = read_entries::<E>(file.as_ref(), stored)?;
+        let sound = entries.len() == stored && length == stored * E::SIZE;
+        Ok(sound.then(|| IndexFile {
+            disk: disk.clone(),
             path: path.to_owned(),
-            file,
-            entries: OnceLock::new(),
+            entries: OnceLock::from(entries),
             stored,
-        })
+        }))
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    pub(crate) fn file(&self) -> Arc<dyn File> {
-        self.file.clone()
+    fn file(&self, mode: OpenMode) -> Result<Arc<dyn File>, DiskError> {
+        self.disk.open(&self.path, mode)
     }
 
     /// The entries, up to the first that is out of order.
@@ -126,12 +139,6 @@ impl<E: Entry> IndexFile<E> {
             let _ = self.entries.set(self.load()?);
         }
         Ok(self.entries.get().expect("just set"))
-    }
-
-    /// Whether every stored entry is in order and the file holds nothing else.
-    pub(crate) fn is_sound(&self) -> Result<bool, DiskError> {
-        let length = usize::try_from(self.file.length()?).unwrap_or(usize::MAX);
-        Ok(self.entries()?.len() >= self.stored && length == self.stored * E::SIZE)
     }
 
     /// Bytes of the file with all entries stored.
@@ -166,7 +173,7 @@ impl<E: Entry> IndexFile<E> {
         entries.truncate(kept);
         if kept < self.stored {
             self.stored = kept;
-            self.file
+            self.file(OpenMode::Write)?
                 .truncate(u64::try_from(kept * E::SIZE).expect("64 bits hold a usize"))?;
         }
         Ok(())
@@ -184,7 +191,7 @@ impl<E: Entry> IndexFile<E> {
         for entry in &entries[self.stored..] {
             entry.encode(&mut bytes);
         }
-        self.file.write_at(
+        self.file(OpenMode::Write)?.write_at(
             &bytes,
             u64::try_from(self.stored * E::SIZE).expect("64 bits hold a usize"),
         )?;
@@ -212,15 +219,23 @@ impl<E: Entry> IndexFile<E> {
     }
 
     fn load(&self) -> Result<Vec<E>, DiskError> {
-        let mut bytes = vec![0; self.stored * E::SIZE];
-        let read = self.file.read_at(&mut bytes, 0)?;
-        let mut entries: Vec<E> = Vec::with_capacity(read / E::SIZE);
-        for entry in bytes[..read].chunks_exact(E::SIZE).map(E::decode) {
-            if entries.last().is_some_and(|last| !entry.follows(last)) {
-                break;
-            }
-            entries.push(entry);
+        if self.stored == 0 {
+            return Ok(Vec::new());
         }
-        Ok(entries)
+        read_entries(self.file(OpenMode::Read)?.as_ref(), self.stored)
     }
+}
+
+/// At most `count` entries, up to the first that is out of order.
+fn read_entries<E: Entry>(file: &dyn File, count: usize) -> Result<Vec<E>, DiskError> {
+    let mut bytes = vec![0; count * E::SIZE];
+    let read = file.read_at(&mut bytes, 0)?;
+    let mut entries: Vec<E> = Vec::with_capacity(read / E::SIZE);
+    for entry in bytes[..read].chunks_exact(E::SIZE).map(E::decode) {
+        if entries.last().is_some_and(|last| !entry.follows(last)) {
+            break;
+        }
+        entries.push(entry);
+    }
+    Ok(entries)
 }

@@ -115,7 +115,7 @@ impl SyncMark {
 impl Segment {
     /// An empty segment; replaces files of that name.
     pub(crate) fn create(
-        disk: &dyn Disk,
+        disk: &Arc<dyn Disk>,
         directory: &Path,
         base_offset: Offset,
         now_ms: i64,
@@ -162,8 +162,11 @@ impl Segment {
         })
     }
 
-    pub(crate) fn index_files(&self) -> [Arc<dyn File>; 2] {
-        [self.index.file(), self.time_index.file()]
+    pub(crate) fn index_paths(&self) -> [PathBuf; 2] {
+        [
+            self.index.path().to_owned(),
+            self.time_index.path().to_owned(),
+        ]
     }
 
     pub(crate) fn size(&self) -> u32 {

@@ -102,6 +102,7 @@ impl Controller {
                 Output::Reply(_, reply) => answer = Some(reply),
                 Output::ArmSession { .. }
                 | Output::DisarmSession { .. }
+                | Output::UpgradeKraftVersion(_)
                 | Output::ArmLeaderBalance { .. }
                 | Output::ArmUncleanElection { .. } => {}
             }

@@ -172,8 +172,12 @@ fn check_isr(
 /// Fenced and stopping brokers stay out (KIP-841), so does one that has restarted since the leader last
 /// heard of it (KIP-903), and one whose directory has failed meanwhile: it could never lead.
 fn is_eligible(image: &MetadataImage, member: NodeId, epoch: BrokerEpoch, directory: Uuid) -> bool {
-    let registration = image.broker(member).filter(|it| it.is_active());
-    registration.is_some_and(|it| {
-        (epoch == BrokerEpoch(-1) || epoch == it.epoch) && it.has_online_directory(directory)
-    })
+    let Some(registration) = image.broker(member).filter(|it| it.is_active()) else {
+        return false;
+    };
+    if epoch != BrokerEpoch(-1) && epoch != registration.epoch {
+        probe!("metadata: a replica restarted since its leader heard of it");
+        return false;
+    }
+    registration.has_online_directory(directory)
 }

@@ -138,10 +138,12 @@ pub(super) fn update_features(
         hard,
         config: &soft.config,
         kraft_version: request.kraft_version,
+        kraft_refusal: request.kraft_refusal.as_ref(),
         updates: &request.updates,
     };
     let checked = request.updates.iter().try_for_each(|it| check.update(it));
     if checked.is_ok() && !request.validate_only {
+        out.extend(kraft_upgrade(&request).map(Output::UpgradeKraftVersion));
         let records: Vec<Record> = request
             .updates
             .iter()
@@ -152,6 +154,18 @@ pub(super) fn update_features(
         }
     }
     out.push(Output::Reply(ticket, Reply::UpdateFeatures(checked)));
+}
+
+/// The `kraft.version` to be finalized, if a checked request has one above that in force. It is a record of the
+/// quorum, so it cannot be in the same batch as other features; but it is only written if all are accepted, and
+/// before them (Kafka upgrades it while it still checks the features that follow).
+fn kraft_upgrade(request: &UpdateFeaturesRequest) -> Option<i16> {
+    let mut levels = request
+        .updates
+        .iter()
+        .filter(|it| it.name == KRAFT_VERSION_FEATURE)
+        .map(|it| it.level);
+    levels.find(|level| *level > request.kraft_version)
 }
 
 /// What writes a checked update; nothing for a level that is there already.
@@ -197,6 +211,8 @@ struct Check<'a> {
     config: &'a ControllerConfig,
     /// Finalized by the quorum's log.
     kraft_version: i16,
+    /// Why the quorum would not finalize a higher one.
+    kraft_refusal: Option<&'a ApiError>,
     updates: &'a [FeatureUpdate],
 }
 
@@ -237,7 +253,10 @@ impl Check<'_> {
                 refuse("Can't downgrade the version of this feature.")
             }
             KRAFT_VERSION_FEATURE if *level > current => {
-                refuse("The voters are those of controller.quorum.voters.")
+                self.kraft_refusal.map_or(Ok(()), |refusal| {
+                    probe!("metadata: the quorum refuses kraft.version");
+                    Err(refusal.clone())
+                })
             }
             _ => match self.missing_dependency(name, *level) {
                 Some(reason) => refuse(&reason),

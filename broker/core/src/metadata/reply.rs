@@ -26,6 +26,9 @@ pub enum Output {
     DisarmSession {
         broker: NodeId,
     },
+    /// Have the quorum finalize this `kraft.version` (KIP-853): its records come before those that follow. It
+    /// has been asked whether it would.
+    UpgradeKraftVersion(i16),
     /// Feed [`Input::LeaderBalanceTimer`](super::Input) after this time.
     ArmLeaderBalance {
         after_ms: u64,

@@ -7,6 +7,7 @@ use broker_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEp
 use super::record::{
     ConfigResource, Endpoint, LeaderRecoveryState, Record, RegisterControllerRecord, VersionRange,
 };
+use super::reply::ApiError;
 use crate::Ticket;
 
 /// Every input of [`decide`](super::decide).
@@ -220,8 +221,10 @@ pub struct UpdateFeaturesRequest {
     /// Each feature at most once.
     pub updates: Vec<FeatureUpdate>,
     pub validate_only: bool,
-    /// The finalized `kraft.version`, which the quorum keeps.
+    /// The finalized `kraft.version`, which the quorum keeps; filled in by whoever runs the quorum.
     pub kraft_version: i16,
+    /// Why the quorum would not finalize the higher `kraft.version` asked for; None if it would.
+    pub kraft_refusal: Option<ApiError>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

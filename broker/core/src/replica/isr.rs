@@ -53,7 +53,11 @@ impl Replica {
     pub(super) fn is_eligible(&self, id: NodeId, follower: &RemoteReplica) -> bool {
         match (self.eligible.get(&id), follower.broker_epoch) {
             (Some(_), Some(BrokerEpoch(-1))) => true,
-            (Some(published), Some(fetched)) => *published == fetched,
+            (Some(published), Some(fetched)) if *published == fetched => true,
+            (Some(_), Some(_)) => {
+                probe!("replica: a follower restarted and the controller has not told yet");
+                mutant!(R_19)
+            }
             _ => mutant!(R_19),
         }
     }

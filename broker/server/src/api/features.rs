@@ -7,39 +7,25 @@ use broker_core::metadata::{self as core, FeatureUpdate, Input, Reply, UpgradeTy
 use broker_protocol::ErrorCode;
 use broker_protocol::api as wire;
 
-use super::raft_wire::KRAFT_VERSION;
-use super::{Api, raft_wire};
+use super::Api;
 
 pub async fn update_features(
     api: Arc<Api>,
     request: wire::UpdateFeaturesRequest,
     version: i16,
 ) -> wire::UpdateFeaturesResponse {
-    let (mut updates, validate_only) = (updates(&request, version), request.validate_only);
+    let updates = updates(&request, version);
     let names: Vec<String> = updates.iter().map(|update| update.name.clone()).collect();
-    let kraft_version = api.quorum.status.kraft_version();
-    let upgrades_quorum = |update: &FeatureUpdate| {
-        update.name == KRAFT_VERSION
-            && update.level > kraft_version
-            && update.upgrade_type == UpgradeType::Upgrade
-    };
-    // This one the quorum finalizes in records of its own, once the others are accepted.
-    let upgrade = updates.iter().position(upgrades_quorum);
-    let upgrade = upgrade.map(|at| updates.remove(at).level);
     let request = core::UpdateFeaturesRequest {
         updates,
-        validate_only,
-        kraft_version,
+        validate_only: request.validate_only,
+        kraft_version: 0,
+        kraft_refusal: None,
     };
     let reply = api
         .quorum
         .controller(move |ticket, _| Input::UpdateFeatures(ticket, request))
         .await;
-    if let (Ok(Reply::UpdateFeatures(Ok(()))), Some(level)) = (&reply, upgrade)
-        && let Err((code, message)) = upgrade_quorum(&api, level, validate_only).await
-    {
-        return failed(code, message);
-    }
     match reply {
         Ok(Reply::UpdateFeatures(Ok(()))) => wire::UpdateFeaturesResponse {
             results: names.into_iter().map(updated).collect(),
@@ -55,23 +41,6 @@ pub async fn update_features(
         }
         Ok(other) => panic!("the controller answered UpdateFeatures with {other:?}"),
         Err(_) => failed(ErrorCode::NotController, None),
-    }
-}
-
-async fn upgrade_quorum(
-    api: &Api,
-    level: i16,
-    validate_only: bool,
-) -> Result<(), (ErrorCode, Option<String>)> {
-    match api.quorum.upgrade_kraft_version(level, validate_only).await {
-        Some(Ok(())) => Ok(()),
-        Some(Err(error)) => {
-            let message = format!(
-                "Invalid update version {level} for feature {KRAFT_VERSION}. The quorum refuses it: {error:?}."
-            );
-            Err((raft_wire::error_code(error), Some(message)))
-        }
-        None => Err((ErrorCode::NotController, None)),
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::sync::atomic::Ordering;
 
-use broker_core::Ticket;
+use broker_core::metadata::{self, ApiError, KRAFT_VERSION_FEATURE};
 use broker_core::raft::{self, Input, VoterSet};
 use broker_env::DiskError;
-use broker_protocol::ids::Offset;
 
-use super::{Quorum, UpgradeSender};
+use super::Quorum;
+use crate::api::raft_wire;
 use crate::observe::Observation;
 
 impl Quorum {
@@ -35,45 +35,65 @@ impl Quorum {
         });
     }
 
-    pub(super) async fn upgrade_kraft_version(
+    /// Tells a request what the quorum knows: `kraft.version` in force, and whether it would finalize the one
+    /// asked for.
+    pub(super) async fn complete(
+        &mut self,
+        input: metadata::Input,
+    ) -> Result<metadata::Input, DiskError> {
+        let metadata::Input::UpdateFeatures(ticket, mut request) = input else {
+            return Ok(input);
+        };
+        request.kraft_version = self.raft.configuration().kraft_version;
+        let mut updates = request.updates.iter();
+        let asked = updates.find(|it| it.name == KRAFT_VERSION_FEATURE);
+        if let Some(level) = asked.map(|it| it.level)
+            && level > request.kraft_version
+        {
+            let refused = self.upgrade_kraft_version(level, true).await?.err();
+            request.kraft_refusal = refused.map(|error| refusal(level, error));
+        }
+        Ok(metadata::Input::UpdateFeatures(ticket, request))
+    }
+
+    /// Writes the records that finalize `kraft.version`; what follows comes behind them.
+    pub(super) async fn finalize_kraft_version(&mut self, version: i16) -> Result<(), DiskError> {
+        let finalized = self.upgrade_kraft_version(version, false).await?;
+        assert_eq!(
+            finalized,
+            Ok(()),
+            "the quorum would have finalized kraft.version {version} in the same step"
+        );
+        Ok(())
+    }
+
+    async fn upgrade_kraft_version(
         &mut self,
         version: i16,
         validate_only: bool,
-        reply: UpgradeSender,
-    ) -> Result<(), DiskError> {
-        let ticket = self.ticket();
-        self.upgrading.insert(ticket, reply);
-        let epoch = self.raft.epoch();
-        self.step(Input::UpgradeKraftVersion {
+    ) -> Result<Result<(), raft::Error>, DiskError> {
+        let (ticket, epoch) = (self.ticket(), self.raft.epoch());
+        // Boxed: a step may lead to a decision, and that to this.
+        Box::pin(self.step(Input::UpgradeKraftVersion {
             ticket,
             epoch,
             version,
             validate_only,
-        })
-        .await
+        }))
+        .await?;
+        let decision = self.kraft_decision.take();
+        let (answered, result) = decision.expect("the core answers within the step");
+        assert_eq!(
+            answered, ticket,
+            "the answer is to the kraft.version just asked for"
+        );
+        Ok(result)
     }
+}
 
-    pub(super) fn kraft_version_decided(
-        &mut self,
-        ticket: Ticket,
-        result: Result<Option<Offset>, raft::Error>,
-    ) {
-        let reply = self.upgrading.remove(&ticket);
-        let reply = reply.expect("the core answers each ticket once");
-        match result {
-            Ok(Some(end)) => self.upgraded.push((end, reply)),
-            Ok(None) => drop(reply.send(Ok(()))),
-            Err(error) => drop(reply.send(Err(error))),
-        }
-    }
-
-    /// Answers those whose `kraft.version` is committed now.
-    pub(super) fn release_upgraded(&mut self, committed: Offset) {
-        let waiting = std::mem::take(&mut self.upgraded);
-        let (due, later): (Vec<_>, _) = waiting.into_iter().partition(|(end, _)| *end <= committed);
-        self.upgraded = later;
-        for (_, reply) in due {
-            let _nobody_waits = reply.send(Ok(()));
-        }
-    }
+fn refusal(level: i16, error: raft::Error) -> ApiError {
+    let message = format!(
+        "Invalid update version {level} for feature {KRAFT_VERSION_FEATURE}. The quorum refuses it: {error:?}."
+    );
+    ApiError::new(raft_wire::error_code(error), message)
 }

@@ -93,7 +93,8 @@ impl Quorum {
             return Ok(());
         };
         active.waiting.insert(ticket, reply);
-        self.decide(input(ticket, next_offset)).await
+        let input = self.complete(input(ticket, next_offset)).await?;
+        self.decide(input).await
     }
 
     /// Runs the metadata core; a no-op unless this node is the active controller.
@@ -110,6 +111,9 @@ impl Quorum {
             match output {
                 Output::Records(records) => self.append_records(records).await?,
                 Output::Reply(ticket, reply) => self.park(ticket, reply),
+                Output::UpgradeKraftVersion(version) => {
+                    self.finalize_kraft_version(version).await?;
+                }
                 Output::ArmSession { broker, after_ms } => {
                     self.timers
                         .arm(TimerName::Session(broker), after_ms, after_ms);

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use broker_core::Ticket;
 use broker_core::metadata::{self, Reply};
-use broker_core::raft::{self as raft_core, Request, Response};
+use broker_core::raft::{Request, Response};
 use broker_protocol::ids::{LeaderEpoch, NodeId, Offset};
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
@@ -84,23 +84,6 @@ impl QuorumHandle {
         };
         self.events.send(event).map_err(|_| NotController)?;
         answer.await.map_err(|_| NotController)?
-    }
-
-    /// Finalizes `kraft.version` at a higher level; answered once committed. `None` if the member has
-    /// stopped, or lost its leadership before.
-    pub async fn upgrade_kraft_version(
-        &self,
-        version: i16,
-        validate_only: bool,
-    ) -> Option<Result<(), raft_core::Error>> {
-        let (reply, answer) = oneshot::channel();
-        let event = Event::UpgradeKraftVersion {
-            version,
-            validate_only,
-            reply,
-        };
-        self.events.send(event).ok()?;
-        answer.await.ok()
     }
 
     pub async fn describe(&self) -> Option<QuorumDescription> {

@@ -125,7 +125,9 @@ impl Quorum {
                 kraft_version,
                 voters,
             } => self.configuration_changed(kraft_version, &voters),
-            Output::KraftVersion { ticket, result } => self.kraft_version_decided(ticket, result),
+            Output::KraftVersion { ticket, result } => {
+                self.kraft_decision = Some((ticket, result.map(drop)));
+            }
             Output::Inconsistent(evidence) => {
                 panic!(
                     "the metadata quorum of node {} is inconsistent: {evidence:?}",
@@ -299,7 +301,6 @@ impl Quorum {
                 leader,
             });
         self.publish_committed()?;
-        self.release_upgraded(offset);
         self.follow_ups.push_back(FollowUp::Committed);
         Ok(())
     }
@@ -349,7 +350,6 @@ impl Quorum {
         });
         self.fetches.clear();
         if role != RoleName::Leader {
-            self.upgraded.clear();
             self.deactivate(epoch)?;
         }
         self.publish_leadership(leader, epoch);

@@ -185,7 +185,7 @@ impl Log {
             return Ok(());
         }
         active.seal()?;
-        let segment = Segment::create(self.disk.as_ref(), &self.directory, base_offset, now_ms)?;
+        let segment = Segment::create(&self.disk, &self.directory, base_offset, now_ms)?;
         self.segments.insert(base_offset, segment);
         self.versions.names_changed();
         Ok(())

@@ -1,10 +1,10 @@
 //! Making a log durable without holding its lock: plan, run, hand back.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use broker_env::{BoxFuture, Disk, DiskError, File, OpenMode};
+use broker_env::{BoxFuture, Disk, DiskError, DiskErrorKind, File, OpenMode};
 use broker_probe::{mutant, probe};
 use broker_protocol::ids::Offset;
 
@@ -96,6 +96,7 @@ pub struct FlushJob {
     deleted: Arc<AtomicBool>,
     cuts: Vec<PendingCut>,
     files: Vec<Arc<dyn File>>,
+    indexes: Vec<PathBuf>,
     sync_names: bool,
     epochs: Option<(Arc<EpochFile>, Vec<u8>)>,
     recovery_points: Option<OffsetCheckpoint>,
@@ -196,6 +197,7 @@ impl Log {
     fn plan_flush(&self, closing: bool) -> Option<FlushJob> {
         let mut cuts = Vec::new();
         let mut files = Vec::new();
+        let mut indexes = Vec::new();
         let mut segments = Vec::new();
         for (&base_offset, segment) in &self.segments {
             let (log, index) = (segment.log_mark(), segment.index_mark());
@@ -205,10 +207,10 @@ impl Log {
             let index_changes = (sealed && index.is_dirty()).then_some(index.changes);
             cuts.extend(segment.pending_cut());
             files.extend(log_changes.map(|_| segment.log_file()));
-            files.extend(
+            indexes.extend(
                 index_changes
                     .into_iter()
-                    .flat_map(|_| segment.index_files()),
+                    .flat_map(|_| segment.index_paths()),
             );
             if log_changes.or(index_changes).is_some() {
                 segments.push(SegmentMarks {
@@ -227,7 +229,7 @@ impl Log {
         let pending = versions.truncation_pending()
             || versions.names.is_dirty()
             || versions.epochs.is_dirty();
-        if files.is_empty() && !pending && self.flushed_end == self.log_end {
+        if files.is_empty() && indexes.is_empty() && !pending && self.flushed_end == self.log_end {
             return None;
         }
         let epochs = || (self.epoch_file.clone(), encode_epochs(&self.epochs));
@@ -238,6 +240,7 @@ impl Log {
             deleted: self.deleted.clone(),
             cuts,
             files,
+            indexes,
             sync_names: versions.names.is_dirty(),
             epochs: versions.epochs.is_dirty().then(epochs),
             // The file may still claim more than the truncated log has, and must not when the cut begins.
@@ -294,6 +297,9 @@ impl FlushJob {
         for file in &self.files {
             file.sync_data().await?;
         }
+        for path in &self.indexes {
+            self.sync_index(path).await?;
+        }
         if let Some((file, content)) = &self.epochs {
             file.write(self.done.versions.epochs.changes, content)
                 .await?;
@@ -302,5 +308,17 @@ impl FlushJob {
             self.disk.sync_directory(&self.directory).await?;
         }
         Ok(())
+    }
+
+    /// The segment may have gone since the job was taken, and its indexes with it.
+    async fn sync_index(&self, path: &Path) -> Result<(), DiskError> {
+        match self.disk.open(path, OpenMode::Write) {
+            Ok(file) => file.sync_data().await,
+            Err(error) if error.kind == DiskErrorKind::NotFound => {
+                probe!("storage: index gone before it was synced");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 }

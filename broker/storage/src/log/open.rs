@@ -179,7 +179,7 @@ impl Loader {
             ..
         } = &self.options;
         if base < self.scan_from {
-            if let Some(segment) = Segment::open_durable(disk.as_ref(), directory, base, *now_ms)? {
+            if let Some(segment) = Segment::open_durable(disk, directory, base, *now_ms)? {
                 return Ok(Scanned {
                     segment,
                     damage: None,
@@ -197,7 +197,7 @@ impl Loader {
             epochs: &mut known,
             index_interval_bytes: self.options.config.index_interval_bytes,
         };
-        let mut result = Segment::scan(disk.as_ref(), directory, base, *now_ms, from)?;
+        let mut result = Segment::scan(disk, directory, base, *now_ms, from)?;
         if scanned {
             self.epochs = known;
         }
@@ -258,7 +258,7 @@ impl Loader {
                 now_ms,
                 ..
             } = &self.options;
-            let segment = Segment::create(disk.as_ref(), directory, log_start, *now_ms)?;
+            let segment = Segment::create(disk, directory, log_start, *now_ms)?;
             self.segments.insert(log_start, segment);
             versions.names_changed();
         }

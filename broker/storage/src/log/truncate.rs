@@ -77,7 +77,7 @@ impl Log {
             self.remove_files(&segment)?;
         }
         let now_ms = self.unflushed_since_ms.unwrap_or(0);
-        let segment = Segment::create(self.disk.as_ref(), &self.directory, offset, now_ms)?;
+        let segment = Segment::create(&self.disk, &self.directory, offset, now_ms)?;
         self.segments.insert(offset, segment);
         if mutant!(L_14) {
             // As if the list of what is to go were made only now.

@@ -1,8 +1,9 @@
 //! Opening a segment that is on disk: trusting its indexes, or scanning every batch and rebuilding them.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use broker_env::{Disk, DiskError, DiskErrorKind, OpenMode};
+use broker_env::{Disk, DiskError, OpenMode};
 use broker_probe::probe;
 use broker_protocol::ids::{LeaderEpoch, Offset};
 
@@ -32,7 +33,7 @@ impl Segment {
     /// Opens a segment that was durable, header of the last batches only. `None` if its indexes or its end
     /// are not as they should be: then scan it.
     pub(crate) fn open_durable(
-        disk: &dyn Disk,
+        disk: &Arc<dyn Disk>,
         directory: &Path,
         base_offset: Offset,
         now_ms: i64,
@@ -44,8 +45,8 @@ impl Segment {
             return Ok(None);
         };
         let (Some(index), Some(time_index)) = (
-            open_sound(disk, &file(names::INDEX))?,
-            open_sound(disk, &file(names::TIME_INDEX))?,
+            IndexFile::open_sound(disk, &file(names::INDEX))?,
+            IndexFile::open_sound(disk, &file(names::TIME_INDEX))?,
         ) else {
             return Ok(None);
         };
@@ -101,7 +102,7 @@ impl Segment {
 
     /// Reads and checks every batch and rebuilds both indexes.
     pub(crate) fn scan(
-        disk: &dyn Disk,
+        disk: &Arc<dyn Disk>,
         directory: &Path,
         base_offset: Offset,
         now_ms: i64,
@@ -196,17 +197,5 @@ impl Segment {
         self.log.truncate(u64::from(self.size))?;
         self.log_mark.change();
         Ok(true)
-    }
-}
-
-fn open_sound<E: crate::index::Entry>(
-    disk: &dyn Disk,
-    path: &Path,
-) -> Result<Option<IndexFile<E>>, DiskError> {
-    match IndexFile::open(disk, path) {
-        Ok(index) if index.is_sound()? => Ok(Some(index)),
-        Ok(_) => Ok(None),
-        Err(error) if error.kind == DiskErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use broker_env::disk::DiskLock;
 use broker_env::{BoxFuture, Disk, DiskError, DiskErrorKind, File, OpenMode};
@@ -22,6 +22,8 @@ struct State {
     /// Changes of names not synced yet, in order.
     changes: Vec<Change>,
     locked: BTreeSet<PathBuf>,
+    /// One per file that is open, gone when it is closed.
+    opened: Vec<Weak<MemoryFile>>,
     failures: Failures,
 }
 
@@ -106,6 +108,14 @@ impl MemoryDisk {
             .expect("no panics under it")
             .live
             .clone()
+    }
+
+    /// Paths of the files that are open, as they were opened.
+    pub(crate) fn open_files(&self) -> Vec<PathBuf> {
+        let mut state = self.lock();
+        state.opened.retain(|file| file.strong_count() > 0);
+        let open = state.opened.iter().filter_map(Weak::upgrade);
+        open.map(|file| file.path.clone()).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -287,6 +297,7 @@ impl Disk for MemoryDisk {
         if mode == OpenMode::Truncate {
             file.truncate(0)?;
         }
+        state.opened.push(Arc::downgrade(&file));
         Ok(file)
     }
 

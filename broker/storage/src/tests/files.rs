@@ -9,8 +9,10 @@ use broker_protocol::ids::{LeaderEpoch, NodeId, TopicPartition, Uuid};
 use proptest::prelude::*;
 
 use crate::checkpoint::{decode_offsets, encode_offsets};
-use crate::testing::{Fixture, MemoryDisk, append, block_on};
-use crate::{DirectoryError, MetaProperties, OffsetCheckpoint, PartitionMetadata, QuorumState};
+use crate::testing::{Fixture, MemoryDisk, append, block_on, content, flush};
+use crate::{
+    DirectoryError, Log, MetaProperties, OffsetCheckpoint, PartitionMetadata, QuorumState,
+};
 
 fn offsets() -> BTreeMap<TopicPartition, i64> {
     BTreeMap::from([
@@ -190,6 +192,50 @@ fn index_files_are_kafkas() {
     let mut bytes = 7_i64.to_be_bytes().to_vec();
     bytes.extend(3_i32.to_be_bytes());
     assert_eq!(fixture.disk.bytes(&Fixture::file(0, "timeindex")), bytes);
+}
+
+#[test]
+fn a_log_keeps_one_file_open_for_each_segment() {
+    let mut fixture = Fixture::new(600, 150);
+    let logs_only = |log: &Log| {
+        let bases = log.segment_base_offsets().into_iter();
+        bases
+            .map(|base| Fixture::file(base, "log"))
+            .collect::<Vec<_>>()
+    };
+    let mut log = fixture.open(false);
+    assert_eq!(fixture.disk.open_files(), logs_only(&log));
+    for timestamp in [5, 7, 6, 9] {
+        append(&mut log, 2, 0, timestamp, 100).expect("an append");
+    }
+    flush(&mut log);
+    assert_eq!(fixture.disk.open_files(), logs_only(&log));
+    for clean in [false, true] {
+        drop(log);
+        fixture.restart();
+        log = fixture.open(clean);
+        log.find_timestamp(7).expect("a readable log");
+        content(&log);
+        assert_eq!(fixture.disk.open_files(), logs_only(&log));
+    }
+    assert_eq!(logs_only(&log).len(), 2);
+}
+
+#[test]
+fn an_index_may_go_before_it_is_synced() {
+    let fixture = Fixture::new(400, 0);
+    let mut log = fixture.open(false);
+    for timestamp in 0..4 {
+        append(&mut log, 1, 0, timestamp, 100).expect("an append");
+    }
+    let flush = log.start_flush().expect("nothing is durable yet");
+    log.advance_log_start(2).expect("below the log end");
+    let removal = log.remove_old_segment(0, 4).expect("retention");
+    block_on(removal.expect("a segment below the start").run()).expect("a healthy disk");
+    assert!(!fixture.disk.exists(&Fixture::file(0, "index")));
+    let done = block_on(flush.run()).expect("what is gone needs no sync");
+    log.finish_flush(done);
+    assert_eq!(log.flushed_end(), 4);
 }
 
 #[test]

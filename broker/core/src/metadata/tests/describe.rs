@@ -13,6 +13,7 @@ pub fn output(world: &World, output: &Output) -> Vec<String> {
             vec![format!("arm session {broker} {after_ms} ms")]
         }
         Output::DisarmSession { broker } => vec![format!("disarm session {broker}")],
+        Output::UpgradeKraftVersion(level) => vec![format!("upgrade kraft.version to {level}")],
         Output::ArmLeaderBalance { after_ms } => vec![format!("arm leader balance {after_ms} ms")],
         Output::ArmUncleanElection { after_ms } => {
             vec![format!("arm unclean election {after_ms} ms")]

@@ -354,7 +354,7 @@ fn register_controller(arguments: &Arguments<'_>) -> RegisterControllerRecord {
     }
 }
 
-/// `features NAME=LEVEL .. [type=safe|unsafe|unknown] [validate-only]`
+/// `features NAME=LEVEL .. [type=safe|unsafe|unknown] [validate-only] [quorum-refuses]`
 fn update_features(arguments: &Arguments<'_>) -> UpdateFeaturesRequest {
     let upgrade_type = match arguments.options.get("type").copied() {
         None => UpgradeType::Upgrade,
@@ -375,6 +375,10 @@ fn update_features(arguments: &Arguments<'_>) -> UpdateFeaturesRequest {
         updates: updates.collect(),
         validate_only: arguments.has("validate-only"),
         kraft_version: 0,
+        kraft_refusal: arguments.has("quorum-refuses").then(|| {
+            let message = "a voter has told of no such kraft.version".to_owned();
+            ApiError::new(ErrorCode::InvalidUpdateVersion, message)
+        }),
     }
 }
 
