@@ -99,6 +99,16 @@ impl<E: Entry> IndexFile<E> {
         })
     }
 
+    /// Opens the index that is there as if it were empty, and leaves it as it is for now.
+    pub(crate) fn open_empty(disk: &dyn Disk, path: &Path) -> Result<IndexFile<E>, DiskError> {
+        Ok(IndexFile {
+            path: path.to_owned(),
+            file: disk.open(path, OpenMode::Write)?,
+            entries: OnceLock::from(Vec::new()),
+            stored: 0,
+        })
+    }
+
     /// Opens the index that is there without reading it.
     pub(crate) fn open(disk: &dyn Disk, path: &Path) -> Result<IndexFile<E>, DiskError> {
         let file = disk.open(path, OpenMode::Write)?;
@@ -170,6 +180,19 @@ impl<E: Entry> IndexFile<E> {
                 .truncate(u64::try_from(kept * E::SIZE).expect("64 bits hold a usize"))?;
         }
         Ok(())
+    }
+
+    /// As [`IndexFile::truncate`], but leaves the file to be cut later: where, if it is longer.
+    pub(crate) fn truncate_entries(
+        &mut self,
+        keep: impl Fn(&E) -> bool,
+    ) -> Result<Option<u32>, DiskError> {
+        let entries = self.loaded()?;
+        let kept = entries.partition_point(keep);
+        entries.truncate(kept);
+        self.stored = self.stored.min(kept);
+        let position = u32::try_from(kept * E::SIZE).expect("an index is below 4 GiB");
+        Ok((self.file.length()? > u64::from(position)).then_some(position))
     }
 
     /// Writes the entries that are only in memory. Whether there were any.

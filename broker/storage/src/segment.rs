@@ -1,8 +1,10 @@
-//! One segment: a `.log` file of batches with its `.index` and `.timeindex`.
+//! One segment: a `.log` file of batches with its `.index` and `.timeindex`, and a `.txnindex` if a transaction
+//! was aborted in it.
 //!
-//! Map: this file holds the segment and its writes; `segment/search.rs` finds positions; `segment/recover.rs`
-//! opens what is on disk.
+//! Map: this file holds the segment and its writes; `segment/aborted.rs` its aborted transactions;
+//! `segment/search.rs` finds positions; `segment/recover.rs` opens what is on disk.
 
+mod aborted;
 mod recover;
 mod search;
 
@@ -21,6 +23,7 @@ use crate::error::{Corruption, Damage, LogError};
 use crate::index::{Entry, IndexFile, OffsetEntry, TimeEntry};
 use crate::names;
 use crate::scan::ScanError;
+use crate::txn_index::AbortedTxn;
 
 /// Greatest relative offset an index entry can hold for Kafka, which reads it as a signed number.
 const LARGEST_RELATIVE: i64 = i32::MAX as i64;
@@ -31,6 +34,8 @@ pub(crate) struct Segment {
     log: Arc<dyn File>,
     index: IndexFile<OffsetEntry>,
     time_index: IndexFile<TimeEntry>,
+    /// Created with its first entry.
+    aborted: Option<IndexFile<AbortedTxn>>,
     /// Bytes of whole batches; the file may be longer after a failed write, or until a truncation is flushed.
     size: u32,
     next_offset: Offset,
@@ -43,6 +48,7 @@ pub(crate) struct Segment {
     log_mark: SyncMark,
     index_mark: SyncMark,
     cut: Cut,
+    aborted_cut: Cut,
 }
 
 /// Where a truncation ends the file, until the file is really cut there. Shared with the flush that does it:
@@ -66,6 +72,15 @@ pub(crate) struct PendingCut {
 }
 
 impl PendingCut {
+    fn of(file: &Arc<dyn File>, cut: &Cut) -> Option<PendingCut> {
+        let position = (*cut.lock())?;
+        Some(PendingCut {
+            file: file.clone(),
+            position,
+            cut: cut.clone(),
+        })
+    }
+
     /// Cuts once: another flush may have done it, and the file may have grown since; or a later truncation
     /// cuts lower, whose recovery point is only durable in its own flush.
     pub(crate) fn run(&self) -> Result<(), DiskError> {
@@ -136,11 +151,13 @@ impl Segment {
             bytes_since_index_entry: 0,
             log_mark: SyncMark::unknown(),
             index_mark: SyncMark::unknown(),
+            aborted: None,
             cut: Cut::default(),
+            aborted_cut: Cut::default(),
         })
     }
 
-    /// All files of the segment.
+    /// All files of the segment but its aborted transactions.
     pub(crate) fn paths(&self) -> [PathBuf; 3] {
         [
             self.path.clone(),
@@ -153,17 +170,16 @@ impl Segment {
         self.log.clone()
     }
 
-    pub(crate) fn pending_cut(&self) -> Option<PendingCut> {
-        let position = (*self.cut.lock())?;
-        Some(PendingCut {
-            file: self.log.clone(),
-            position,
-            cut: self.cut.clone(),
-        })
+    pub(crate) fn pending_cuts(&self) -> impl Iterator<Item = PendingCut> {
+        let log = PendingCut::of(&self.log, &self.cut);
+        log.into_iter().chain(self.pending_aborted_cut())
     }
 
-    pub(crate) fn index_files(&self) -> [Arc<dyn File>; 2] {
+    pub(crate) fn index_files(&self) -> impl Iterator<Item = Arc<dyn File>> {
+        let aborted = self.aborted.as_ref().map(IndexFile::file);
         [self.index.file(), self.time_index.file()]
+            .into_iter()
+            .chain(aborted)
     }
 
     pub(crate) fn size(&self) -> u32 {
@@ -310,13 +326,16 @@ impl Segment {
         if self.time_index.store()? || stored {
             self.index_mark.change();
         }
-        Ok(())
+        self.store_aborted()
     }
 
     /// Frees the index entries until a search needs them.
     pub(crate) fn unload_indexes(&mut self) {
         self.index.unload();
         self.time_index.unload();
+        if let Some(aborted) = &mut self.aborted {
+            aborted.unload();
+        }
     }
 
     /// Ends the segment at the first batch that reaches to `offset`. The file itself is cut by the next flush.
@@ -331,6 +350,7 @@ impl Segment {
             .truncate(|entry| i64::from(entry.relative_offset) < keep)?;
         self.time_index
             .truncate(|entry| i64::from(entry.relative_offset) < keep)?;
+        self.truncate_aborted(self.next_offset)?;
         self.log_mark.change();
         self.index_mark.change();
         self.bytes_since_index_entry = 0;
