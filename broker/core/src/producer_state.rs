@@ -1,16 +1,24 @@
-//! What a partition knows of the producers that write to it: idempotence (KIP-98, KIP-360).
+//! What a partition knows of the producers that write to it: idempotence (KIP-98, KIP-360) and transactions
+//! (KIP-98, KIP-890).
 //!
-//! - [`ProducerStates::check`] judges a batch that a client sends: new, appended before, or refused.
-//! - [`ProducerStates::append`] is the only writer. Leader, follower and recovery feed it every batch that is
-//!   in the log, so that a follower that becomes leader knows what the leader before it knew.
+//! - [`ProducerStates::check`] judges a batch that a client or a coordinator writes: new, appended before, or
+//!   refused. [`ProducerStates::check_marker`] judges the end of a transaction.
+//! - [`ProducerStates::append`] and [`ProducerStates::append_marker`] are the only writers. Leader, follower and
+//!   recovery feed them every batch that is in the log, so that a follower that becomes leader knows what the
+//!   leader before it knew.
 //! - [`ProducerStates::entries`] and [`ProducerStates::restore`] are a snapshot's content. Of each producer it
 //!   keeps the last batch only, as Kafka's files do.
+//! - `transactions`: which are open, which completed, the last stable offset. `verification`: whether the
+//!   coordinator knows of a transaction before its first batch is here. [`invariants`]: TXN-2, 3, 5.
 //!
 //! The state is a function of the log: it is truncated by restoring a snapshot and replaying what is behind
 //! it. It outlives the records themselves (KIP-360): only [`ProducerStates::expire`] forgets a producer.
 
+pub mod invariants;
 #[cfg(test)]
 mod tests;
+mod transactions;
+mod verification;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -18,20 +26,29 @@ use broker_probe::{mutant, probe};
 use broker_protocol::ErrorCode;
 use broker_protocol::ids::Offset;
 
+use transactions::Transactions;
+pub use transactions::{CompletedTxn, TxnMarker};
+use verification::Verifications;
+pub use verification::{Proof, VerificationGuard};
+
 /// Batches of a producer that a retry is recognised by: as many as it may have in flight (KAFKA-5494).
 pub const BATCHES_KEPT: usize = 5;
 
-/// A batch with a producer id, as its header says. Offsets are those it has, or would get.
+/// Sequence of a batch whose records are not counted: a coordinator writes it for a producer.
+const NO_SEQUENCE: i32 = -1;
+
+/// A batch of data with a producer id, as its header says. Offsets are those it has, or would get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ProducerBatch {
     pub producer_id: i64,
     pub producer_epoch: i16,
-    /// Sequence of the first record, 0 to 2^31 - 1.
+    /// Sequence of the first record, 0 to 2^31 - 1; -1 if a coordinator writes for the producer.
     pub base_sequence: i32,
     pub base_offset: Offset,
     pub last_offset: Offset,
     /// Milliseconds; when the producer was last heard of.
     pub max_timestamp: i64,
+    pub transactional: bool,
 }
 
 /// A batch in the log, as far as a retry of it is recognised.
@@ -60,12 +77,18 @@ pub struct ProducerEntry {
     pub producer_epoch: i16,
     pub last: Option<AppendedBatch>,
     pub last_timestamp: i64,
+    /// Of the last marker; -1 none.
+    pub coordinator_epoch: i32,
+    /// Where the open transaction began.
+    pub txn_first_offset: Option<Offset>,
 }
 
 /// All producers of one partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ProducerStates {
     producers: BTreeMap<i64, Producer>,
+    transactions: Transactions,
+    verifications: Verifications,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -74,6 +97,8 @@ struct Producer {
     /// Of this epoch, oldest first, at most [`BATCHES_KEPT`].
     batches: VecDeque<AppendedBatch>,
     last_timestamp: i64,
+    coordinator_epoch: i32,
+    txn_first_offset: Option<Offset>,
 }
 
 impl ProducerBatch {
@@ -83,7 +108,14 @@ impl ProducerBatch {
     }
 
     fn last_sequence(&self) -> i32 {
-        add_sequence(self.base_sequence, self.offset_delta())
+        match self.base_sequence {
+            NO_SEQUENCE => NO_SEQUENCE,
+            base => add_sequence(base, self.offset_delta()),
+        }
+    }
+
+    fn is_counted(&self) -> bool {
+        self.base_sequence != NO_SEQUENCE
     }
 }
 
@@ -99,23 +131,45 @@ impl AppendedBatch {
 }
 
 impl ProducerStates {
-    /// A batch that a client sends to the leader. A producer that is not known may begin with any sequence:
-    /// its state may have expired, or its records be deleted (KIP-360).
-    pub fn check(&self, batch: &ProducerBatch) -> Verdict {
-        let Some(producer) = self.producers.get(&batch.producer_id) else {
-            return Verdict::Append;
-        };
-        if batch.producer_epoch < producer.epoch {
+    /// A batch that a client or a coordinator sends to the leader. `proof` is what says that the coordinator
+    /// knows of the transaction. A producer that is not known may begin with any sequence: its state may have
+    /// expired, or its records be deleted (KIP-360).
+    pub fn check(&self, batch: &ProducerBatch, proof: Proof) -> Verdict {
+        let producer = self.producers.get(&batch.producer_id);
+        if producer.is_some_and(|producer| batch.producer_epoch < producer.epoch) {
             probe!("producer state: batch of a fenced epoch");
             return Verdict::Refuse(ErrorCode::InvalidProducerEpoch);
         }
-        if batch.producer_epoch > producer.epoch {
-            return match batch.base_sequence {
-                0 => Verdict::Append,
-                _ => Verdict::Refuse(ErrorCode::OutOfOrderSequenceNumber),
-            };
+        if let Some(kept) = producer.and_then(|producer| producer.duplicate_of(batch)) {
+            probe!("producer state: duplicate recognised");
+            return Verdict::Duplicate(kept);
         }
-        producer.check_sequence(batch)
+        let judged = self
+            .check_proof(batch, proof)
+            .and_then(|()| self.check_sequence(producer, batch))
+            .and_then(|()| self.check_transactional(batch));
+        judged.map_or_else(Verdict::Refuse, |()| Verdict::Append)
+    }
+
+    fn check_sequence(
+        &self,
+        producer: Option<&Producer>,
+        batch: &ProducerBatch,
+    ) -> Result<(), ErrorCode> {
+        if !batch.is_counted() {
+            return Ok(());
+        }
+        self.check_against_verification(producer, batch)?;
+        let follows = match producer {
+            None => true,
+            Some(producer) if batch.producer_epoch > producer.epoch => batch.base_sequence == 0,
+            Some(producer) => batch.base_sequence == producer.next_sequence(),
+        };
+        if follows {
+            return Ok(());
+        }
+        probe!("producer state: out of order");
+        Err(ErrorCode::OutOfOrderSequenceNumber)
     }
 
     /// A batch is in the log now, whoever judged it: a replica takes what its leader took (T-23).
@@ -125,16 +179,24 @@ impl ProducerStates {
             .entry(batch.producer_id)
             .or_insert_with(|| Producer::new(batch.producer_epoch));
         producer.append(batch);
+        if batch.transactional {
+            self.verifications.forget(batch.producer_id);
+            self.begin_if_none(batch);
+        }
     }
 
-    /// Forgets who was not heard of for `expiration_ms` (`producer.id.expiration.ms`, KIP-854).
+    /// Forgets who was not heard of for `expiration_ms` (`producer.id.expiration.ms`, KIP-854) and has no open
+    /// transaction.
     pub fn expire(&mut self, now_ms: i64, expiration_ms: i64) {
         let before = self.producers.len();
-        self.producers
-            .retain(|_, producer| !is_expired(producer.last_timestamp, now_ms, expiration_ms));
+        self.producers.retain(|_, producer| {
+            producer.txn_first_offset.is_some()
+                || !is_expired(producer.last_timestamp, now_ms, expiration_ms)
+        });
         if self.producers.len() < before {
             probe!("producer state: producer expired");
         }
+        self.verifications.expire(now_ms, expiration_ms);
     }
 
     /// The log starts at `log_start` now. Kafka forgot the producers of deleted records until KIP-360.
@@ -156,29 +218,40 @@ impl ProducerStates {
                 producer_epoch: producer.epoch,
                 last: producer.batches.back().copied(),
                 last_timestamp: producer.last_timestamp,
+                coordinator_epoch: producer.coordinator_epoch,
+                txn_first_offset: producer.txn_first_offset,
             })
     }
 
-    /// The state as a snapshot has it, without those that are expired by now.
+    /// The state as a snapshot has it, without those that are expired by now. It does not tell which completed
+    /// transactions the high watermark has not passed: replay from a snapshot below it.
     pub fn restore(
         entries: impl IntoIterator<Item = ProducerEntry>,
         now_ms: i64,
         expiration_ms: i64,
     ) -> ProducerStates {
-        let alive = entries
-            .into_iter()
-            .filter(|entry| !is_expired(entry.last_timestamp, now_ms, expiration_ms));
-        let producers = alive.map(|entry| {
+        let mut states = ProducerStates::default();
+        for entry in entries {
+            if let Some(first) = entry.txn_first_offset {
+                states.transactions.begin(first, entry.producer_id);
+            }
             let producer = Producer {
                 epoch: entry.producer_epoch,
                 batches: entry.last.into_iter().collect(),
                 last_timestamp: entry.last_timestamp,
+                coordinator_epoch: entry.coordinator_epoch,
+                txn_first_offset: entry.txn_first_offset,
             };
-            (entry.producer_id, producer)
-        });
-        ProducerStates {
-            producers: producers.collect(),
+            states.producers.insert(entry.producer_id, producer);
         }
+        states.expire(now_ms, expiration_ms);
+        states
+    }
+
+    /// After the log was cut: `reloaded` is what it says now. What waits for its coordinator goes on waiting.
+    pub fn replace(&mut self, reloaded: ProducerStates) {
+        self.producers = reloaded.producers;
+        self.transactions = reloaded.transactions;
     }
 
     pub fn is_empty(&self) -> bool {
@@ -196,34 +269,31 @@ impl Producer {
             epoch,
             batches: VecDeque::with_capacity(BATCHES_KEPT),
             last_timestamp: -1,
+            coordinator_epoch: -1,
+            txn_first_offset: None,
         }
     }
 
-    fn check_sequence(&self, batch: &ProducerBatch) -> Verdict {
+    fn duplicate_of(&self, batch: &ProducerBatch) -> Option<AppendedBatch> {
         let same = |kept: &&AppendedBatch| {
             kept.last_sequence == batch.last_sequence()
                 && kept.base_sequence() == batch.base_sequence
         };
-        if let Some(kept) = self.batches.iter().find(same) {
-            probe!("producer state: duplicate recognised");
-            return Verdict::Duplicate(*kept);
-        }
-        let next = self
-            .batches
-            .back()
-            .map_or(0, |last| add_sequence(last.last_sequence, 1));
-        if batch.base_sequence == next {
-            return Verdict::Append;
-        }
-        probe!("producer state: out of order");
-        Verdict::Refuse(ErrorCode::OutOfOrderSequenceNumber)
+        let comparable = batch.is_counted() && batch.producer_epoch == self.epoch;
+        self.batches
+            .iter()
+            .find(same)
+            .filter(|_| comparable)
+            .copied()
+    }
+
+    fn next_sequence(&self) -> i32 {
+        let last = self.batches.back();
+        last.map_or(0, |last| add_sequence(last.last_sequence, 1))
     }
 
     fn append(&mut self, batch: &ProducerBatch) {
-        if self.epoch != batch.producer_epoch {
-            self.epoch = batch.producer_epoch;
-            self.batches.clear();
-        }
+        self.enter(batch.producer_epoch);
         let kept = if mutant!(T_20) { 1 } else { BATCHES_KEPT };
         while self.batches.len() >= kept {
             self.batches.pop_front();
@@ -235,6 +305,14 @@ impl Producer {
             timestamp: batch.max_timestamp,
         });
         self.last_timestamp = batch.max_timestamp;
+    }
+
+    /// Sequences begin anew with an epoch.
+    fn enter(&mut self, epoch: i16) {
+        if self.epoch != epoch {
+            self.epoch = epoch;
+            self.batches.clear();
+        }
     }
 }
 

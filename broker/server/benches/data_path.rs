@@ -18,7 +18,9 @@ use broker_protocol::ids::{
 use broker_protocol::record::{BatchBuilder, BatchOptions, crc32c};
 use broker_server::config::TopicConfig;
 use broker_server::observe::Observer;
-use broker_server::partition::{Partition, PartitionContext, ProduceBatch, ReadLimits, log_config};
+use broker_server::partition::{
+    Isolation, Partition, PartitionContext, ProduceBatch, ReadLimits, log_config,
+};
 use broker_storage::{DirectoryOptions, LogDirectory, MetaProperties};
 use bytes::{Bytes, BytesMut};
 use criterion::measurement::WallTime as Wall;
@@ -261,7 +263,7 @@ fn fetch(criterion: &mut Criterion) {
         let read = || {
             leader
                 .partition
-                .read_for_consumer(&fetch, &BTreeSet::new(), limits)
+                .read_for_consumer(&fetch, &BTreeSet::new(), Isolation::ReadUncommitted, limits)
                 .expect("reads")
                 .records
         };

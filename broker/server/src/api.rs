@@ -9,6 +9,7 @@ mod alter_configs;
 mod api_versions;
 mod cluster;
 mod describe_configs;
+mod describe_producers;
 mod directories;
 mod elect_leaders;
 mod features;
@@ -28,6 +29,7 @@ mod quorum;
 pub mod raft_wire;
 mod reassignments;
 mod voters;
+mod write_txn_markers;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -47,6 +49,7 @@ use crate::metadata_cache::MetadataCache;
 use crate::producer_ids::ProducerIds;
 use crate::quorum::QuorumHandle;
 use crate::replica_manager::ReplicaManager;
+use crate::transaction_verifier::TransactionVerifier;
 pub use forward::Forwarder;
 
 /// What the handlers of a node share.
@@ -62,6 +65,7 @@ pub struct Api {
     /// Present on brokers.
     pub producer_ids: Option<ProducerIds>,
     pub groups: Option<Arc<GroupCoordinators>>,
+    pub verifier: TransactionVerifier,
 }
 
 /// What a broker listener handles, beside what it forwards.
@@ -84,6 +88,8 @@ const BROKER_APIS: &[ApiKey] = &[
     ApiKey::ApiVersions,
     ApiKey::InitProducerId,
     ApiKey::OffsetForLeaderEpoch,
+    ApiKey::WriteTxnMarkers,
+    ApiKey::DescribeProducers,
     ApiKey::DescribeConfigs,
     ApiKey::DescribeCluster,
     ApiKey::DescribeTopicPartitions,
@@ -184,6 +190,12 @@ impl Service for BrokerService {
                     offset_for_leader_epoch::handle(&api, request)
                 }))
             }
+            ApiKey::WriteTxnMarkers => Box::pin(answer(request, move |request, _| {
+                write_txn_markers::handle(api, request)
+            })),
+            ApiKey::DescribeProducers => Box::pin(answer(request, move |request, _| async move {
+                describe_producers::handle(&api, request)
+            })),
             ApiKey::DescribeConfigs => Box::pin(answer(request, move |request, _| async move {
                 describe_configs::handle(&api, request)
             })),

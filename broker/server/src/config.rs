@@ -202,6 +202,9 @@ broker_config! {
     /// How often such producers are looked for.
     producer_id_expiration_check_interval_ms: i64 =
         "producer.id.expiration.check.interval.ms", 600_000, positive;
+    /// A transactional batch is appended only if the coordinator knows of its transaction (KIP-890).
+    transaction_partition_verification_enable: bool =
+        "transaction.partition.verification.enable", true, any;
     /// Largest record batch.
     message_max_bytes: i64 = "message.max.bytes", 1_048_588, not_negative;
 

@@ -31,4 +31,5 @@ pub mod replica_manager;
 pub mod replication_quotas;
 mod snapshot_schedule;
 pub mod timers;
+pub mod transaction_verifier;
 pub mod waiters;

@@ -11,6 +11,8 @@ use crate::core_steps::CoreStep;
 use broker_protocol::ids::{
     BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch, TopicIdPartition, Uuid,
 };
+use broker_protocol::record::EndTxnMarker;
+use broker_storage::BatchInfo;
 
 /// A batch as the log holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,6 +24,34 @@ pub struct BatchSummary {
     pub crc: u32,
     /// Of an idempotent producer's batch.
     pub producer: Option<BatchProducer>,
+    /// Of a batch in a transaction, the marker that ends it included.
+    pub transaction: Option<BatchTransaction>,
+}
+
+/// How a batch belongs to a transaction of its producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BatchTransaction {
+    pub producer_id: i64,
+    pub producer_epoch: i16,
+    /// It ends the transaction; else it is data.
+    pub marker: Option<EndTxnMarker>,
+}
+
+impl BatchSummary {
+    pub fn of(info: &BatchInfo, marker: Option<EndTxnMarker>) -> BatchSummary {
+        BatchSummary {
+            base_offset: info.base_offset,
+            last_offset: info.last_offset,
+            leader_epoch: info.leader_epoch,
+            crc: info.crc,
+            producer: producer(info),
+            transaction: info.is_transactional().then_some(BatchTransaction {
+                producer_id: info.producer_id,
+                producer_epoch: info.producer_epoch,
+                marker,
+            }),
+        }
+    }
 }
 
 /// Who wrote a batch, and where it stands in that producer's series.
@@ -33,7 +63,7 @@ pub struct BatchProducer {
 }
 
 /// What a batch's header says of its producer.
-pub fn producer(info: &broker_storage::BatchInfo) -> Option<BatchProducer> {
+pub fn producer(info: &BatchInfo) -> Option<BatchProducer> {
     info.is_sequenced().then_some(BatchProducer {
         producer_id: info.producer_id,
         producer_epoch: info.producer_epoch,
@@ -149,12 +179,14 @@ pub enum Observation {
     ProducerIdGiven {
         producer_id: i64,
     },
-    /// Records were handed to a consumer: `[from, end)` under `limit` (high watermark or LSO).
+    /// Records were handed to a consumer: `[from, end)` under `limit` (high watermark or LSO). For a reader of
+    /// committed data `aborted` is what it is to leave out: producer id and first offset of each transaction.
     ConsumerRead {
         partition: TopicIdPartition,
         from: Offset,
         end: Offset,
         limit: Offset,
+        aborted: Option<Vec<(i64, Offset)>>,
     },
     /// An answer to OffsetForLeaderEpoch, or the divergence check of a fetch.
     EpochEndOffsetAnswered {

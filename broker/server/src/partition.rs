@@ -37,7 +37,7 @@ use crate::internal_topics::is_internal;
 use crate::observe::{Observation, Observer};
 use crate::replication_quotas::Throttled;
 use crate::waiters::{Waiter, Waiters};
-pub use fetch::{FetchRead, FetchResult, ReadLimits, fetched_batches};
+pub use fetch::{FetchRead, FetchResult, Isolation, ReadLimits, fetched_batches};
 pub use produce::{ProduceBatch, ProduceReply};
 
 /// What partitions ask of the rest of the broker.
@@ -160,7 +160,7 @@ impl Partition {
         let (state, producers) = {
             let mut log = log.lock();
             let limit = context.producer_id_expiration_ms;
-            let producers = producers::load_producers(&mut log, now, limit)?;
+            let producers = producers::load_producers(&mut log, high_watermark, now, limit)?;
             let state = LogState {
                 log_start: log.log_start(),
                 log_end: log.log_end(),
@@ -270,6 +270,11 @@ impl Partition {
 
     pub fn high_watermark(&self) -> Offset {
         self.lock().core.high_watermark()
+    }
+
+    /// What readers of committed data may see below.
+    pub fn last_stable_offset(&self) -> Offset {
+        self.lock().last_stable_offset()
     }
 
     /// Wakes the waiter at the next append, or when the partition's role changes.

@@ -18,7 +18,7 @@ use crate::fetch_sessions::FetchSessions;
 use crate::lifecycle::Standing;
 use crate::log_directories::LogDirectories;
 use crate::metadata_cache::{MetadataCache, MetadataDelta};
-use crate::observe::{self, BatchSummary, Observation};
+use crate::observe::{BatchSummary, Observation};
 use crate::partition::{Partition, PartitionContext, PartitionEvent, log_config};
 use crate::replication_quotas::ReplicationQuotas;
 
@@ -554,13 +554,7 @@ fn batch_summaries(log: &broker_storage::Log) -> Vec<BatchSummary> {
         let batches = broker_protocol::record::RecordBatches::new(read.records);
         found.extend(batches.map_while(Result::ok).map(|batch| {
             let info = broker_storage::BatchInfo::of(&batch);
-            BatchSummary {
-                base_offset: info.base_offset,
-                last_offset: info.last_offset,
-                leader_epoch: info.leader_epoch,
-                crc: info.crc,
-                producer: observe::producer(&info),
-            }
+            BatchSummary::of(&info, broker_storage::end_txn_marker(&batch))
         }));
     }
     found

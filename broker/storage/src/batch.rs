@@ -1,12 +1,17 @@
 //! What the log needs to know of a batch.
 
 use broker_protocol::ids::{LeaderEpoch, Offset};
-use broker_protocol::record::{Batch, BatchError, HEADER_SIZE, LOG_OVERHEAD, MAGIC};
+use broker_protocol::record::{
+    Batch, BatchError, BatchView, ControlRecord, EndTxnMarker, HEADER_SIZE, LOG_OVERHEAD, MAGIC,
+};
 
 use crate::error::Damage;
 
-/// Attribute bit of a batch of control records.
+const TRANSACTIONAL: i16 = 1 << 4;
 const CONTROL: i16 = 1 << 5;
+
+/// Far more than a control batch has.
+const CONTROL_BYTES_MAX: usize = 1 << 20;
 
 /// A batch's header as far as the log uses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,9 +50,29 @@ impl BatchInfo {
         }
     }
 
-    /// Whether an idempotent producer counts its records: control batches carry an id, too, but no sequence.
+    /// Whether it is data with a producer id, of an idempotent producer or in a transaction.
+    pub fn is_produced(&self) -> bool {
+        self.producer_id >= 0 && !self.is_control()
+    }
+
+    /// Whether an idempotent producer counts its records: what a coordinator writes for one has no sequence.
     pub fn is_sequenced(&self) -> bool {
-        self.producer_id >= 0 && self.attributes & CONTROL == 0
+        self.is_produced() && self.base_sequence >= 0
+    }
+
+    /// Whether it belongs to a transaction, as data or as its marker.
+    pub fn is_transactional(&self) -> bool {
+        self.attributes & TRANSACTIONAL != 0
+    }
+
+    /// Whether its records are for brokers only.
+    pub fn is_control(&self) -> bool {
+        self.attributes & CONTROL != 0
+    }
+
+    /// Whether it may end a transaction: its record tells, see [`end_txn_marker`].
+    pub(crate) fn may_be_marker(&self) -> bool {
+        self.is_control() && self.producer_id >= 0
     }
 
     /// The offset after the batch.
@@ -97,6 +122,21 @@ impl BatchInfo {
             base_sequence: i32::from_be_bytes(field(header, 53)),
             attributes: i16::from_be_bytes(field(header, 21)),
         })
+    }
+}
+
+/// How a batch ends its producer's transaction. `None`: it does not, or its record is of a kind that is not known
+/// here.
+pub fn end_txn_marker<B: AsRef<[u8]>>(batch: &Batch<B>) -> Option<EndTxnMarker> {
+    if !batch.is_control() || !batch.has_producer_id() {
+        return None;
+    }
+    let view = BatchView::new(batch.as_bytes()).ok()?;
+    // Without a record compaction left the batch for its producer's sake.
+    let record = view.records(CONTROL_BYTES_MAX).ok()?.next()?.ok()?;
+    match ControlRecord::decode(&record) {
+        Ok(Some(ControlRecord::EndTxn(marker))) => Some(marker),
+        _ => None,
     }
 }
 

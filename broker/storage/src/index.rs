@@ -102,6 +102,16 @@ impl<E: Entry> IndexFile<E> {
         })
     }
 
+    /// Takes the index that is there as if it were empty, and leaves it as it is for now.
+    pub(crate) fn open_empty(disk: &Arc<dyn Disk>, path: &Path) -> IndexFile<E> {
+        IndexFile {
+            disk: disk.clone(),
+            path: path.to_owned(),
+            entries: OnceLock::from(Vec::new()),
+            stored: 0,
+        }
+    }
+
     /// Takes the index that is there. `None` if there is none, or if it holds anything but entries in order.
     pub(crate) fn open_sound(
         disk: &Arc<dyn Disk>,
@@ -126,6 +136,10 @@ impl<E: Entry> IndexFile<E> {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
     }
 
     fn file(&self, mode: OpenMode) -> Result<Arc<dyn File>, DiskError> {
@@ -177,6 +191,19 @@ impl<E: Entry> IndexFile<E> {
                 .truncate(u64::try_from(kept * E::SIZE).expect("64 bits hold a usize"))?;
         }
         Ok(())
+    }
+
+    /// As [`IndexFile::truncate`], but leaves the file to be cut later: where, if it is longer.
+    pub(crate) fn truncate_entries(
+        &mut self,
+        keep: impl Fn(&E) -> bool,
+    ) -> Result<Option<u32>, DiskError> {
+        let entries = self.loaded()?;
+        let kept = entries.partition_point(keep);
+        entries.truncate(kept);
+        self.stored = self.stored.min(kept);
+        let position = u32::try_from(kept * E::SIZE).expect("an index is below 4 GiB");
+        Ok((self.file(OpenMode::Read)?.length()? > u64::from(position)).then_some(position))
     }
 
     /// Writes the entries that are only in memory. Whether there were any.

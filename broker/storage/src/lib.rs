@@ -41,8 +41,9 @@ mod names;
 mod scan;
 mod segment;
 mod tail;
+mod txn_index;
 
-pub use batch::BatchInfo;
+pub use batch::{BatchInfo, end_txn_marker};
 pub use checkpoint::OffsetCheckpoint;
 pub use config::LogConfig;
 pub use directory::{DirectoryOptions, FailedLog, LogDirectory, SharedLog};
@@ -54,6 +55,7 @@ pub use producer_snapshot::ProducerSnapshotEntry;
 pub use properties::{MetaProperties, PartitionMetadata};
 pub use quorum_state::QuorumState;
 pub use snapshot::SnapshotId;
+pub use txn_index::AbortedTxn;
 
 #[cfg(test)]
 mod testing;

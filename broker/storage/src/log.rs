@@ -2,11 +2,13 @@
 //!
 //! Map: this file holds state and getters; `log/open.rs` loads and recovers; `log/append.rs` and `log/read.rs`
 //! are the data path; `log/truncate.rs` cuts the end; `log/retention.rs` moves the start; `log/flush.rs` makes
-//! durable; `log/producers.rs` keeps snapshots of the producers' state; `log/delete.rs` ends it.
+//! durable; `log/producers.rs` keeps snapshots of the producers' state, `log/aborted.rs` what they aborted;
+//! `log/delete.rs` ends it.
 //!
 //! Invariants: segments are contiguous in base offset order and the last one is active, all others are sealed;
 //! `log_start <= log_end`, `flushed_end <= log_end`; leader epochs never decrease.
 
+mod aborted;
 mod append;
 mod delete;
 mod flush;
@@ -37,6 +39,8 @@ use crate::error::LogError;
 use crate::health::DirectoryHealth;
 use crate::segment::Segment;
 use crate::tail::TailCache;
+use crate::txn_index::Doomed;
+use aborted::AbortedKnown;
 use flush::{EpochFile, Versions};
 use producers::Snapshots;
 
@@ -59,6 +63,9 @@ pub struct Log {
     epoch_file: Arc<EpochFile>,
     versions: Versions,
     producer_snapshots: Snapshots,
+    aborted_known: AbortedKnown,
+    /// Indexes of aborted transactions that go with the next flush.
+    doomed: Vec<Doomed>,
     tail: TailCache,
     /// Set by deletion and shared with jobs, whose files may be gone then.
     deleted: Arc<AtomicBool>,

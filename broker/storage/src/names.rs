@@ -5,6 +5,7 @@ use broker_protocol::ids::{Offset, TopicPartition, Uuid};
 pub(crate) const LOG: &str = "log";
 pub(crate) const INDEX: &str = "index";
 pub(crate) const TIME_INDEX: &str = "timeindex";
+pub(crate) const TXN_INDEX: &str = "txnindex";
 pub(crate) const PRODUCER_SNAPSHOT: &str = "snapshot";
 pub(crate) const DELETED: &str = ".deleted";
 pub(crate) const DELETE_DIRECTORY: &str = "-delete";

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use broker_env::{DiskError, File};
-use broker_protocol::record::{BatchView, HEADER_SIZE};
+use broker_protocol::record::{BatchView, EndTxnMarker, HEADER_SIZE};
 
-use crate::batch::BatchInfo;
+use crate::batch::{BatchInfo, end_txn_marker};
 use crate::error::Damage;
 
 /// Read-ahead of a walk over a whole file.
@@ -88,6 +88,24 @@ impl BatchScanner {
         self.position += u64::from(info.size);
         let start = usize::try_from(position - self.buffer_at).expect("inside of the buffer");
         Ok(Some((info, &self.buffer[start..start + size])))
+    }
+
+    /// As [`BatchScanner::next_info`], and how the batch ends a transaction, if it does.
+    pub(crate) fn next_with_marker(
+        &mut self,
+    ) -> Result<Option<(BatchInfo, Option<EndTxnMarker>)>, ScanError> {
+        if self.position >= self.end {
+            return Ok(None);
+        }
+        if !self.peek()?.may_be_marker() {
+            return Ok(self.next_info()?.map(|(_, info)| (info, None)));
+        }
+        let Some((info, bytes)) = self.next_batch()? else {
+            return Ok(None);
+        };
+        let batch = BatchView::new(bytes).map_err(Damage::from)?;
+        let marker = end_txn_marker(&batch);
+        Ok(Some((info, marker)))
     }
 
     fn peek(&mut self) -> Result<BatchInfo, ScanError> {

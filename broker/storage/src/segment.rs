@@ -1,15 +1,17 @@
-//! One segment: a `.log` file of batches with its `.index` and `.timeindex`.
+//! One segment: a `.log` file of batches with its `.index` and `.timeindex`, and a `.txnindex` if a transaction
+//! was aborted in it.
 //!
-//! Map: this file holds the segment and its writes; `segment/search.rs` finds positions; `segment/recover.rs`
-//! opens what is on disk.
+//! Map: this file holds the segment and its writes; `segment/aborted.rs` its aborted transactions;
+//! `segment/search.rs` finds positions; `segment/recover.rs` opens what is on disk.
 
+mod aborted;
 mod recover;
 mod search;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use broker_env::{Disk, DiskError, File, OpenMode};
+use broker_env::{Disk, DiskError, DiskErrorKind, File, OpenMode};
 use broker_probe::mutant;
 use broker_protocol::ids::Offset;
 
@@ -21,6 +23,7 @@ use crate::error::{Corruption, Damage, LogError};
 use crate::index::{Entry, IndexFile, OffsetEntry, TimeEntry};
 use crate::names;
 use crate::scan::ScanError;
+use crate::txn_index::AbortedTxn;
 
 /// Greatest relative offset an index entry can hold for Kafka, which reads it as a signed number.
 const LARGEST_RELATIVE: i64 = i32::MAX as i64;
@@ -31,6 +34,8 @@ pub(crate) struct Segment {
     log: Arc<dyn File>,
     index: IndexFile<OffsetEntry>,
     time_index: IndexFile<TimeEntry>,
+    /// Created with its first entry.
+    aborted: Option<IndexFile<AbortedTxn>>,
     /// Bytes of whole batches; the file may be longer after a failed write, or until a truncation is flushed.
     size: u32,
     next_offset: Offset,
@@ -43,6 +48,7 @@ pub(crate) struct Segment {
     log_mark: SyncMark,
     index_mark: SyncMark,
     cut: Cut,
+    aborted_cut: Cut,
 }
 
 /// Where a truncation ends the file, until the file is really cut there. Shared with the flush that does it:
@@ -60,18 +66,47 @@ impl Cut {
 
 /// A file to be cut by a flush.
 pub(crate) struct PendingCut {
-    file: Arc<dyn File>,
+    file: CutFile,
     position: u32,
     cut: Cut,
 }
 
+enum CutFile {
+    Open(Arc<dyn File>),
+    /// Opened for the cut.
+    Closed(Arc<dyn Disk>, PathBuf),
+}
+
+impl CutFile {
+    fn truncate(&self, position: u32) -> Result<(), DiskError> {
+        let position = u64::from(position);
+        match self {
+            CutFile::Open(file) => file.truncate(position),
+            CutFile::Closed(disk, path) => match disk.open(path, OpenMode::Write) {
+                // The segment has gone since.
+                Err(error) if error.kind == DiskErrorKind::NotFound => Ok(()),
+                file => file?.truncate(position),
+            },
+        }
+    }
+}
+
 impl PendingCut {
+    fn of(file: CutFile, cut: &Cut) -> Option<PendingCut> {
+        let position = (*cut.lock())?;
+        Some(PendingCut {
+            file,
+            position,
+            cut: cut.clone(),
+        })
+    }
+
     /// Cuts once: another flush may have done it, and the file may have grown since; or a later truncation
     /// cuts lower, whose recovery point is only durable in its own flush.
     pub(crate) fn run(&self) -> Result<(), DiskError> {
         let mut cut = self.cut.lock();
         if *cut == Some(self.position) {
-            self.file.truncate(u64::from(self.position))?;
+            self.file.truncate(self.position)?;
             *cut = None;
         }
         Ok(())
@@ -136,11 +171,13 @@ impl Segment {
             bytes_since_index_entry: 0,
             log_mark: SyncMark::unknown(),
             index_mark: SyncMark::unknown(),
+            aborted: None,
             cut: Cut::default(),
+            aborted_cut: Cut::default(),
         })
     }
 
-    /// All files of the segment.
+    /// All files of the segment but its aborted transactions.
     pub(crate) fn paths(&self) -> [PathBuf; 3] {
         [
             self.path.clone(),
@@ -153,20 +190,17 @@ impl Segment {
         self.log.clone()
     }
 
-    pub(crate) fn pending_cut(&self) -> Option<PendingCut> {
-        let position = (*self.cut.lock())?;
-        Some(PendingCut {
-            file: self.log.clone(),
-            position,
-            cut: self.cut.clone(),
-        })
+    pub(crate) fn pending_cuts(&self) -> impl Iterator<Item = PendingCut> {
+        let log = PendingCut::of(CutFile::Open(self.log.clone()), &self.cut);
+        log.into_iter().chain(self.pending_aborted_cut())
     }
 
-    pub(crate) fn index_paths(&self) -> [PathBuf; 2] {
-        [
-            self.index.path().to_owned(),
-            self.time_index.path().to_owned(),
-        ]
+    pub(crate) fn index_paths(&self) -> impl Iterator<Item = PathBuf> {
+        let aborted = self.aborted.as_ref().map(IndexFile::path);
+        [self.index.path(), self.time_index.path()]
+            .into_iter()
+            .chain(aborted)
+            .map(Path::to_owned)
     }
 
     pub(crate) fn size(&self) -> u32 {
@@ -313,13 +347,16 @@ impl Segment {
         if self.time_index.store()? || stored {
             self.index_mark.change();
         }
-        Ok(())
+        self.store_aborted()
     }
 
     /// Frees the index entries until a search needs them.
     pub(crate) fn unload_indexes(&mut self) {
         self.index.unload();
         self.time_index.unload();
+        if let Some(aborted) = &mut self.aborted {
+            aborted.unload();
+        }
     }
 
     /// Ends the segment at the first batch that reaches to `offset`. The file itself is cut by the next flush.
@@ -334,6 +371,7 @@ impl Segment {
             .truncate(|entry| i64::from(entry.relative_offset) < keep)?;
         self.time_index
             .truncate(|entry| i64::from(entry.relative_offset) < keep)?;
+        self.truncate_aborted(self.next_offset)?;
         self.log_mark.change();
         self.index_mark.change();
         self.bytes_since_index_entry = 0;

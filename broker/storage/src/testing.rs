@@ -10,12 +10,14 @@ use std::task::{Context, Poll, Waker};
 
 use broker_env::Disk;
 use broker_protocol::ids::{LeaderEpoch, Offset, TopicPartition};
-use broker_protocol::record::{RecordBatch, crc32c};
-use bytes::Bytes;
+use broker_protocol::record::{Batch, EndTxnMarker, RecordBatch, crc32c};
+use bytes::{Bytes, BytesMut};
 
 pub(crate) use disk::MemoryDisk;
 
-use crate::{BatchInfo, DirectoryHealth, Log, LogConfig, LogError, LogOptions, OffsetCheckpoint};
+use crate::{
+    AbortedTxn, BatchInfo, DirectoryHealth, Log, LogConfig, LogError, LogOptions, OffsetCheckpoint,
+};
 
 /// Runs a future that never waits for anything outside of it.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
@@ -70,6 +72,34 @@ pub(crate) fn append(
     let bytes = batch(log.log_end(), count, epoch, timestamp, payload);
     log.append(&bytes, &[info(&bytes)], timestamp)?;
     Ok(bytes)
+}
+
+/// Appends the marker that aborts a transaction, and tells the log.
+pub(crate) fn abort(log: &mut Log, epoch: i32, first_offset: Offset) -> (Bytes, AbortedTxn) {
+    let bytes = marker(log.log_end(), epoch, 7);
+    log.append(&bytes, &[info(&bytes)], 1).expect("an append");
+    let last_offset = log.log_end() - 1;
+    let txn = AbortedTxn {
+        producer_id: 7,
+        first_offset,
+        last_offset,
+        last_stable_offset: last_offset + 1,
+    };
+    log.append_aborted(txn).expect("a healthy disk");
+    (bytes, txn)
+}
+
+/// A batch that aborts a producer's transaction.
+pub(crate) fn marker(base: Offset, epoch: i32, producer_id: i64) -> Bytes {
+    let marker = EndTxnMarker {
+        committed: false,
+        coordinator_epoch: 0,
+    };
+    let batch = marker.batch(producer_id, 0, 1);
+    let mut batch = Batch::new(BytesMut::from(batch.as_bytes())).expect("a whole batch");
+    batch.set_base_offset(base);
+    batch.set_partition_leader_epoch(epoch);
+    batch.into_bytes().freeze()
 }
 
 /// All batches of the log, read from its start.

@@ -1,5 +1,6 @@
 //! Tests by what they are about; all through the public API.
 
+mod aborted;
 mod append;
 mod crash;
 mod directory;

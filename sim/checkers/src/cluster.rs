@@ -7,7 +7,7 @@
 //! - [`event`]: what happens. `judge`: counting and writing down.
 //! - `shadow`: a log as it must be; loading it back (LOG-3). `truth`: what was really written and committed.
 //! - `partition`: LOG-1, REP-2, REP-3. `recovery`: LOG-2, LOG-3. `replication`: REP-1, REP-4.
-//!   `high_watermark`: REP-5, CLI-4. `producers`: TXN-1, TXN-2.
+//!   `high_watermark`: REP-5, CLI-4. `producers`: TXN-1, TXN-2. `transactions`: TXN-3, TXN-5.
 //! - `quorum`, `votes`: RAFT-1 … RAFT-4. `voters`: RAFT-5. `metadata`: META-1 … META-4.
 //!   `finish`: LIVE-1, LIVE-2, LIVE-5.
 //!
@@ -29,6 +29,7 @@ mod shadow;
 mod snapshots;
 #[cfg(test)]
 mod tests;
+mod transactions;
 mod truth;
 mod voters;
 mod votes;
@@ -438,9 +439,24 @@ impl Cluster {
                 partition.sequence_refused(node, *producer, *records, judge);
             }
             Event::ConsumerRead {
-                from, end, limit, ..
+                from,
+                end,
+                limit,
+                aborted,
+                ..
             } => {
                 partition.consumer_read(node, (*from, *end, *limit), judge);
+                if let (Some(aborted), Some(replica)) = (aborted, partition.replicas.get(&node)) {
+                    let (log, high_watermark) = (&replica.log, replica.high_watermark);
+                    transactions::read_committed(
+                        id,
+                        log,
+                        high_watermark,
+                        (*from, *end),
+                        aborted,
+                        judge,
+                    );
+                }
             }
             _ => {}
         }

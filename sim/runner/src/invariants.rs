@@ -80,6 +80,14 @@ pub const ALL: &[(&str, &str)] = &[
         "no producer id is given twice, and nothing of an older epoch is appended",
     ),
     (
+        "TXN-3",
+        "every transactional record lies between begin and marker of the transaction it was sent in",
+    ),
+    (
+        "TXN-5",
+        "read_committed readers get all records of committed transactions below the LSO, and of no others",
+    ),
+    (
         "CLI-1",
         "no acknowledged record is lost to a consumer that reads past it",
     ),

@@ -15,11 +15,12 @@ use broker_protocol::ErrorCode;
 use broker_protocol::api as wire;
 use broker_protocol::frame::decode_request;
 use broker_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, TopicIdPartition, Uuid};
+use broker_storage::AbortedTxn;
 use bytes::Bytes;
 
 use super::{Api, RawRequest, encode_chunks, leader_hint, raft_wire};
 use crate::connection::Answer;
-use crate::partition::{FetchRead, Partition, ReadLimits};
+use crate::partition::{FetchRead, Isolation, Partition, ReadLimits};
 use crate::replica_manager::ReplicaManager;
 use crate::replication_quotas::{ReplicationQuotas, Side};
 use crate::waiters::Waiter;
@@ -45,6 +46,7 @@ struct Limits {
     max_bytes: usize,
     /// The live brokers in the consumer's rack, where one of them should serve it.
     same_rack: BTreeSet<NodeId>,
+    isolation: Isolation,
 }
 
 type ReadResult = Result<FetchRead, ErrorCode>;
@@ -89,6 +91,7 @@ async fn fetch(
         max_bytes: usize::try_from(i64::from(request.max_bytes).min(api.config.fetch_max_bytes))
             .unwrap_or(0),
         same_rack: same_rack(api, &request, version),
+        isolation: Isolation::from_wire(request.isolation_level),
     };
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
     let reads = read_until_enough(api, &asked, &limits, wait).await;
@@ -319,7 +322,8 @@ fn read_one(
         Reader::Follower(fetch) if count_followers => partition.follower_fetch(*fetch, read_limits),
         Reader::Follower(fetch) => partition.read_for_follower(fetch, read_limits),
         Reader::Consumer(fetch) => {
-            partition.read_for_consumer(fetch, &limits.same_rack, read_limits)
+            let (same_rack, isolation) = (&limits.same_rack, limits.isolation);
+            partition.read_for_consumer(fetch, same_rack, isolation, read_limits)
         }
     }
 }
@@ -401,6 +405,16 @@ fn topic_response(topic: &SessionTopic) -> wire::FetchableTopicResponse {
     }
 }
 
+fn aborted_transactions(aborted: Vec<AbortedTxn>) -> Vec<wire::AbortedTransaction> {
+    let each = aborted.into_iter();
+    each.map(|txn| wire::AbortedTransaction {
+        producer_id: txn.producer_id,
+        first_offset: txn.first_offset,
+        ..Default::default()
+    })
+    .collect()
+}
+
 fn partition_data(
     api: &Api,
     asked: &Asked,
@@ -417,7 +431,8 @@ fn partition_data(
     match read {
         Ok(read) => {
             data.high_watermark = read.answer.high_watermark;
-            data.last_stable_offset = read.answer.high_watermark;
+            data.last_stable_offset = read.last_stable_offset;
+            data.aborted_transactions = read.aborted.map(aborted_transactions);
             data.log_start_offset = read.answer.log_start;
             data.records = Some(read.records);
             data.preferred_read_replica = read.preferred_read_replica.map_or(-1, |node| node.0);

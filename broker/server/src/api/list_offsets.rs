@@ -8,7 +8,7 @@ use broker_protocol::record::RecordBatches;
 use broker_storage::TimestampHit;
 
 use super::Api;
-use crate::partition::Partition;
+use crate::partition::{Isolation, Partition};
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
@@ -27,12 +27,13 @@ pub fn handle(
     request: wire::ListOffsetsRequest,
     version: i16,
 ) -> wire::ListOffsetsResponse {
-    let consumer = request.replica_id == CONSUMER;
+    let reader =
+        (request.replica_id == CONSUMER).then(|| Isolation::from_wire(request.isolation_level));
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic
             .partitions
             .iter()
-            .map(|wanted| partition(api, &topic.name, wanted, consumer, version));
+            .map(|wanted| partition(api, &topic.name, wanted, reader, version));
         wire::ListOffsetsTopicResponse {
             partitions: partitions.collect(),
             name: topic.name.clone(),
@@ -49,7 +50,7 @@ fn partition(
     api: &Api,
     topic: &str,
     wanted: &wire::ListOffsetsPartition,
-    consumer: bool,
+    reader: Option<Isolation>,
     version: i16,
 ) -> wire::ListOffsetsPartitionResponse {
     let mut response = wire::ListOffsetsPartitionResponse {
@@ -59,7 +60,7 @@ fn partition(
         leader_epoch: -1,
         ..Default::default()
     };
-    match find(api, topic, wanted, consumer) {
+    match find(api, topic, wanted, reader) {
         Ok((timestamp, offset, leader_epoch)) => {
             (response.timestamp, response.offset) = (timestamp, offset);
             if version >= 4 {
@@ -79,7 +80,7 @@ fn find(
     api: &Api,
     topic: &str,
     wanted: &wire::ListOffsetsPartition,
-    consumer: bool,
+    reader: Option<Isolation>,
 ) -> Result<Found, ErrorCode> {
     let topic_id = api
         .metadata
@@ -104,16 +105,18 @@ fn find(
     let epoch =
         (wanted.current_leader_epoch >= 0).then_some(LeaderEpoch(wanted.current_leader_epoch));
     let bounds = partition.with_core(|core| core.list_bounds(epoch, true))?;
-    let end = if consumer {
-        bounds.high_watermark
-    } else {
-        bounds.log_end
+    let end = match reader {
+        Some(Isolation::ReadCommitted) => partition.last_stable_offset().min(bounds.high_watermark),
+        Some(Isolation::ReadUncommitted) => bounds.high_watermark,
+        None => bounds.log_end,
     };
     match wanted.timestamp {
         EARLIEST | EARLIEST_LOCAL => {
             Ok((-1, bounds.log_start, epoch_at(&partition, bounds.log_start)))
         }
-        LATEST if consumer && bounds.high_watermark_lags => Err(ErrorCode::OffsetNotAvailable),
+        LATEST if reader.is_some() && bounds.high_watermark_lags => {
+            Err(ErrorCode::OffsetNotAvailable)
+        }
         LATEST => Ok((-1, end, bounds.leader_epoch.0)),
         LATEST_TIERED => Ok((-1, -1, -1)),
         MAX_TIMESTAMP => by_hit(

@@ -1,4 +1,8 @@
 //! Produce: every partition on its own, the answer when the slowest has one.
+//!
+//! What belongs to a transaction waits for its coordinator first, see `transactional`.
+
+mod transactional;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +18,7 @@ use tokio::sync::oneshot;
 use super::{Api, RawRequest, encode, leader_hint};
 use crate::connection::{Answer, SHARED_BYTES_MAX};
 use crate::internal_topics::is_internal;
-use crate::partition::{ProduceBatch, ProduceReply};
+use crate::partition::{Partition, ProduceBatch, ProduceReply};
 
 /// The first version whose clients know zstd (KIP-110).
 const ZSTD_VERSION: i16 = 7;
@@ -28,6 +32,8 @@ struct Started {
 
 enum Pending {
     Refused(ErrorCode, Option<String>),
+    /// Valid, and not appended yet.
+    Ready(Arc<Partition>, Box<ProduceBatch>),
     Waiting(oneshot::Receiver<ProduceReply>),
 }
 
@@ -46,7 +52,11 @@ pub async fn answer(api: Arc<Api>, raw: RawRequest) -> Answer {
     };
     let acks = request.acks;
     let limit = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
-    let topics = start(&api, request, version, frame_bytes);
+    let transactional_id = request.transactional_id.clone();
+    let mut topics = start(&api, request, version, frame_bytes);
+    if let Some(transactional_id) = transactional_id {
+        transactional::append(&api, transactional_id, (version, acks), &mut topics).await;
+    }
     if acks == 0 {
         return silent(&topics);
     }
@@ -61,7 +71,7 @@ fn silent(topics: &[StartedTopic]) -> Answer {
         .flat_map(|topic| &topic.partitions)
         .find_map(|started| match &started.answer {
             Pending::Refused(code, _) => Some(code),
-            Pending::Waiting(_) => None,
+            Pending::Waiting(_) | Pending::Ready(..) => None,
         });
     match refused {
         Some(code) => Answer::Close(format!("produce with acks=0 failed: {}", code.name())),
@@ -69,7 +79,8 @@ fn silent(topics: &[StartedTopic]) -> Answer {
     }
 }
 
-/// Appends; runs without waiting, so that requests of a connection append in their order.
+/// Appends what is in no transaction; runs without waiting, so that requests of a connection append in their
+/// order.
 fn start(
     api: &Api,
     request: wire::ProduceRequest,
@@ -98,11 +109,14 @@ fn start(
             };
             let answer = if !(-1..=1).contains(&acks) {
                 Pending::Refused(ErrorCode::InvalidRequiredAcks, None)
-            } else if transactional {
-                not_transactional()
             } else {
                 let records = own(partition.records.unwrap_or_default(), frame_bytes);
-                start_partition(api, id, records, acks, version)
+                match validate(api, id, records, version) {
+                    Pending::Ready(partition, batch) if !transactional => {
+                        append(&partition, *batch, acks)
+                    }
+                    other => other,
+                }
             };
             partitions.push(Started {
                 index: partition.index,
@@ -119,10 +133,13 @@ fn start(
     topics
 }
 
-/// A transaction needs a coordinator, and there is none.
-fn not_transactional() -> Pending {
-    let message = "transactions are not supported yet".to_string();
-    Pending::Refused(ErrorCode::TransactionalIdAuthorizationFailed, Some(message))
+/// A record of a transaction says which in its request.
+fn append(partition: &Arc<Partition>, batch: ProduceBatch, acks: i16) -> Pending {
+    if batch.is_transactional() {
+        let message = "a transactional record without a transactional id".to_string();
+        return Pending::Refused(ErrorCode::TransactionalIdAuthorizationFailed, Some(message));
+    }
+    Pending::Waiting(partition.produce(batch, acks))
 }
 
 /// The records in a buffer that the log may keep: the frame's if they are most of it and nobody else reads it,
@@ -136,13 +153,7 @@ fn own(records: Bytes, frame_bytes: usize) -> BytesMut {
         .unwrap_or_else(|shared| BytesMut::from(shared.as_ref()))
 }
 
-fn start_partition(
-    api: &Api,
-    id: TopicIdPartition,
-    records: BytesMut,
-    acks: i16,
-    version: i16,
-) -> Pending {
+fn validate(api: &Api, id: TopicIdPartition, records: BytesMut, version: i16) -> Pending {
     let Some(partition) = api
         .replicas
         .as_ref()
@@ -160,8 +171,7 @@ fn start_partition(
             let message = format!("zstd needs Produce version {ZSTD_VERSION}");
             Pending::Refused(ErrorCode::UnsupportedCompressionType, Some(message))
         }
-        Ok(batch) if batch.is_transactional() => not_transactional(),
-        Ok(batch) => Pending::Waiting(partition.produce(batch, acks)),
+        Ok(batch) => Pending::Ready(partition, Box::new(batch)),
         Err((code, message)) => Pending::Refused(code, Some(message)),
     }
 }
@@ -216,6 +226,7 @@ async fn finish_partition(
     let (result, message) = match started.answer {
         Pending::Refused(code, message) => (Err(code), message),
         Pending::Waiting(answer) => (wait(api, answer, limit).await, None),
+        Pending::Ready(partition, _) => panic!("{}: a batch was left behind", partition.name),
     };
     let mut response = wire::PartitionProduceResponse {
         index: started.index,

@@ -36,6 +36,7 @@ use crate::publisher::Publisher;
 use crate::quorum::{MetadataUpdate, QuorumHandle};
 use crate::replica_fetcher::ReplicaFetchers;
 use crate::replica_manager::ReplicaManager;
+use crate::transaction_verifier::TransactionVerifier;
 
 /// How long a broker listener waits for the controller before it serves all the same.
 const UNFENCED_WAIT: Duration = Duration::from_secs(3);
@@ -108,6 +109,7 @@ impl Node {
             replicas: replicas.clone(),
             producer_ids,
             groups,
+            verifier: TransactionVerifier::new(env.clone(), config.clone(), metadata.clone()),
         });
         let connections = listen(&env, &config, &api, &standing).await?;
         if config.is_broker() {

@@ -11,7 +11,7 @@ use broker_probe::probe;
 use broker_protocol::ErrorCode;
 use broker_protocol::ids::{NodeId, Offset};
 use broker_protocol::record::{BatchError, RecordBatches};
-use broker_storage::{BatchInfo, Log, LogError};
+use broker_storage::{AbortedTxn, BatchInfo, Log, LogError};
 use bytes::Bytes;
 
 use super::{Inner, Partition, Payload};
@@ -32,6 +32,26 @@ pub struct FetchRead {
     pub records: Bytes,
     /// Who should be asked instead (KIP-392); then there are no records.
     pub preferred_read_replica: Option<NodeId>,
+    pub last_stable_offset: Offset,
+    /// For readers of committed data: the aborted transactions with records in what was read.
+    pub aborted: Option<Vec<AbortedTxn>>,
+}
+
+/// What a consumer may see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    ReadUncommitted,
+    ReadCommitted,
+}
+
+impl Isolation {
+    /// Whatever is not 1 is the first, as in Kafka.
+    pub fn from_wire(level: i8) -> Isolation {
+        match level {
+            1 => Isolation::ReadCommitted,
+            _ => Isolation::ReadUncommitted,
+        }
+    }
 }
 
 impl Partition {
@@ -76,32 +96,62 @@ impl Partition {
         self: &Arc<Self>,
         fetch: &ConsumerFetch,
         same_rack: &BTreeSet<NodeId>,
+        isolation: Isolation,
         limits: ReadLimits,
     ) -> Result<FetchRead, ErrorCode> {
         let mut inner = self.lock();
-        let answer = inner.core.read_for_consumer(fetch)?;
+        let mut answer = inner.core.read_for_consumer(fetch)?;
         self.observe_divergence(fetch.last_fetched_epoch, &answer);
+        let committed = isolation == Isolation::ReadCommitted;
+        if committed {
+            answer.limit = answer.limit.min(inner.last_stable_offset());
+        }
         let preferred = inner.core.preferred_read_replica(fetch, same_rack);
         if preferred.is_some() && answer.diverging.is_none() {
             probe!("fetch: sent to a replica in the consumer's rack");
             return Ok(FetchRead {
-                answer,
-                records: Bytes::new(),
                 preferred_read_replica: preferred,
+                aborted: committed.then(Vec::new),
+                ..inner.nothing(answer)
             });
         }
-        let read = self.read(&mut inner, fetch.fetch_offset, answer, limits)?;
+        let mut read = self.read(&mut inner, fetch.fetch_offset, answer, limits)?;
+        let end = infos(&read.records)
+            .last()
+            .map_or(fetch.fetch_offset, BatchInfo::next_offset);
+        if committed {
+            read.aborted = Some(self.aborted_between(&mut inner, fetch.fetch_offset, end)?);
+        }
         if !read.records.is_empty() {
             self.observe(|| Observation::ConsumerRead {
                 partition: self.id,
                 from: fetch.fetch_offset,
-                end: infos(&read.records)
-                    .last()
-                    .map_or(fetch.fetch_offset, BatchInfo::next_offset),
+                end,
                 limit: read.answer.limit,
+                aborted: read.aborted.as_ref().map(|aborted| {
+                    let each = aborted.iter();
+                    each.map(|txn| (txn.producer_id, txn.first_offset))
+                        .collect()
+                }),
             });
         }
         Ok(read)
+    }
+
+    fn aborted_between(
+        self: &Arc<Self>,
+        inner: &mut Inner,
+        from: Offset,
+        end: Offset,
+    ) -> Result<Vec<AbortedTxn>, ErrorCode> {
+        if end <= from {
+            return Ok(Vec::new());
+        }
+        let aborted = inner.log().aborted_transactions(from, end);
+        aborted.map_err(|error| {
+            self.fail(inner, &error);
+            ErrorCode::KafkaStorageError
+        })
     }
 
     /// The limit comes from the same step as the answer, so no append can slip in between (L-10).
@@ -113,20 +163,15 @@ impl Partition {
         limits: ReadLimits,
     ) -> Result<FetchRead, ErrorCode> {
         if answer.diverging.is_some() || from >= answer.limit {
-            return Ok(FetchRead {
-                answer,
-                records: Bytes::new(),
-                preferred_read_replica: None,
-            });
+            return Ok(inner.nothing(answer));
         }
         let read = inner
             .log()
             .read(from, limits.max_bytes, answer.limit, limits.min_one_message);
         match read {
             Ok(read) => Ok(FetchRead {
-                answer,
                 records: read.records,
-                preferred_read_replica: None,
+                ..inner.nothing(answer)
             }),
             Err(LogError::OutOfRange { .. }) => Err(ErrorCode::OffsetOutOfRange),
             Err(LogError::Corrupt(error)) => {
@@ -217,6 +262,24 @@ impl Partition {
                 answer_epoch: diverging.epoch,
                 end_offset: diverging.end_offset,
             });
+        }
+    }
+}
+
+impl Inner {
+    pub(super) fn last_stable_offset(&self) -> Offset {
+        let (start, high_watermark) = (self.core.log_start(), self.core.high_watermark());
+        self.producers.last_stable_offset(start, high_watermark)
+    }
+
+    /// An answer without records.
+    fn nothing(&self, answer: FetchAnswer) -> FetchRead {
+        FetchRead {
+            answer,
+            records: Bytes::new(),
+            preferred_read_replica: None,
+            last_stable_offset: self.last_stable_offset(),
+            aborted: None,
         }
     }
 }

@@ -6,10 +6,12 @@ use broker_core::replica::{Input, Output, Reply};
 use broker_protocol::ErrorCode;
 use broker_protocol::ids::NodeId;
 use broker_storage::{BatchInfo, LogError};
+use bytes::Bytes;
 
+use super::producers::with_markers;
 use super::{Inner, Partition, PartitionEvent, Payload, fetch};
 use crate::internal_topics::is_internal;
-use crate::observe::{self, AppendRole, BatchSummary, Observation};
+use crate::observe::{AppendRole, BatchSummary, Observation};
 
 impl Partition {
     pub(super) fn step_locked(self: &Arc<Self>, inner: &mut Inner, input: Input, payload: Payload) {
@@ -45,8 +47,8 @@ impl Partition {
                 let (bytes, info) = batch.place(base_offset, epoch);
                 let now = self.context.env.clock.wall().0;
                 let appended = inner.log().append(&bytes, &[info], now)?;
-                self.note_producers(inner, &[info], &appended.rolled)?;
-                self.observe_appended(&info, AppendRole::Leader, epoch);
+                self.note_producers(inner, &bytes, &[info], &appended.rolled)?;
+                self.observe_appended(&bytes, &[info], AppendRole::Leader, epoch);
                 inner.log_end_waiters.wake_all();
             }
             Output::AppendFetched { .. } => self.append_fetched(inner, payload)?,
@@ -62,6 +64,7 @@ impl Partition {
             }
             Output::Flush { id, .. } => self.flush_for_core(inner, id),
             Output::HighWatermark { high_watermark } => {
+                inner.producers.high_watermark_advanced(high_watermark);
                 self.observe_high_watermark(inner, high_watermark);
                 inner.high_watermark_waiters.wake_all();
             }
@@ -162,11 +165,9 @@ impl Partition {
         let batches = fetch::infos(&bytes);
         let now = self.context.env.clock.wall().0;
         let appended = inner.log().append(&bytes, &batches, now)?;
-        self.note_producers(inner, &batches, &appended.rolled)?;
+        self.note_producers(inner, &bytes, &batches, &appended.rolled)?;
         let epoch = inner.core.leader_epoch();
-        for info in &batches {
-            self.observe_appended(info, AppendRole::Follower, epoch);
-        }
+        self.observe_appended(&bytes, &batches, AppendRole::Follower, epoch);
         Ok(())
     }
 
@@ -290,22 +291,22 @@ impl Partition {
 
     fn observe_appended(
         &self,
-        info: &BatchInfo,
+        bytes: &Bytes,
+        batches: &[BatchInfo],
         role: AppendRole,
         epoch: broker_protocol::ids::LeaderEpoch,
     ) {
-        self.observe(|| Observation::Appended {
-            partition: self.id,
-            batch: BatchSummary {
-                base_offset: info.base_offset,
-                last_offset: info.last_offset,
-                leader_epoch: info.leader_epoch,
-                crc: info.crc,
-                producer: observe::producer(info),
-            },
-            role,
-            epoch,
-        });
+        if !self.context.observer.is_listening() {
+            return;
+        }
+        for (info, marker) in with_markers(bytes, batches) {
+            self.observe(|| Observation::Appended {
+                partition: self.id,
+                batch: BatchSummary::of(info, marker),
+                role,
+                epoch,
+            });
+        }
     }
 
     fn observe_high_watermark(&self, inner: &Inner, high_watermark: i64) {

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use broker_core::producer_state::Verdict;
+use broker_core::producer_state::{Proof, Verdict};
 use broker_core::replica::{Acks, Input, Produced};
 use broker_env::WallTime;
 use broker_protocol::ErrorCode;
 use broker_protocol::ids::{LeaderEpoch, Offset};
-use broker_protocol::record::{Batch, BatchError, Batches, Compression};
-use broker_storage::BatchInfo;
+use broker_protocol::record::{Batch, BatchError, Batches, Compression, EndTxnMarker};
+use broker_storage::{BatchInfo, end_txn_marker};
 use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
 
@@ -27,6 +27,8 @@ const DECOMPRESSED_BYTES_MAX: usize = 256 * 1024 * 1024;
 pub struct ProduceBatch {
     batch: Batch<BytesMut>,
     records: u32,
+    proof: Proof,
+    marker: Option<EndTxnMarker>,
 }
 
 impl ProduceBatch {
@@ -52,11 +54,34 @@ impl ProduceBatch {
                 "negative last offset delta".to_string(),
             )
         })?;
-        Ok(ProduceBatch { batch, records })
+        Ok(ProduceBatch {
+            batch,
+            records,
+            proof: Proof::NotNeeded,
+            marker: None,
+        })
     }
 
-    fn info(&self) -> BatchInfo {
+    /// With what shows that the coordinator knows of the batch's transaction; without, none is asked for.
+    pub fn with_proof(self, proof: Proof) -> ProduceBatch {
+        ProduceBatch { proof, ..self }
+    }
+
+    pub(super) fn proof(&self) -> Proof {
+        self.proof
+    }
+
+    pub(super) fn marker(&self) -> Option<EndTxnMarker> {
+        self.marker
+    }
+
+    pub(super) fn info(&self) -> BatchInfo {
         BatchInfo::of(&self.batch)
+    }
+
+    /// Producer id and epoch.
+    pub fn producer(&self) -> (i64, i16) {
+        (self.batch.producer_id(), self.batch.producer_epoch())
     }
 
     pub fn is_transactional(&self) -> bool {
@@ -67,7 +92,24 @@ impl ProduceBatch {
     pub fn internal(records: BytesMut) -> ProduceBatch {
         let batch = Batch::new(records).expect("built by this broker");
         let records = u32::try_from(batch.count()).expect("a batch counts its records");
-        ProduceBatch { batch, records }
+        let marker = end_txn_marker(&batch);
+        ProduceBatch {
+            batch,
+            records,
+            proof: Proof::NotNeeded,
+            marker,
+        }
+    }
+
+    /// The end of a producer's transaction; a coordinator has decided on it.
+    pub fn end_of_transaction(
+        producer_id: i64,
+        producer_epoch: i16,
+        marker: EndTxnMarker,
+        now: WallTime,
+    ) -> ProduceBatch {
+        let batch = marker.batch(producer_id, producer_epoch, now.0);
+        ProduceBatch::internal(BytesMut::from(batch.as_bytes()))
     }
 
     pub fn is_zstd(&self) -> bool {
@@ -154,7 +196,7 @@ impl Partition {
             _ => Acks::All,
         };
         let info = batch.info();
-        let verdict = self.judge(inner, &info, core_acks);
+        let verdict = self.judge(inner, &batch, core_acks);
         if let Verdict::Refuse(error) = verdict {
             self.observe_refused(&info, batch.records, error);
             let _client_may_have_left = reply.send(Err(error));

@@ -3,37 +3,84 @@
 use std::sync::Arc;
 
 use broker_core::producer_state::{
-    AppendedBatch, ProducerBatch, ProducerEntry, ProducerStates, Verdict,
+    AppendedBatch, ProducerBatch, ProducerEntry, ProducerStates, TxnMarker, Verdict,
+    VerificationGuard,
 };
 use broker_core::replica::Acks;
+use broker_protocol::ErrorCode;
 use broker_protocol::ids::Offset;
-use broker_storage::{BatchInfo, Log, LogError, ProducerSnapshotEntry};
+use broker_protocol::record::{EndTxnMarker, RecordBatch};
+use broker_storage::{AbortedTxn, BatchInfo, Log, LogError, ProducerSnapshotEntry, end_txn_marker};
+use bytes::Bytes;
 
-use super::{Inner, Partition};
+use super::{Inner, Partition, ProduceBatch};
 
 impl Partition {
     /// Whether a leader appends it. Whatever else is refused comes first.
-    pub(super) fn judge(&self, inner: &Inner, batch: &BatchInfo, acks: Acks) -> Verdict {
-        if !batch.is_sequenced() || inner.core.check_append(acks).is_err() {
+    pub(super) fn judge(&self, inner: &Inner, batch: &ProduceBatch, acks: Acks) -> Verdict {
+        let info = batch.info();
+        if inner.core.check_append(acks).is_err() {
             return Verdict::Append;
         }
-        inner.producers.check(&producer_batch(batch))
+        match batch.marker() {
+            Some(marker) => {
+                let judged = inner.producers.check_marker(&txn_marker(&info, marker));
+                judged.map_or_else(Verdict::Refuse, |()| Verdict::Append)
+            }
+            None if info.is_produced() => {
+                inner.producers.check(&producer_batch(&info), batch.proof())
+            }
+            None => Verdict::Append,
+        }
+    }
+
+    /// Before a transactional batch is produced: the coordinator has to be asked, and the guard brought along
+    /// (KIP-890). `None` if the transaction is open here. `bumps_epochs`: as of Produce v12.
+    pub fn begin_verification(
+        &self,
+        batch: &ProduceBatch,
+        bumps_epochs: bool,
+    ) -> Option<VerificationGuard> {
+        let now = self.context.env.clock.wall().0;
+        let batch = producer_batch(&batch.info());
+        let mut inner = self.lock();
+        inner
+            .producers
+            .begin_verification(&batch, bumps_epochs, now)
+    }
+
+    /// What is known of the producers, as DescribeProducers tells it.
+    ///
+    /// # Errors
+    /// NOT_LEADER_OR_FOLLOWER
+    pub fn describe_producers(&self) -> Result<Vec<ProducerEntry>, ErrorCode> {
+        let inner = self.lock();
+        if !inner.core.is_leader() {
+            return Err(ErrorCode::NotLeaderOrFollower);
+        }
+        Ok(inner.producers.entries().collect())
+    }
+
+    /// Where the oldest transaction begins that readers of committed data wait for, if there is one.
+    pub fn first_unstable_offset(&self) -> Option<Offset> {
+        self.lock().producers.first_unstable_offset()
     }
 
     /// Batches are in the log now; segments that began on the way get a snapshot of what was before them.
     pub(super) fn note_producers(
         &self,
         inner: &mut Inner,
+        bytes: &Bytes,
         batches: &[BatchInfo],
         rolled: &[Offset],
     ) -> Result<(), LogError> {
         let mut rolled = rolled.iter().copied().peekable();
-        for batch in batches {
-            while let Some(offset) = rolled.next_if(|offset| *offset <= batch.base_offset) {
+        for (info, marker) in with_markers(bytes, batches) {
+            while let Some(offset) = rolled.next_if(|offset| *offset <= info.base_offset) {
                 inner.snapshot_producers(offset)?;
             }
-            if batch.is_sequenced() {
-                inner.producers.append(&producer_batch(batch));
+            if let Some(aborted) = note(&mut inner.producers, info, marker) {
+                inner.log().append_aborted(aborted)?;
             }
         }
         Ok(())
@@ -44,12 +91,11 @@ impl Partition {
         if inner.producers.is_empty() {
             return Ok(());
         }
-        let (now, limit) = (
-            self.context.env.clock.wall().0,
-            self.context.producer_id_expiration_ms,
-        );
-        let producers = load_producers(&mut inner.log(), now, limit)?;
-        inner.producers = producers;
+        let limit = self.context.producer_id_expiration_ms;
+        let now = self.context.env.clock.wall().0;
+        let high_watermark = inner.core.high_watermark();
+        let reloaded = load_producers(&mut inner.log(), high_watermark, now, limit)?;
+        inner.producers.replace(reloaded);
         Ok(())
     }
 
@@ -85,23 +131,83 @@ impl Inner {
     }
 }
 
-/// The newest snapshot and what the log has behind it.
+/// Each of the batches in `bytes`, and how it ends a transaction, if it does.
+pub(super) fn with_markers<'a>(
+    bytes: &'a Bytes,
+    batches: &'a [BatchInfo],
+) -> impl Iterator<Item = (&'a BatchInfo, Option<EndTxnMarker>)> {
+    let mut at = 0;
+    batches.iter().map(move |info| {
+        let start = at;
+        at += usize::try_from(info.size).expect("32 bits");
+        let marker = info.is_control().then(|| {
+            let batch = RecordBatch::new(bytes.slice(start..at)).ok()?;
+            end_txn_marker(&batch)
+        });
+        (info, marker.flatten())
+    })
+}
+
+/// What a snapshot says and the log has behind it. Tells the log what was aborted, as far as it does not know.
 pub(super) fn load_producers(
     log: &mut Log,
+    high_watermark: Offset,
     now_ms: i64,
     expiration_ms: i64,
 ) -> Result<ProducerStates, LogError> {
-    let (from, entries) = log.read_producer_snapshot()?.unwrap_or_default();
+    let high_watermark = high_watermark.min(log.log_end());
+    let limit = replay_limit(log, high_watermark)?;
+    let (from, entries) = log.read_producer_snapshot(limit)?.unwrap_or_default();
     let entries = entries.into_iter().map(core_entry);
     let mut producers = ProducerStates::restore(entries, now_ms, expiration_ms);
     let from = from.max(log.log_start());
-    log.for_each_batch_from(from, |batch| {
-        if batch.is_sequenced() {
-            producers.append(&producer_batch(batch));
-        }
+    let mut aborted = Vec::new();
+    log.for_each_batch_from(from, |info, marker| {
+        aborted.extend(note(&mut producers, info, marker));
     })?;
+    for txn in aborted {
+        log.append_aborted(txn)?;
+    }
+    log.aborted_told();
     producers.expire(now_ms, expiration_ms);
+    producers.high_watermark_advanced(high_watermark);
     Ok(producers)
+}
+
+/// A snapshot above this does not tell all that is needed: which transactions were aborted where the log does not
+/// know it, and which ended where the end may still be lost.
+fn replay_limit(log: &Log, high_watermark: Offset) -> Result<Offset, LogError> {
+    let mut ends_above = false;
+    log.for_each_batch_from(high_watermark, |info, marker| {
+        ends_above |= marker.is_some() && info.base_offset >= high_watermark;
+    })?;
+    let known_to = log.aborted_known_to();
+    Ok(if ends_above {
+        known_to.min(high_watermark)
+    } else {
+        known_to
+    })
+}
+
+/// A batch of the log, whoever judged it. The transaction that it aborts, if it does.
+fn note(
+    producers: &mut ProducerStates,
+    info: &BatchInfo,
+    marker: Option<EndTxnMarker>,
+) -> Option<AbortedTxn> {
+    let Some(marker) = marker else {
+        if info.is_produced() {
+            producers.append(&producer_batch(info));
+        }
+        return None;
+    };
+    let completed = producers.append_marker(&txn_marker(info, marker))?;
+    (!completed.committed).then_some(AbortedTxn {
+        producer_id: completed.producer_id,
+        first_offset: completed.first_offset,
+        last_offset: completed.last_offset,
+        last_stable_offset: completed.last_stable_offset,
+    })
 }
 
 fn producer_batch(batch: &BatchInfo) -> ProducerBatch {
@@ -112,6 +218,18 @@ fn producer_batch(batch: &BatchInfo) -> ProducerBatch {
         base_offset: batch.base_offset,
         last_offset: batch.last_offset,
         max_timestamp: batch.max_timestamp,
+        transactional: batch.is_transactional(),
+    }
+}
+
+fn txn_marker(batch: &BatchInfo, marker: EndTxnMarker) -> TxnMarker {
+    TxnMarker {
+        producer_id: batch.producer_id,
+        producer_epoch: batch.producer_epoch,
+        coordinator_epoch: marker.coordinator_epoch,
+        committed: marker.committed,
+        offset: batch.base_offset,
+        timestamp: batch.max_timestamp,
     }
 }
 
@@ -124,13 +242,13 @@ fn snapshot_entry(entry: ProducerEntry) -> ProducerSnapshotEntry {
         last_offset: last.map_or(-1, |last| last.last_offset),
         offset_delta: last.map_or(0, |last| last.offset_delta),
         timestamp: entry.last_timestamp,
-        coordinator_epoch: -1,
-        current_txn_first_offset: -1,
+        coordinator_epoch: entry.coordinator_epoch,
+        current_txn_first_offset: entry.txn_first_offset.unwrap_or(-1),
     }
 }
 
 fn core_entry(entry: ProducerSnapshotEntry) -> ProducerEntry {
-    let last = (entry.last_sequence >= 0).then_some(AppendedBatch {
+    let last = (entry.last_offset >= 0).then_some(AppendedBatch {
         last_sequence: entry.last_sequence,
         last_offset: entry.last_offset,
         offset_delta: entry.offset_delta,
@@ -141,5 +259,8 @@ fn core_entry(entry: ProducerSnapshotEntry) -> ProducerEntry {
         producer_epoch: entry.producer_epoch,
         last,
         last_timestamp: entry.timestamp,
+        coordinator_epoch: entry.coordinator_epoch,
+        txn_first_offset: (entry.current_txn_first_offset >= 0)
+            .then_some(entry.current_txn_first_offset),
     }
 }

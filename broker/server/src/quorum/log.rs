@@ -286,6 +286,7 @@ impl MetadataLog {
 
 fn observed(info: &BatchInfo) -> observe::BatchSummary {
     observe::BatchSummary {
+        transaction: None,
         producer: None,
         base_offset: info.base_offset,
         last_offset: info.last_offset,

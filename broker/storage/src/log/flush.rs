@@ -13,6 +13,7 @@ use crate::checkpoint::{OffsetCheckpoint, encode_epochs, replace_file};
 use crate::error::LogError;
 use crate::health::DirectoryHealth;
 use crate::segment::{PendingCut, SyncMark};
+use crate::txn_index::Doomed;
 
 /// What of a log changed since it was last durable, apart from the segments' content.
 #[derive(Clone, Copy, Debug, Default)]
@@ -95,6 +96,7 @@ pub struct FlushJob {
     health: DirectoryHealth,
     deleted: Arc<AtomicBool>,
     cuts: Vec<PendingCut>,
+    doomed: Vec<Doomed>,
     files: Vec<Arc<dyn File>>,
     indexes: Vec<PathBuf>,
     sync_names: bool,
@@ -112,6 +114,7 @@ pub struct FlushDone {
     versions: Versions,
     segments: Vec<SegmentMarks>,
     producer_snapshots: Vec<Offset>,
+    aborted_known_to: Offset,
 }
 
 impl FlushDone {
@@ -171,6 +174,9 @@ impl Log {
         for offset in done.producer_snapshots {
             self.producer_snapshots.synced(offset);
         }
+        self.doomed.retain(|doomed| !doomed.is_done());
+        let known = &mut self.aborted_known;
+        known.durable_to = known.durable_to.max(done.aborted_known_to);
         self.set_flushed_end(self.flushed_end.max(done.end.min(self.log_end)));
         self.unflushed_since_ms = if self.flushed_end < self.log_end {
             done.since_ms
@@ -191,7 +197,8 @@ impl Log {
 
     pub(super) fn set_flushed_end(&mut self, offset: Offset) {
         self.flushed_end = offset;
-        self.recovery_points.set(&self.partition, offset);
+        let recovery_point = offset.min(self.aborted_known.durable_to);
+        self.recovery_points.set(&self.partition, recovery_point);
     }
 
     fn plan_flush(&self, closing: bool) -> Option<FlushJob> {
@@ -205,7 +212,7 @@ impl Log {
             let sealed = closing || base_offset != self.active().base_offset;
             let log_changes = log.is_dirty().then_some(log.changes);
             let index_changes = (sealed && index.is_dirty()).then_some(index.changes);
-            cuts.extend(segment.pending_cut());
+            cuts.extend(segment.pending_cuts());
             files.extend(log_changes.map(|_| segment.log_file()));
             indexes.extend(
                 index_changes
@@ -228,7 +235,9 @@ impl Log {
         let versions = self.versions;
         let pending = versions.truncation_pending()
             || versions.names.is_dirty()
-            || versions.epochs.is_dirty();
+            || versions.epochs.is_dirty()
+            || !self.doomed.is_empty()
+            || self.aborted_known.durable_to < self.aborted_known.to;
         if files.is_empty() && indexes.is_empty() && !pending && self.flushed_end == self.log_end {
             return None;
         }
@@ -239,6 +248,7 @@ impl Log {
             health: self.health.clone(),
             deleted: self.deleted.clone(),
             cuts,
+            doomed: self.doomed.clone(),
             files,
             indexes,
             sync_names: versions.names.is_dirty(),
@@ -253,6 +263,7 @@ impl Log {
                 versions,
                 segments,
                 producer_snapshots,
+                aborted_known_to: self.aborted_known.to,
             },
         })
     }
@@ -293,6 +304,9 @@ impl FlushJob {
         }
         for cut in &self.cuts {
             cut.run()?;
+        }
+        for doomed in &self.doomed {
+            doomed.run(self.disk.as_ref())?;
         }
         for file in &self.files {
             file.sync_data().await?;

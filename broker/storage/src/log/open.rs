@@ -9,6 +9,7 @@ use broker_probe::probe;
 use broker_protocol::ids::{Offset, TopicPartition};
 
 use super::Log;
+use super::aborted::AbortedKnown;
 use super::flush::{EpochFile, Versions};
 use super::producers::Snapshots;
 use crate::checkpoint::{OffsetCheckpoint, decode_epochs, read_file};
@@ -19,6 +20,7 @@ use crate::health::DirectoryHealth;
 use crate::names;
 use crate::segment::{ScanFrom, Scanned, Segment};
 use crate::tail::TailCache;
+use crate::txn_index::Doomed;
 
 /// What [`Log::open`] needs.
 pub struct LogOptions {
@@ -65,6 +67,10 @@ struct Loader {
     segments: BTreeMap<Offset, Segment>,
     /// Offsets of the producer snapshots found.
     snapshots: Vec<Offset>,
+    /// Indexes of aborted transactions without their segment.
+    orphans: Vec<PathBuf>,
+    /// The first segment that was scanned and holds markers.
+    untold_from: Offset,
     /// Damage was cut off or segments were removed.
     cut: bool,
 }
@@ -73,7 +79,11 @@ impl Loader {
     fn new(options: LogOptions) -> Result<Loader, LogError> {
         let disk = options.disk.as_ref();
         disk.create_directory(&options.directory)?;
-        let (bases, snapshots) = clean_up(disk, &options.directory)?;
+        let Found {
+            bases,
+            snapshots,
+            orphans,
+        } = clean_up(disk, &options.directory)?;
         let recovery_point = options.recovery_points.get(&options.partition).unwrap_or(0);
         let epochs_on_disk = match read_file(disk, &options.directory.join(names::LEADER_EPOCHS))? {
             Some(bytes) => decode_epochs(&bytes),
@@ -90,6 +100,8 @@ impl Loader {
             epochs_on_disk,
             segments,
             snapshots,
+            orphans,
+            untold_from: Offset::MAX,
             cut,
         })
     }
@@ -130,6 +142,7 @@ impl Loader {
 
     fn load_segments(&mut self) -> Result<(), LogError> {
         self.segments.clear();
+        self.untold_from = Offset::MAX;
         self.epochs = self.epochs_on_disk.clone().unwrap_or_default();
         self.epochs.truncate_end(self.scan_from);
         for at in 0..self.bases.len() {
@@ -140,7 +153,11 @@ impl Loader {
             let Scanned {
                 mut segment,
                 damage,
+                has_markers,
             } = self.load_segment(base)?;
+            if has_markers {
+                self.untold_from = self.untold_from.min(base);
+            }
             let Some(damage) = damage else {
                 segment.unload_indexes();
                 self.segments.insert(base, segment);
@@ -183,6 +200,7 @@ impl Loader {
                 return Ok(Scanned {
                     segment,
                     damage: None,
+                    has_markers: false,
                 });
             }
             probe!("storage: index rebuilt");
@@ -229,7 +247,14 @@ impl Loader {
         let doomed = self.bases.split_off(at.min(self.bases.len()));
         for base in doomed.into_iter().rev() {
             self.cut = true;
-            remove_segment_files(self.options.disk.as_ref(), &self.options.directory, base)?;
+            let LogOptions {
+                disk, directory, ..
+            } = &self.options;
+            remove_segment_files(disk.as_ref(), directory, base)?;
+            let aborted = directory.join(names::segment_file(base, names::TXN_INDEX));
+            if disk.exists(&aborted) {
+                self.orphans.push(aborted);
+            }
         }
         Ok(())
     }
@@ -341,6 +366,8 @@ impl Loader {
             epochs: self.epochs,
             versions,
             producer_snapshots: Snapshots::new(self.snapshots),
+            aborted_known: AbortedKnown::to(self.untold_from),
+            doomed: self.orphans.into_iter().map(Doomed::new).collect(),
             deleted: Arc::default(),
             removal_pending: Arc::default(),
             recovered: self.cut,
@@ -351,9 +378,18 @@ impl Loader {
     }
 }
 
-/// Removes what a crash left half done; gives the base offsets of the segments and the offsets of the producer
-/// snapshots.
-fn clean_up(disk: &dyn Disk, directory: &Path) -> Result<(Vec<Offset>, Vec<Offset>), DiskError> {
+/// What a log's directory holds.
+struct Found {
+    /// Base offsets of the segments.
+    bases: Vec<Offset>,
+    /// Offsets of the producer snapshots.
+    snapshots: Vec<Offset>,
+    /// Indexes of aborted transactions without their segment: a power loss may still bring that back.
+    orphans: Vec<PathBuf>,
+}
+
+/// Removes what a crash left half done.
+fn clean_up(disk: &dyn Disk, directory: &Path) -> Result<Found, DiskError> {
     let listed = disk.list(directory)?;
     let bases: Vec<Offset> = listed
         .iter()
@@ -371,7 +407,19 @@ fn clean_up(disk: &dyn Disk, directory: &Path) -> Result<(Vec<Offset>, Vec<Offse
         .iter()
         .filter_map(|name| names::base_offset_of(name, names::PRODUCER_SNAPSHOT))
         .collect();
-    Ok((bases, snapshots))
+    let orphans = listed
+        .iter()
+        .filter(|name| {
+            let base = names::base_offset_of(name, names::TXN_INDEX);
+            base.is_some_and(|base| bases.binary_search(&base).is_err())
+        })
+        .map(|name| directory.join(name))
+        .collect();
+    Ok(Found {
+        bases,
+        snapshots,
+        orphans,
+    })
 }
 
 fn remove_segment_files(disk: &dyn Disk, directory: &Path, base: Offset) -> Result<(), DiskError> {

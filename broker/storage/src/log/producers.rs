@@ -13,6 +13,7 @@ use std::sync::Arc;
 use broker_env::{Disk, DiskError, File, OpenMode};
 use broker_probe::{mutant, probe};
 use broker_protocol::ids::Offset;
+use broker_protocol::record::EndTxnMarker;
 
 use super::Log;
 use crate::batch::BatchInfo;
@@ -31,13 +32,9 @@ impl Snapshots {
         Snapshots(offsets.into_iter().map(|offset| (offset, None)).collect())
     }
 
-    fn newest(&self) -> Option<Offset> {
-        self.0.last_key_value().map(|(offset, _)| *offset)
-    }
-
-    /// The newest of those that the log still needs when it starts at `log_start`.
-    fn newest_to(&self, log_start: Offset) -> Option<Offset> {
-        let (offset, _) = self.0.range(..=log_start).next_back()?;
+    /// The newest not above `limit`; for a log that starts there it is the oldest that is needed.
+    fn newest_to(&self, limit: Offset) -> Option<Offset> {
+        let (offset, _) = self.0.range(..=limit).next_back()?;
         Some(*offset)
     }
 
@@ -82,27 +79,29 @@ impl Log {
         Ok(())
     }
 
-    /// The newest snapshot that is whole, with its offset. Damaged ones are removed.
+    /// The newest snapshot not above `limit` that is whole, with its offset. Damaged ones are removed.
     pub fn read_producer_snapshot(
         &mut self,
+        limit: Offset,
     ) -> Result<Option<(Offset, Vec<ProducerSnapshotEntry>)>, LogError> {
-        while let Some(offset) = self.producer_snapshots.newest() {
+        while let Some(offset) = self.producer_snapshots.newest_to(limit) {
             let path = self.snapshot_path(offset);
             let read = read_file(self.disk.as_ref(), &path).map_err(LogError::from);
             if let Some(entries) = self.watch(read)?.as_deref().and_then(decode) {
                 return Ok(Some((offset, entries)));
             }
             probe!("storage: damaged producer snapshot removed");
-            self.remove_snapshots((Bound::Included(offset), Bound::Unbounded))?;
+            self.remove_snapshots((Bound::Included(offset), Bound::Included(offset)))?;
         }
         Ok(None)
     }
 
-    /// Headers of the batches that reach to `offset` or above, in order. Their content is not checked.
+    /// Headers of the batches that reach to `offset` or above, in order, and how they end transactions. Only of
+    /// such the content is looked at.
     pub fn for_each_batch_from(
         &self,
         offset: Offset,
-        mut visit: impl FnMut(&BatchInfo),
+        mut visit: impl FnMut(&BatchInfo, Option<EndTxnMarker>),
     ) -> Result<(), LogError> {
         let floor = self.segments.range(..=offset).next_back();
         let floor = floor.map_or(offset, |(base, _)| *base);
@@ -113,10 +112,10 @@ impl Log {
             let mut scanner = segment.scanner(first.position, SEQUENTIAL_BYTES);
             loop {
                 let position = scanner.position();
-                let next = scanner.next_info();
+                let next = scanner.next_with_marker();
                 let next = next.map_err(|error| segment.scan_error(position, error));
                 match self.watch(next)? {
-                    Some((_, info)) => visit(&info),
+                    Some((info, marker)) => visit(&info, marker),
                     None => break,
                 }
             }

@@ -23,6 +23,8 @@ pub struct RemovalJob {
     health: DirectoryHealth,
     deleted: Arc<AtomicBool>,
     renamed: Vec<PathBuf>,
+    /// Goes after the others: without it what comes back of them would look committed.
+    aborted: Option<PathBuf>,
     /// While this lives the log removes no other segment.
     _pending: Arc<()>,
 }
@@ -142,6 +144,7 @@ impl Log {
             health: self.health.clone(),
             deleted: self.deleted.clone(),
             renamed,
+            aborted: segment.aborted_file(),
             _pending: self.removal_pending.clone(),
         }))
     }
@@ -160,7 +163,7 @@ impl RemovalJob {
 
     async fn remove(&self) -> Result<(), DiskError> {
         self.disk.sync_directory(&self.directory).await?;
-        for path in &self.renamed {
+        for path in self.renamed.iter().chain(&self.aborted) {
             match self.disk.remove(path) {
                 Err(error) if error.kind != DiskErrorKind::NotFound => return Err(error),
                 _ => {}

@@ -8,6 +8,7 @@ use broker_protocol::ids::Offset;
 use super::{FlushJob, Log};
 use crate::error::LogError;
 use crate::segment::Segment;
+use crate::txn_index::Doomed;
 
 impl Log {
     /// Removes all records at and above `offset`; if that is inside of a batch, the whole batch. `None` if
@@ -81,7 +82,8 @@ impl Log {
         self.segments.insert(offset, segment);
         if mutant!(L_14) {
             // As if the list of what is to go were made only now.
-            self.remove_files(self.active())?;
+            let doomed = self.active().paths();
+            doomed.iter().try_for_each(|path| self.disk.remove(path))?;
         }
         self.log_start = offset;
         self.log_end = offset;
@@ -92,10 +94,11 @@ impl Log {
         Ok(())
     }
 
-    fn remove_files(&self, segment: &Segment) -> Result<(), LogError> {
+    fn remove_files(&mut self, segment: &Segment) -> Result<(), LogError> {
         for path in segment.paths() {
             self.disk.remove(&path)?;
         }
+        self.doomed.extend(segment.aborted_file().map(Doomed::new));
         Ok(())
     }
 

@@ -27,6 +27,8 @@ pub(crate) struct ScanFrom<'a> {
 pub(crate) struct Scanned {
     pub(crate) segment: Segment,
     pub(crate) damage: Option<Damage>,
+    /// Transactions end in it: which were aborted has to be told again.
+    pub(crate) has_markers: bool,
 }
 
 impl Segment {
@@ -64,9 +66,12 @@ impl Segment {
             bytes_since_index_entry: 0,
             log_mark: SyncMark::default(),
             index_mark: SyncMark::default(),
+            aborted: None,
             cut: Cut::default(),
+            aborted_cut: Cut::default(),
         };
-        Ok(segment.read_ends()?.then_some(segment))
+        let sound = segment.read_ends()? && segment.open_aborted(disk)?;
+        Ok(sound.then_some(segment))
     }
 
     /// First timestamp, next offset and newest timestamp. Whether the file ends with a whole batch.
@@ -127,16 +132,25 @@ impl Segment {
             bytes_since_index_entry: 0,
             log_mark: SyncMark::unknown(),
             index_mark: SyncMark::unknown(),
+            aborted: None,
             cut: Cut::default(),
+            aborted_cut: Cut::default(),
         };
-        let damage = segment.scan_batches(length, from)?;
-        Ok(Scanned { segment, damage })
+        segment.forget_aborted(disk)?;
+        let mut has_markers = false;
+        let damage = segment.scan_batches(length, from, &mut has_markers)?;
+        Ok(Scanned {
+            segment,
+            damage,
+            has_markers,
+        })
     }
 
     fn scan_batches(
         &mut self,
         length: u64,
         from: ScanFrom<'_>,
+        has_markers: &mut bool,
     ) -> Result<Option<Damage>, DiskError> {
         // Kafka's positions are signed 32-bit numbers: what lies beyond was not written by a broker.
         let end = length.min(u64::from(u32::MAX / 2));
@@ -152,6 +166,7 @@ impl Segment {
             if let Err(damage) = self.check_order(expected, from.epochs.latest(), &info) {
                 return Ok(Some(damage));
             }
+            *has_markers |= info.may_be_marker();
             from.epochs.assign(info.leader_epoch, info.base_offset);
             self.note_batch(self.size, &info, from.index_interval_bytes)?;
             self.size += info.size;

@@ -3,8 +3,8 @@
 use broker_protocol::ids::Offset;
 use proptest::prelude::*;
 
-use crate::testing::{Fixture, append, block_on, content, flush, info};
-use crate::{BatchInfo, EpochEntry, Log};
+use crate::testing::{Fixture, abort, append, block_on, content, flush, info};
+use crate::{AbortedTxn, BatchInfo, EpochEntry, Log};
 
 /// The first offset of each epoch, by definition.
 fn epochs_of(batches: &[BatchInfo]) -> Vec<EpochEntry> {
@@ -34,6 +34,10 @@ enum Step {
         new_epoch: bool,
         payload: usize,
     },
+    /// The end of a transaction that began so far back.
+    Abort {
+        percent: i64,
+    },
     Flush,
     /// A flush that is taken and run, but whose end the log never learns.
     UnfinishedFlush,
@@ -56,6 +60,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => (1..4_i32, prop::bool::weighted(0.2), 0..700_usize)
             .prop_map(|(count, new_epoch, payload)| Step::Append { count, new_epoch, payload }),
+        4 => (0..100_i64).prop_map(|percent| Step::Abort { percent }),
         3 => Just(Step::Flush),
         1 => Just(Step::UnfinishedFlush),
         2 => Just(Step::Checkpoint),
@@ -72,6 +77,10 @@ struct Model {
     fixture: Fixture,
     log: Log,
     batches: Vec<BatchInfo>,
+    /// What was aborted by markers that are in the log.
+    aborted: Vec<AbortedTxn>,
+    /// The log has been told what it does not know after it was opened. That may take a while.
+    told: bool,
     /// Everything below must survive.
     flushed: Offset,
     epoch: i32,
@@ -86,6 +95,8 @@ impl Model {
             fixture,
             log,
             batches: Vec::new(),
+            aborted: Vec::new(),
+            told: true,
             flushed: 0,
             epoch: 0,
             coin: seed | 1,
@@ -93,6 +104,12 @@ impl Model {
     }
 
     fn run(&mut self, step: &Step) {
+        if !matches!(
+            step,
+            Step::Checkpoint | Step::Flush | Step::Kill | Step::PowerLoss
+        ) {
+            self.tell();
+        }
         match *step {
             Step::Append {
                 count,
@@ -105,6 +122,7 @@ impl Model {
                     .expect("an append");
                 self.batches.push(info(&bytes));
             }
+            Step::Abort { percent } => self.abort(percent),
             Step::Flush => {
                 flush(&mut self.log);
                 self.flushed = self.log.log_end();
@@ -134,6 +152,60 @@ impl Model {
         }
         assert_eq!(content(&self.log), self.batches);
         assert_eq!(self.log.epochs().entries(), epochs_of(&self.batches));
+        let end = self.log.log_end();
+        self.aborted.retain(|txn| txn.last_offset < end);
+        if self.told {
+            self.check_aborted();
+        }
+    }
+
+    /// One transaction after the other.
+    fn abort(&mut self, percent: i64) {
+        let before = self.aborted.last();
+        let first_offset = before.map_or(0, |txn| txn.last_offset + 1);
+        let first_offset = first_offset.max(self.offset_at(percent));
+        if first_offset < self.log.log_end() {
+            let (marker, txn) = abort(&mut self.log, self.epoch, first_offset);
+            self.batches.push(info(&marker));
+            self.aborted.push(txn);
+        }
+    }
+
+    /// As who knows the producers does: from the last marker on that the log knows of.
+    fn tell(&mut self) {
+        if !self.told {
+            self.told = true;
+            let known_to = self.log.aborted_known_to();
+            let untold = self.aborted.iter();
+            for txn in untold.filter(|txn| txn.last_offset >= known_to) {
+                self.log.append_aborted(*txn).expect("a healthy disk");
+            }
+            self.log.aborted_told();
+            self.check_aborted();
+        }
+    }
+
+    /// LOG-2: the index is what a linear scan would find.
+    fn check_aborted(&self) {
+        let (start, end) = (self.log.log_start(), self.log.log_end());
+        for (from, upper) in [
+            (start, end),
+            ((start + end) / 2, end),
+            (start, (start + end) / 2),
+        ] {
+            let found = self
+                .log
+                .aborted_transactions(from, upper)
+                .expect("a healthy disk");
+            let expected = self.aborted.iter();
+            let expected =
+                expected.filter(|txn| txn.last_offset >= from && txn.first_offset < upper);
+            assert_eq!(
+                found,
+                expected.copied().collect::<Vec<_>>(),
+                "{from} to {upper}"
+            );
+        }
     }
 
     fn offset_at(&self, percent: i64) -> Offset {
@@ -175,6 +247,7 @@ impl Model {
         self.log
             .finish_flush(block_on(job.run()).expect("a healthy disk"));
         self.batches.clear();
+        self.aborted.clear();
         self.flushed = offset;
     }
 
@@ -207,6 +280,7 @@ impl Model {
         self.fixture.restart();
         self.log = self.fixture.open(false);
         self.batches = content(&self.log);
+        self.told = false;
     }
 }
 

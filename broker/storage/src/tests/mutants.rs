@@ -51,7 +51,10 @@ fn producers_survive_a_power_loss() -> Result<(), String> {
     drop((directory, log));
     disk.power_loss(|| false);
     let log = open(&disk).log(&partition()).expect("the log");
-    let found = log.lock().read_producer_snapshot().expect("a healthy disk");
+    let found = log
+        .lock()
+        .read_producer_snapshot(i64::MAX)
+        .expect("a healthy disk");
     expect(
         found == Some((10, vec![entry])),
         "the producers are forgotten",

@@ -71,7 +71,9 @@ fn filled(fixture: &Fixture, batches: usize) -> Log {
 }
 
 fn found(log: &mut Log) -> Option<i64> {
-    let newest = log.read_producer_snapshot().expect("a healthy disk");
+    let newest = log
+        .read_producer_snapshot(i64::MAX)
+        .expect("a healthy disk");
     newest.map(|(offset, _)| offset)
 }
 
@@ -154,7 +156,7 @@ fn the_batches_behind_a_snapshot_are_walked_over_all_segments() {
     let log = filled(&fixture, 10);
     for from in [0, 5, 6, 19, 20] {
         let mut bases = Vec::new();
-        log.for_each_batch_from(from, |batch| bases.push(batch.base_offset))
+        log.for_each_batch_from(from, |batch, _| bases.push(batch.base_offset))
             .expect("a healthy disk");
         let expected: Vec<i64> = (0..20).step_by(2).filter(|base| base + 1 >= from).collect();
         assert_eq!(bases, expected, "from {from}");

@@ -20,6 +20,16 @@ pub struct BatchSummary {
     pub leader_epoch: i32,
     pub crc: u32,
     pub producer: Option<BatchProducer>,
+    pub transaction: Option<BatchTransaction>,
+}
+
+/// How a batch belongs to a transaction of its producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct BatchTransaction {
+    pub producer_id: i64,
+    pub producer_epoch: i16,
+    /// It ends the transaction; whether by a commit.
+    pub committed: Option<bool>,
 }
 
 /// Who wrote a batch, and where it stands in the series of that producer's records for the partition.
@@ -169,11 +179,13 @@ pub enum Event {
     ProducerIdGiven {
         producer_id: i64,
     },
+    /// `aborted`, for a reader of committed data: what it is to leave out, as producer id and first offset.
     ConsumerRead {
         partition: PartitionId,
         from: i64,
         end: i64,
         limit: i64,
+        aborted: Option<Vec<(i64, i64)>>,
     },
     EpochEndOffsetAnswered {
         partition: PartitionId,
@@ -334,6 +346,7 @@ impl fmt::Display for BatchSummary {
             leader_epoch,
             crc,
             producer,
+            transaction,
         } = self;
         write!(
             formatter,
@@ -349,6 +362,12 @@ impl fmt::Display for BatchSummary {
                 formatter,
                 ", producer {id} epoch {epoch} sequence {base_sequence}"
             )?;
+        }
+        match transaction.map(|transaction| transaction.committed) {
+            Some(Some(true)) => write!(formatter, ", commits")?,
+            Some(Some(false)) => write!(formatter, ", aborts")?,
+            Some(None) => write!(formatter, ", transactional")?,
+            None => {}
         }
         write!(formatter, ")")
     }

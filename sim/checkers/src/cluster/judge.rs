@@ -29,7 +29,7 @@ invariants! {
     Rep1 = "REP-1", Rep2 = "REP-2", Rep3 = "REP-3", Rep4 = "REP-4", Rep5 = "REP-5",
     Raft1 = "RAFT-1", Raft2 = "RAFT-2", Raft3 = "RAFT-3", Raft4 = "RAFT-4", Raft5 = "RAFT-5", Raft6 = "RAFT-6",
     Meta1 = "META-1", Meta2 = "META-2", Meta3 = "META-3", Meta4 = "META-4",
-    Txn1 = "TXN-1", Txn2 = "TXN-2",
+    Txn1 = "TXN-1", Txn2 = "TXN-2", Txn3 = "TXN-3", Txn5 = "TXN-5",
     Grp2 = "GRP-2",
     Cli4 = "CLI-4",
     Live1 = "LIVE-1", Live2 = "LIVE-2", Live5 = "LIVE-5",

@@ -6,6 +6,7 @@ use super::event::{AppendRole, BatchProducer, BatchSummary, PartitionId, Partiti
 use super::judge::{Invariant, Judge};
 use super::producers;
 use super::shadow::{Loss, ShadowLog, Stop};
+use super::transactions;
 use super::truth::{Committed, Match, Written, place};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -190,6 +191,9 @@ impl Partition {
                 self.written.push(batch, before.as_ref().map(place));
                 if let (Some(replica), Some(_)) = (self.replicas.get(&node), batch.producer) {
                     producers::follows_on(id, &replica.log, batch, judge);
+                }
+                if let (Some(replica), Some(_)) = (self.replicas.get(&node), batch.transaction) {
+                    transactions::attributed(id, &replica.log, batch, judge);
                 }
             }
             AppendRole::Follower => {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::event::BatchSummary;
+use super::event::{BatchSummary, BatchTransaction};
 
 /// The worst that happened to a log since it was last loaded, ascending in what it may have done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,6 +105,23 @@ impl ShadowLog {
         let of_it =
             move |batch: &&BatchSummary| batch.producer.is_some_and(|it| it.id == producer_id);
         self.batches.iter().rev().filter(of_it)
+    }
+
+    /// The last batch here of a producer's transactions.
+    pub fn last_of_transaction(&self, producer_id: i64) -> Option<&BatchSummary> {
+        let of_it = |batch: &&BatchSummary| {
+            let transaction = batch.transaction;
+            transaction.is_some_and(|it| it.producer_id == producer_id)
+        };
+        self.batches.iter().rev().find(of_it)
+    }
+
+    /// The first marker of a producer behind `offset`, with its offset.
+    pub fn marker_after(&self, offset: i64, producer_id: i64) -> Option<(i64, BatchTransaction)> {
+        self.batches
+            .range(self.index_of(offset)..)
+            .filter_map(|batch| Some((batch.last_offset, batch.transaction?)))
+            .find(|(_, it)| it.producer_id == producer_id && it.committed.is_some())
     }
 
     pub fn append(&mut self, batch: BatchSummary) {

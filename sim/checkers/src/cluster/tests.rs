@@ -7,6 +7,7 @@ mod producers;
 mod quorum;
 mod replication;
 mod snapshots;
+mod transactions;
 mod voters;
 
 use super::event::{AppendRole, BatchSummary, Event, PartitionId, PartitionState, QuorumRole};
@@ -55,6 +56,7 @@ fn batch(base_offset: i64, last_offset: i64, leader_epoch: i32) -> BatchSummary 
         leader_epoch,
         crc,
         producer: None,
+        transaction: None,
     }
 }
 
@@ -333,6 +335,7 @@ fn a_lawful_story_is_judged_and_holds() {
             from: 0,
             end: 5,
             limit: 5,
+            aborted: None,
         },
     );
     story.holds();

@@ -314,6 +314,31 @@ pub const BANK: &[Bug] = &[
         "the leader epoch falls behind during a reassignment (KAFKA-9212)",
         &[within(50, "reassignment")],
     ),
+    unfound(
+        "T_01",
+        "a record of no ongoing transaction is appended and begins one (KAFKA-14402)",
+        "the core tests find it; no scenario has delayed transactional requests yet",
+    ),
+    unfound(
+        "T_02",
+        "a verification that is older than the marker counts (KAFKA-14884)",
+        "the core tests find it; no scenario has delayed transactional requests yet",
+    ),
+    unfound(
+        "T_14",
+        "a partition that has moved answers a marker with a fatal error (KAFKA-5610)",
+        "no scenario moves partitions of open transactions yet",
+    ),
+    unfound(
+        "T_16",
+        "the old epoch's transaction counts as open for the new one (KAFKA-18575)",
+        "the core tests find it; no scenario has delayed transactional requests yet",
+    ),
+    unfound(
+        "T_17",
+        "a marker that is sent again is refused (KAFKA-19999)",
+        "the core tests find it; no scenario loses answers to markers yet",
+    ),
     bug(
         "T_20",
         "only the last batch of a producer is recognised (KAFKA-5494)",

@@ -3,7 +3,8 @@
 use broker_protocol::ids::{NodeId, TopicIdPartition};
 use broker_server::observe::{self, Observation};
 use sim_checkers::cluster::event::{
-    AppendRole, BatchProducer, BatchSummary, Event, PartitionId, PartitionState, QuorumRole,
+    AppendRole, BatchProducer, BatchSummary, BatchTransaction, Event, PartitionId, PartitionState,
+    QuorumRole,
 };
 
 pub fn partition_id(partition: TopicIdPartition) -> PartitionId {
@@ -20,6 +21,11 @@ fn batch(batch: observe::BatchSummary) -> BatchSummary {
         leader_epoch: batch.leader_epoch.0,
         crc: batch.crc,
         producer: batch.producer.map(batch_producer),
+        transaction: batch.transaction.map(|transaction| BatchTransaction {
+            producer_id: transaction.producer_id,
+            producer_epoch: transaction.producer_epoch,
+            committed: transaction.marker.map(|marker| marker.committed),
+        }),
     }
 }
 
@@ -260,11 +266,13 @@ fn replica_event(observation: Observation) -> Event {
             from,
             end,
             limit,
+            aborted,
         } => Event::ConsumerRead {
             partition: partition_id(partition),
             from,
             end,
             limit,
+            aborted,
         },
         Observation::EpochEndOffsetAnswered {
             partition,

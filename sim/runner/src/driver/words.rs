@@ -96,11 +96,16 @@ pub fn words(observation: &Observation) -> [u64; 2] {
             from,
             end,
             limit,
+            aborted,
         } => {
             self::partition(&mut content, partition);
             [from, end, limit]
                 .iter()
                 .for_each(|offset| content.number(**offset));
+            for (producer_id, first_offset) in aborted.iter().flatten() {
+                content.number(*producer_id);
+                content.number(*first_offset);
+            }
         }
         Observation::MetadataApplied { end, epoch, hash } => {
             content.number(*end);

@@ -365,6 +365,7 @@ fn cli_4_consumers_see_only_what_is_committed_and_kept() {
                 from,
                 end,
                 limit,
+                aborted: None,
             },
         );
         story
@@ -388,6 +389,7 @@ fn cli_4_consumers_see_only_what_is_committed_and_kept() {
                 from: 0,
                 end: 5,
                 limit: 5,
+                aborted: None,
             },
         )
         .breaks("CLI-4", "precommitted-read");
