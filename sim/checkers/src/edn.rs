@@ -76,7 +76,7 @@ fn entries(history: &History) -> Vec<Entry<'_>> {
                 transactions.entry(number).or_default().push(operation);
             }
             Action::Poll { .. } => match entries.last_mut() {
-                Some(entry) if is_one_poll(entry.head, operation) => entry.parts.push(operation),
+                Some(entry) if is_same_poll(&entry.parts, operation) => entry.parts.push(operation),
                 _ => entries.push(Entry::of(operation)),
             },
             Action::Send { .. } | Action::Assign { .. } | Action::Transaction(_) => {
@@ -98,13 +98,22 @@ fn entries(history: &History) -> Vec<Entry<'_>> {
     entries
 }
 
-fn is_one_poll(first: &Operation, next: &Operation) -> bool {
-    let is_poll = |operation: &Operation| matches!(operation.action, Action::Poll { .. });
-    is_poll(first)
-        && is_poll(next)
-        && first.process == next.process
-        && first.invoked_ns == next.invoked_ns
-        && first.outcome == next.outcome
+/// Whether it belongs to the poll of these: several polls may end at the same time, but each has a partition once.
+fn is_same_poll(parts: &[&Operation], next: &Operation) -> bool {
+    let Action::Poll { partition, .. } = &next.action else {
+        return false;
+    };
+    parts.iter().all(|part| match &part.action {
+        Action::Poll {
+            partition: other, ..
+        } => {
+            other != partition
+                && part.process == next.process
+                && part.invoked_ns == next.invoked_ns
+                && part.outcome == next.outcome
+        }
+        _ => false,
+    })
 }
 
 impl<'a> Entry<'a> {
@@ -113,6 +122,20 @@ impl<'a> Entry<'a> {
             head: operation,
             parts: vec![operation],
         }
+    }
+
+    /// Its parts, those of one poll together.
+    fn micro(&self) -> impl Iterator<Item = &[&'a Operation]> {
+        let mut left = self.parts.as_slice();
+        std::iter::from_fn(move || {
+            let mut count = 1.min(left.len());
+            while count < left.len() && is_same_poll(&left[..count], left[count]) {
+                count += 1;
+            }
+            let (micro, rest) = left.split_at(count);
+            left = rest;
+            (count > 0).then_some(micro)
+        })
     }
 
     fn transaction(&self) -> Option<&'a Transaction> {
@@ -150,8 +173,7 @@ impl<'a> Entry<'a> {
             return format!("[{}]", key(partition));
         }
         let polls = |part: &Operation| matches!(part.action, Action::Poll { .. });
-        let chunks = self.parts.chunk_by(|one, next| is_one_poll(one, next));
-        let micro = chunks.map(|chunk| match &chunk[0].action {
+        let micro = self.micro().map(|chunk| match &chunk[0].action {
             Action::Send {
                 partition,
                 value,
@@ -177,8 +199,7 @@ impl<'a> Entry<'a> {
     /// Our own keys.
     fn extra(&self) -> String {
         let mut extra = String::new();
-        let chunks = self.parts.chunk_by(|one, next| is_one_poll(one, next));
-        let positions = chunks.filter_map(|chunk| {
+        let positions = self.micro().filter_map(|chunk| {
             let positions: Vec<String> = chunk.iter().filter_map(|part| position(part)).collect();
             (!positions.is_empty()).then(|| format!("{{{}}}", positions.join(", ")))
         });

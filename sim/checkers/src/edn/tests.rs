@@ -120,6 +120,31 @@ fn one_poll_of_two_partitions_is_one_operation() {
     assert_eq!(export(&history), expected);
 }
 
+/// Time stands still while what was fetched ahead is handed out.
+#[test]
+fn two_polls_at_one_time_are_two_operations() {
+    let poll = |from: i64| Action::Poll {
+        partition: partition(),
+        from,
+        records: Vec::new(),
+        next: from + 1,
+        isolation: Isolation::ReadUncommitted,
+    };
+    let at_once = |from| Operation {
+        completed_ns: 10,
+        ..operation(10, poll(from), Outcome::Ok)
+    };
+    let history = History {
+        operations: vec![at_once(0), at_once(1)],
+    };
+    let text = export(&history);
+    assert_eq!(text.matches(":ok").count(), 2, "{text}");
+    let back = import(&text, Isolation::ReadUncommitted).expect("our own text");
+    let polls = back.operations.iter();
+    let polls = polls.filter(|one| matches!(one.action, Action::Poll { .. }));
+    assert_eq!(polls.count(), 2);
+}
+
 #[test]
 fn a_transaction_is_one_operation_and_comes_back_as_it_was() {
     let end = |commit| {
