@@ -1,5 +1,7 @@
 //! What a checker reports.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// One broken invariant at one place.
@@ -23,7 +25,10 @@ pub struct Violation {
 pub struct Report {
     pub violations: Vec<Violation>,
     /// Times each invariant was evaluated, so that a check that never ran is seen.
-    pub checked: std::collections::BTreeMap<String, u64>,
+    pub checked: BTreeMap<String, u64>,
+    /// Anomalies by name that were seen and are lawful: how often, and the smallest one.
+    #[serde(default)]
+    pub lawful: BTreeMap<String, (u64, String)>,
 }
 
 impl Report {
@@ -40,6 +45,15 @@ impl Report {
         for (invariant, times) in other.checked {
             self.count(&invariant, times);
         }
+        for (anomaly, (times, example)) in other.lawful {
+            self.lawful(&anomaly, times, example);
+        }
+    }
+
+    /// Notes what looks like an anomaly and is Kafka's contract.
+    pub fn lawful(&mut self, anomaly: &str, times: u64, example: String) {
+        let noted = self.lawful.entry(anomaly.to_string());
+        noted.or_insert((0, example)).0 += times;
     }
 
     pub fn holds(&self) -> bool {

@@ -1,40 +1,56 @@
-//! A history as Jepsen's EDN, for Elle and for Jepsen's own Kafka checker.
+//! A history as Jepsen's EDN, for Elle and for Jepsen's own Kafka checker, and back.
 //!
-//! One map a line: `:type` (`:invoke`, then `:ok`, `:fail` or `:info`), `:f` (`:send`, `:poll`, `:assign`),
+//! One map a line: `:type` (`:invoke`, then `:ok`, `:fail` or `:info`), `:f` (`:send`, `:poll`, `:txn`, `:assign`),
 //! `:process`, `:time` in nanoseconds and `:value`, a list of micro-operations: `[:send k [offset value]]`
 //! and `[:poll {k [[offset value] ...]}]`. A key is the string `topic-index`, a value the unique number of
-//! the record. Operations that nobody can judge there (ListOffsets) are left out.
+//! the record. Operations that nobody can judge there (ListOffsets, groups) are left out.
 //!
 //! A process of Jepsen does one thing at a time and ends with an unknown outcome, so what a client has under
 //! way at once, or goes on with after that, takes further process numbers. What one poll returned of several
-//! partitions is one operation.
+//! partitions is one micro-operation; a transaction is one operation, `:fail` if it aborted.
+//!
+//! Keys of our own, which others pass over: `:positions`, for each poll the positions before and after by key,
+//! `:isolation`, `:transactional-id`, and `:end-time`, when the end of a transaction was asked for. [`import`] reads
+//! them if they are there, and does without if a history comes from Jepsen.
+
+mod import;
+mod value;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::history::{Action, History, Operation, Outcome, Partition};
+use crate::history::{
+    Action, Fate, History, Isolation, Operation, Outcome, Partition, Transaction,
+};
+
+pub use import::{BadHistory, import};
 
 /// The whole history, in order of time.
 pub fn export(history: &History) -> String {
     let mut lines: Vec<(u64, String)> = Vec::new();
     let mut processes = Processes::new(history);
-    for group in groups(history) {
-        let Some((f, invoked)) = invoke(&group[0].action) else {
-            continue;
-        };
-        let operation = group[0];
-        let process = processes.take(operation);
+    for entry in entries(history) {
+        let head = entry.head;
+        let process = processes.take(head);
+        let f = entry.function();
+        let (kind, error) = entry.completion();
+        let extra = entry.extra();
+        let invoked = entry.value(false);
         lines.push((
-            operation.invoked_ns,
-            line(process, ":invoke", f, operation.invoked_ns, &invoked, None),
+            head.invoked_ns,
+            format!(
+                "{{:process {process}, :type :invoke, :f {f}, :value {invoked}, :time {}}}\n",
+                head.invoked_ns
+            ),
         ));
-        let (kind, error) = completion(&operation.outcome);
-        let value = complete(&group)
-            .filter(|_| operation.is_ok())
-            .unwrap_or(invoked);
+        let value = entry.value(head.is_ok() || f == ":txn");
+        let error = error.map_or(String::new(), |error| format!(", :error {}", string(error)));
         lines.push((
-            operation.completed_ns,
-            line(process, kind, f, operation.completed_ns, &value, error),
+            head.completed_ns,
+            format!(
+                "{{:process {process}, :type {kind}, :f {f}, :value {value}, :time {}{extra}{error}}}\n",
+                head.completed_ns
+            ),
         ));
     }
     // Stable: what happened at the same time stays in order of completion.
@@ -42,26 +58,178 @@ pub fn export(history: &History) -> String {
     lines.into_iter().map(|(_, line)| line).collect()
 }
 
-/// Operations in order of invocation; the parts of one poll together.
-fn groups(history: &History) -> Vec<Vec<&Operation>> {
-    let mut groups: Vec<Vec<&Operation>> = Vec::new();
-    let is_poll = |operation: &Operation| matches!(operation.action, Action::Poll { .. });
+/// What is one operation for Jepsen.
+struct Entry<'a> {
+    head: &'a Operation,
+    /// In order of invocation; of a poll its partitions, of a transaction what was done in it.
+    parts: Vec<&'a Operation>,
+}
+
+/// Operations in order of invocation; the parts of one poll or transaction together.
+fn entries(history: &History) -> Vec<Entry<'_>> {
+    let mut entries: Vec<Entry<'_>> = Vec::new();
+    let mut transactions: BTreeMap<u64, Vec<&Operation>> = BTreeMap::new();
     for operation in &history.operations {
-        match groups.last_mut() {
-            Some(group)
-                if is_poll(group[0])
-                    && is_poll(operation)
-                    && group[0].process == operation.process
-                    && group[0].invoked_ns == operation.invoked_ns
-                    && group[0].outcome == operation.outcome =>
-            {
-                group.push(operation);
+        match &operation.action {
+            Action::Send { .. } | Action::Poll { .. } if operation.transaction.is_some() => {
+                let number = operation.transaction.unwrap_or_default();
+                transactions.entry(number).or_default().push(operation);
             }
-            _ => groups.push(vec![operation]),
+            Action::Poll { .. } => match entries.last_mut() {
+                Some(entry) if is_same_poll(&entry.parts, operation) => entry.parts.push(operation),
+                _ => entries.push(Entry::of(operation)),
+            },
+            Action::Send { .. } | Action::Assign { .. } | Action::Transaction(_) => {
+                entries.push(Entry::of(operation));
+            }
+            Action::Group(_)
+            | Action::ListOffsets { .. }
+            | Action::DeleteRecords { .. }
+            | Action::InitTransactions { .. } => {}
         }
     }
-    groups.sort_by_key(|group| group[0].invoked_ns);
-    groups
+    for entry in &mut entries {
+        if let Action::Transaction(transaction) = &entry.head.action {
+            entry.parts = transactions.remove(&transaction.number).unwrap_or_default();
+            entry.parts.sort_by_key(|part| part.invoked_ns);
+        }
+    }
+    entries.sort_by_key(|entry| entry.head.invoked_ns);
+    entries
+}
+
+/// Whether it belongs to the poll of these: several polls may end at the same time, but each has a partition once.
+fn is_same_poll(parts: &[&Operation], next: &Operation) -> bool {
+    let Action::Poll { partition, .. } = &next.action else {
+        return false;
+    };
+    parts.iter().all(|part| match &part.action {
+        Action::Poll {
+            partition: other, ..
+        } => {
+            other != partition
+                && part.process == next.process
+                && part.invoked_ns == next.invoked_ns
+                && part.outcome == next.outcome
+        }
+        _ => false,
+    })
+}
+
+impl<'a> Entry<'a> {
+    fn of(operation: &'a Operation) -> Entry<'a> {
+        Entry {
+            head: operation,
+            parts: vec![operation],
+        }
+    }
+
+    /// Its parts, those of one poll together.
+    fn micro(&self) -> impl Iterator<Item = &[&'a Operation]> {
+        let mut left = self.parts.as_slice();
+        std::iter::from_fn(move || {
+            let mut count = 1.min(left.len());
+            while count < left.len() && is_same_poll(&left[..count], left[count]) {
+                count += 1;
+            }
+            let (micro, rest) = left.split_at(count);
+            left = rest;
+            (count > 0).then_some(micro)
+        })
+    }
+
+    fn transaction(&self) -> Option<&'a Transaction> {
+        match &self.head.action {
+            Action::Transaction(transaction) => Some(transaction),
+            _ => None,
+        }
+    }
+
+    fn function(&self) -> &'static str {
+        match &self.head.action {
+            Action::Send { .. } => ":send",
+            Action::Poll { .. } => ":poll",
+            Action::Transaction(_) => ":txn",
+            _ => ":assign",
+        }
+    }
+
+    fn completion(&self) -> (&'static str, Option<&'a str>) {
+        let outcome = &self.head.outcome;
+        match self.transaction().map(|one| one.fate(outcome)) {
+            Some(Fate::Aborted) if self.head.is_ok() => return (":fail", Some("aborted")),
+            Some(Fate::Aborted) => {
+                let (_, error) = completion(outcome);
+                return (":fail", error);
+            }
+            _ => {}
+        }
+        completion(outcome)
+    }
+
+    /// Micro-operations, with what is known only at the end or without.
+    fn value(&self, is_complete: bool) -> String {
+        if let Action::Assign { partition, .. } = &self.head.action {
+            return format!("[{}]", key(partition));
+        }
+        let polls = |part: &Operation| matches!(part.action, Action::Poll { .. });
+        let micro = self.micro().map(|chunk| match &chunk[0].action {
+            Action::Send {
+                partition,
+                value,
+                offset,
+                ..
+            } => {
+                let key = key(partition);
+                match offset.filter(|_| is_complete) {
+                    Some(offset) => format!("[:send {key} [{offset} {value}]]"),
+                    None => format!("[:send {key} {value}]"),
+                }
+            }
+            _ if is_complete && chunk.iter().any(|part| polls(part)) => {
+                let polled: Vec<String> = chunk.iter().filter_map(|part| polled(part)).collect();
+                format!("[:poll {{{}}}]", polled.join(", "))
+            }
+            _ => "[:poll]".to_owned(),
+        });
+        let micro: Vec<String> = micro.collect();
+        format!("[{}]", micro.join(" "))
+    }
+
+    /// Our own keys.
+    fn extra(&self) -> String {
+        let mut extra = String::new();
+        let positions = self.micro().filter_map(|chunk| {
+            let positions: Vec<String> = chunk.iter().filter_map(|part| position(part)).collect();
+            (!positions.is_empty()).then(|| format!("{{{}}}", positions.join(", ")))
+        });
+        let positions: Vec<String> = positions.collect();
+        if !positions.is_empty() {
+            write!(extra, ", :positions [{}]", positions.join(" ")).expect("to a string");
+        }
+        let committed = self.parts.iter().any(|part| {
+            let Action::Poll { isolation, .. } = part.action else {
+                return false;
+            };
+            isolation == Isolation::ReadCommitted
+        });
+        if !positions.is_empty() {
+            let level = if committed {
+                ":read-committed"
+            } else {
+                ":read-uncommitted"
+            };
+            write!(extra, ", :isolation {level}").expect("to a string");
+        }
+        if let Some(transaction) = self.transaction() {
+            let id = string(&transaction.transactional_id);
+            write!(extra, ", :transactional-id {id}").expect("to a string");
+            if let Some(end) = transaction.end {
+                write!(extra, ", :end-time {}", end.invoked_ns).expect("to a string");
+            }
+        }
+        extra
+    }
 }
 
 /// Numbers of Jepsen's processes.
@@ -109,42 +277,10 @@ fn completion(outcome: &Outcome) -> (&'static str, Option<&str>) {
     }
 }
 
-/// Function and value of an invocation: nothing is known of offsets and records yet.
-fn invoke(action: &Action) -> Option<(&'static str, String)> {
-    match action {
-        Action::Send {
-            partition, value, ..
-        } => Some((":send", format!("[[:send {} {value}]]", key(partition)))),
-        Action::Poll { .. } => Some((":poll", "[[:poll]]".to_owned())),
-        Action::Assign { partition, .. } => Some((":assign", format!("[{}]", key(partition)))),
-        Action::Group(_) | Action::ListOffsets { .. } => None,
-    }
-}
-
-/// The value of a success, where it tells more than the invocation.
-fn complete(group: &[&Operation]) -> Option<String> {
-    let polled: Vec<String> = group
-        .iter()
-        .filter_map(|operation| polled(&operation.action))
-        .collect();
-    if !polled.is_empty() {
-        return Some(format!("[[:poll {{{}}}]]", polled.join(", ")));
-    }
-    match &group[0].action {
-        Action::Send {
-            partition,
-            value,
-            offset: Some(offset),
-            ..
-        } => Some(format!("[[:send {} [{offset} {value}]]]", key(partition))),
-        _ => None,
-    }
-}
-
-fn polled(action: &Action) -> Option<String> {
+fn polled(operation: &Operation) -> Option<String> {
     let Action::Poll {
         partition, records, ..
-    } = action
+    } = &operation.action
     else {
         return None;
     };
@@ -158,14 +294,16 @@ fn polled(action: &Action) -> Option<String> {
     Some(format!("{} [{}]", key(partition), records.join(" ")))
 }
 
-fn line(process: u64, kind: &str, f: &str, time: u64, value: &str, error: Option<&str>) -> String {
-    let mut line =
-        format!("{{:process {process}, :type {kind}, :f {f}, :value {value}, :time {time}");
-    if let Some(error) = error {
-        write!(line, ", :error {}", string(error)).expect("writing to a string");
+fn position(operation: &Operation) -> Option<String> {
+    match &operation.action {
+        Action::Poll {
+            partition,
+            from,
+            next,
+            ..
+        } => Some(format!("{} [{from} {next}]", key(partition))),
+        _ => None,
     }
-    line.push_str("}\n");
-    line
 }
 
 fn key(partition: &Partition) -> String {
@@ -191,120 +329,4 @@ fn string(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::history::Record;
-
-    fn partition() -> Partition {
-        Partition {
-            topic: "orders".into(),
-            index: 1,
-        }
-    }
-
-    fn operation(at: u64, action: Action, outcome: Outcome) -> Operation {
-        Operation {
-            process: 3,
-            invoked_ns: at,
-            completed_ns: at + 5,
-            invoked_event: at,
-            completed_event: at + 5,
-            action,
-            outcome,
-        }
-    }
-
-    fn send(value: u64, offset: Option<i64>) -> Action {
-        Action::Send {
-            partition: partition(),
-            value,
-            content: 0,
-            acks: -1,
-            offset,
-            sequence: 0,
-        }
-    }
-
-    #[test]
-    fn a_history_reads_as_jepsens_kafka_workload_writes_it() {
-        let records = vec![
-            Record {
-                offset: 0,
-                value: Some(7),
-                content: 0,
-            },
-            Record {
-                offset: 2,
-                value: None,
-                content: 0,
-            },
-        ];
-        let poll = Action::Poll {
-            partition: partition(),
-            from: 0,
-            records,
-            next: 3,
-        };
-        let list = Action::ListOffsets {
-            partition: partition(),
-            earliest: 0,
-            latest: 3,
-        };
-        let history = History {
-            operations: vec![
-                operation(10, send(7, Some(0)), Outcome::Ok),
-                operation(12, send(8, None), Outcome::Info("timed \"out\"".into())),
-                operation(
-                    20,
-                    Action::Assign {
-                        partition: partition(),
-                        position: 0,
-                    },
-                    Outcome::Ok,
-                ),
-                operation(30, poll, Outcome::Ok),
-                operation(40, list, Outcome::Ok),
-                operation(50, send(9, None), Outcome::Fail("MESSAGE_TOO_LARGE".into())),
-            ],
-        };
-        let expected = r#"{:process 3, :type :invoke, :f :send, :value [[:send "orders-1" 7]], :time 10}
-{:process 7, :type :invoke, :f :send, :value [[:send "orders-1" 8]], :time 12}
-{:process 3, :type :ok, :f :send, :value [[:send "orders-1" [0 7]]], :time 15}
-{:process 7, :type :info, :f :send, :value [[:send "orders-1" 8]], :time 17, :error "timed \"out\""}
-{:process 3, :type :invoke, :f :assign, :value ["orders-1"], :time 20}
-{:process 3, :type :ok, :f :assign, :value ["orders-1"], :time 25}
-{:process 3, :type :invoke, :f :poll, :value [[:poll]], :time 30}
-{:process 3, :type :ok, :f :poll, :value [[:poll {"orders-1" [[0 7] [2 nil]]}]], :time 35}
-{:process 3, :type :invoke, :f :send, :value [[:send "orders-1" 9]], :time 50}
-{:process 3, :type :fail, :f :send, :value [[:send "orders-1" 9]], :time 55, :error "MESSAGE_TOO_LARGE"}
-"#;
-        assert_eq!(export(&history), expected);
-    }
-
-    #[test]
-    fn one_poll_of_two_partitions_is_one_operation() {
-        let poll = |index: i32| Action::Poll {
-            partition: Partition {
-                topic: "orders".into(),
-                index,
-            },
-            from: 0,
-            records: vec![Record {
-                offset: 4,
-                value: Some(1),
-                content: 0,
-            }],
-            next: 5,
-        };
-        let history = History {
-            operations: vec![
-                operation(10, poll(0), Outcome::Ok),
-                operation(10, poll(1), Outcome::Ok),
-            ],
-        };
-        let expected = r#"{:process 3, :type :invoke, :f :poll, :value [[:poll]], :time 10}
-{:process 3, :type :ok, :f :poll, :value [[:poll {"orders-0" [[4 1]], "orders-1" [[4 1]]}]], :time 15}
-"#;
-        assert_eq!(export(&history), expected);
-    }
-}
+mod tests;

@@ -23,6 +23,17 @@ pub struct Record {
     pub content: u64,
 }
 
+/// What a reader asks for (`isolation.level`).
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Isolation {
+    #[default]
+    ReadUncommitted,
+    ReadCommitted,
+}
+
 /// What a client did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
@@ -41,17 +52,73 @@ pub enum Action {
         from: i64,
         records: Vec<Record>,
         next: i64,
+        #[serde(default)]
+        isolation: Isolation,
     },
     /// The consumer (process) starts at `position` in this partition; a jump, not a gap.
     Assign { partition: Partition, position: i64 },
     /// What a member of a group did with it.
     Group(GroupAction),
-    /// Offsets the broker names: log start and end as a consumer may read.
+    /// Offsets the broker names: log start and end as a consumer of this isolation may read.
     ListOffsets {
         partition: Partition,
         earliest: i64,
         latest: i64,
+        #[serde(default)]
+        isolation: Isolation,
     },
+    /// Asked to delete the records before this offset.
+    DeleteRecords { partition: Partition, before: i64 },
+    /// A producer asked for its identity (InitProducerId), and so fenced those before it.
+    InitTransactions {
+        transactional_id: String,
+        /// Id and epoch; `None` if not told.
+        producer: Option<(i64, i16)>,
+    },
+    /// A transaction, from its begin to the answer to its end. What was sent and polled in it are operations of
+    /// their own that name it.
+    Transaction(Transaction),
+}
+
+/// One transaction as its producer knows it. The outcome `Ok` is that what `end` asks for is acknowledged, `Fail`
+/// that it surely did not commit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transaction {
+    /// Unique in the history; what operations name.
+    pub number: u64,
+    pub transactional_id: String,
+    /// Id and epoch; `None` if not known.
+    pub producer: Option<(i64, i16)>,
+    /// `None`: its client never came to ask for an end.
+    pub end: Option<End>,
+    /// Offsets that were committed in it, by group.
+    pub offsets: Vec<(String, Partition, i64)>,
+}
+
+/// What a producer asked a transaction to become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    pub commit: bool,
+    pub invoked_ns: u64,
+}
+
+/// What a transaction became, as far as its producer was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Committed,
+    /// Also what was never asked to commit.
+    Aborted,
+    Unknown,
+}
+
+impl Transaction {
+    pub fn fate(&self, outcome: &Outcome) -> Fate {
+        match (self.end, outcome) {
+            (None | Some(End { commit: false, .. }), _) | (_, Outcome::Fail(_)) => Fate::Aborted,
+            (Some(_), Outcome::Ok) => Fate::Committed,
+            (Some(_), Outcome::Info(_)) => Fate::Unknown,
+        }
+    }
 }
 
 /// A consumer group as one of its members sees it.
@@ -91,6 +158,9 @@ pub struct Operation {
     pub completed_ns: u64,
     pub invoked_event: u64,
     pub completed_event: u64,
+    /// The transaction it is part of.
+    #[serde(default)]
+    pub transaction: Option<u64>,
     pub action: Action,
     pub outcome: Outcome,
 }

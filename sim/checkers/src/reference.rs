@@ -1,5 +1,6 @@
 //! The reference: a partition is a log. Records are appended at its end, one after another; a client may learn
-//! where its record is; a reader gets records that are there. Nothing else. No leaders, no replicas, no epochs.
+//! where its record is; a reader gets records that are there. Nothing else. No leaders, no replicas, no epochs. One
+//! that reads committed records gets those whose transaction is.
 //!
 //! [`check`] tells whether a history refines it: whether some order of appends, each at one moment between
 //! the send's beginning and the first time that anybody learned of the record, gives the log that the history
@@ -9,7 +10,7 @@ use std::collections::BTreeMap;
 
 use crate::anomaly::{Report, Violation};
 use crate::client::Promise;
-use crate::history::{Action, History, Operation, Outcome, Partition};
+use crate::history::{Action, Fate, History, Isolation, Operation, Outcome, Partition};
 
 const ID: &str = "REF-1";
 
@@ -24,8 +25,12 @@ struct Entry<'a> {
 #[derive(Debug, Default)]
 struct Log<'a> {
     entries: BTreeMap<i64, Entry<'a>>,
-    /// Where the reads of it ended that came furthest.
-    read_to: i64,
+    /// Where the reads of it ended that came furthest, by what they show.
+    read_to: BTreeMap<Isolation, i64>,
+    /// What is below may be deleted: a broker named this as the log's start.
+    start: i64,
+    /// Where readers of committed records have to stop, as far as a broker said.
+    stable: Option<i64>,
 }
 
 /// REF-1: every partition's history is one of the reference. Nothing is promised outside of the budget.
@@ -35,6 +40,7 @@ pub fn check(history: &History, promise: Promise) -> Report {
         return report;
     }
     let sends = sends(history);
+    let fates = fates(history);
     let mut logs: BTreeMap<&Partition, Log<'_>> = BTreeMap::new();
     for operation in &history.operations {
         learn(operation, &sends, &mut logs, &mut report);
@@ -43,14 +49,35 @@ pub fn check(history: &History, promise: Promise) -> Report {
         replay(partition, log, &sends, &mut report);
     }
     for operation in &history.operations {
-        read(operation, &logs, &mut report);
+        read(operation, &logs, &sends, &fates, &mut report);
     }
     if promise.complete_final_reads {
         for (partition, log) in &logs {
-            unread(partition, log, &mut report);
+            unread(partition, log, &sends, &fates, &mut report);
         }
     }
     report
+}
+
+/// By number of the transaction.
+fn fates(history: &History) -> BTreeMap<u64, Fate> {
+    let operations = history.operations.iter();
+    let fates = operations.filter_map(|operation| match &operation.action {
+        Action::Transaction(one) => Some((one.number, one.fate(&operation.outcome))),
+        _ => None,
+    });
+    fates.collect()
+}
+
+/// Whether a reader gets it for sure.
+fn is_shown(
+    isolation: Isolation,
+    entry: &Entry<'_>,
+    sends: &BTreeMap<u64, &Operation>,
+    fates: &BTreeMap<u64, Fate>,
+) -> bool {
+    let fate = |number: u64| fates.get(&number) == Some(&Fate::Committed);
+    isolation == Isolation::ReadUncommitted || sends[&entry.value].transaction.is_none_or(fate)
 }
 
 /// By value.
@@ -85,10 +112,12 @@ fn learn<'a>(
             partition,
             records,
             next,
+            isolation,
             ..
         } => {
             let log = logs.entry(partition).or_default();
-            log.read_to = log.read_to.max(*next);
+            let read_to = log.read_to.entry(*isolation).or_insert(*next);
+            *read_to = (*read_to).max(*next);
             for record in records {
                 let sent = record.value.filter(|value| sends.contains_key(value));
                 match sent {
@@ -102,10 +131,19 @@ fn learn<'a>(
                 }
             }
         }
-        Action::Send { .. }
-        | Action::Assign { .. }
-        | Action::Group(_)
-        | Action::ListOffsets { .. } => {}
+        Action::ListOffsets {
+            partition,
+            earliest,
+            latest,
+            isolation,
+        } if operation.is_ok() => {
+            let log = logs.entry(partition).or_default();
+            log.start = log.start.max(*earliest);
+            if *isolation == Isolation::ReadCommitted {
+                log.stable = log.stable.max(Some(*latest));
+            }
+        }
+        _ => {}
     }
 }
 
@@ -165,12 +203,19 @@ fn replay(
 }
 
 /// A read returns all that is there between its ends.
-fn read(operation: &Operation, logs: &BTreeMap<&Partition, Log<'_>>, report: &mut Report) {
+fn read(
+    operation: &Operation,
+    logs: &BTreeMap<&Partition, Log<'_>>,
+    sends: &BTreeMap<u64, &Operation>,
+    fates: &BTreeMap<u64, Fate>,
+    report: &mut Report,
+) {
     let Action::Poll {
         partition,
         from,
         records,
         next,
+        isolation,
     } = &operation.action
     else {
         return;
@@ -181,7 +226,7 @@ fn read(operation: &Operation, logs: &BTreeMap<&Partition, Log<'_>>, report: &mu
     let mut returned = records.iter().map(|record| record.offset).peekable();
     for (&offset, entry) in log.entries.range(from..next) {
         while returned.next_if(|earlier| *earlier < offset).is_some() {}
-        if returned.peek() != Some(&offset) {
+        if returned.peek() != Some(&offset) && is_shown(*isolation, entry, sends, fates) {
             let what = format!(
                 "has value {}, which a read from {from} to {next} did not return",
                 entry.value
@@ -191,14 +236,31 @@ fn read(operation: &Operation, logs: &BTreeMap<&Partition, Log<'_>>, report: &mu
     }
 }
 
-/// The last reads came to the end of the log.
-fn unread(partition: &Partition, log: &Log<'_>, report: &mut Report) {
-    for (&offset, entry) in log.entries.range(log.read_to..) {
-        let what = format!(
-            "has value {}, but the log is read to its end at {}",
-            entry.value, log.read_to
-        );
-        complain(partition, offset, &what, entry.learned, report);
+/// The last reads came to the end of the log: readers of each kind got all that is there for them.
+fn unread(
+    partition: &Partition,
+    log: &Log<'_>,
+    sends: &BTreeMap<u64, &Operation>,
+    fates: &BTreeMap<u64, Fate>,
+    report: &mut Report,
+) {
+    let nothing = BTreeMap::from([(Isolation::ReadUncommitted, 0)]);
+    let ends = Some(&log.read_to).filter(|ends| !ends.is_empty());
+    for (isolation, read_to) in ends.unwrap_or(&nothing) {
+        let stable = log
+            .stable
+            .filter(|_| *isolation == Isolation::ReadCommitted);
+        let end = stable.unwrap_or(i64::MAX);
+        let from = log.start.max(*read_to).min(end);
+        for (&offset, entry) in log.entries.range(from..end) {
+            if is_shown(*isolation, entry, sends, fates) {
+                let what = format!(
+                    "has value {}, but the log is read to its end at {read_to}",
+                    entry.value
+                );
+                complain(partition, offset, &what, entry.learned, report);
+            }
+        }
     }
 }
 

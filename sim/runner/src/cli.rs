@@ -4,6 +4,7 @@
 mod bugs;
 mod check;
 mod common;
+mod judge;
 mod list;
 mod meta;
 mod replay;
@@ -47,6 +48,8 @@ enum Command {
     Bugs(Bugs),
     /// Writes the readable reports of a result folder again.
     Report(Report),
+    /// Judges a history in Jepsen's EDN, as `run --out` writes it, also one of a real cluster.
+    Judge(Judge),
     /// Lists scenarios, models and known bugs.
     List,
     /// One half of `meta`.
@@ -87,7 +90,7 @@ struct Run {
     /// One JSON object per run on stdout, nothing else.
     #[arg(long)]
     json: bool,
-    /// Writes result.json, summary.md and junit.xml there.
+    /// Writes result.json, summary.md, junit.xml and history.edn there.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -208,6 +211,25 @@ struct Report {
 }
 
 #[derive(clap::Args)]
+struct Judge {
+    /// Operations as maps, one after another.
+    #[arg(value_name = "HISTORY.edn")]
+    history: PathBuf,
+    /// Polls that do not tell their isolation are read_uncommitted; else they are read_committed.
+    #[arg(long)]
+    read_uncommitted: bool,
+    /// The history ends with a read of every partition to its end: what nobody saw is lost.
+    #[arg(long)]
+    final_reads: bool,
+    /// Producers are not idempotent: a record may be there twice.
+    #[arg(long)]
+    duplicates: bool,
+    /// One JSON object on stdout, nothing else.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
 struct Later {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     rest: Vec<String>,
@@ -224,6 +246,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Bugs(bugs) => bugs::bugs(&bugs),
         Command::Check(check) => check::check(&check),
         Command::Report(report) => report::report(&report),
+        Command::Judge(judge) => judge::judge(&judge),
         Command::List => list::list(),
         Command::Shrink(later) => later.refuse("shrink"),
         Command::Explain(later) => later.refuse("explain"),

@@ -27,6 +27,7 @@ use broker_protocol::ids::Uuid;
 use rand_core::RngCore;
 use reports::RunResult;
 use sim_checkers::anomaly::Verdict;
+use sim_checkers::history::History;
 use sim_faults::plan::Planned;
 use sim_faults::{Budget, BudgetSpec, Fault, FrameClassifier, Schedule};
 
@@ -61,6 +62,8 @@ pub struct RunOutcome {
     pub probes: BTreeMap<&'static str, u64>,
     /// What the scenario expects and the run did not show.
     pub unmet: Vec<String>,
+    /// What clients saw.
+    pub history: History,
     /// Simulated ms of the quiet phase until rest.
     pub settled_after_ms: Option<u64>,
     /// The readable trace, as far as it was asked for.
@@ -137,7 +140,7 @@ fn run_here(
     result.mutant = options.mutant.map(|id| id.replace('_', "-"));
     result.probes = probes.keys().map(|name| (*name).to_owned()).collect();
     let given_up = std::mem::take(&mut account.given_up);
-    verdict::fill(&mut result, &world, account);
+    let history = verdict::fill(&mut result, &world, account);
     result.wall_ms = u64::try_from(wall.elapsed().as_millis()).unwrap_or(u64::MAX);
     result.replay = crate::result::replay_command(&result, options);
     Ok(RunOutcome {
@@ -147,6 +150,7 @@ fn run_here(
             .collect(),
         result,
         probes,
+        history,
         settled_after_ms,
         lines: world.lines,
         samples: world.samples,

@@ -84,6 +84,10 @@ pub const ALL: &[(&str, &str)] = &[
         "every transactional record lies between begin and marker of the transaction it was sent in",
     ),
     (
+        "TXN-4",
+        "a transaction's records and offsets are visible all or not at all, as its producer was told",
+    ),
+    (
         "TXN-5",
         "read_committed readers get all records of committed transactions below the LSO, and of no others",
     ),
@@ -106,7 +110,7 @@ pub const ALL: &[(&str, &str)] = &[
     ),
     (
         "CLI-6",
-        "records of one producer to one partition keep their order, and are in it once",
+        "records of one producer to one partition keep their order, are in it once, and no two transactions read each other",
     ),
     (
         "GRP-1",
@@ -135,6 +139,14 @@ pub const ALL: &[(&str, &str)] = &[
     (
         "LIVE-2",
         "after the faults one quorum leader stays and live brokers are unfenced",
+    ),
+    (
+        "LIVE-3",
+        "after the faults transactions end, producers can start again, and the LSO reaches the high watermark",
+    ),
+    (
+        "LIVE-4",
+        "after the faults every group becomes stable and commits succeed",
     ),
     (
         "LIVE-5",

@@ -39,7 +39,7 @@ pub fn client_table(history: &History, names: &[String]) -> Vec<ClientRow> {
             }
             (Action::Assign { .. } | Action::Group(_), _) => row.kind = "consumer".into(),
             (Action::ListOffsets { .. }, _) if row.kind.is_empty() => row.kind = "observer".into(),
-            (Action::ListOffsets { .. }, _) => {}
+            _ => {}
         }
     }
     let name_of = |process: u32| {

@@ -217,3 +217,41 @@ fn the_list_names_scenarios_models_and_bugs() {
     }
     assert!(!text.contains("BROKEN"), "{text}");
 }
+
+/// Written by hand: each of the two reads what the other one wrote.
+const CYCLE: &str = r#"
+{:process 0, :type :invoke, :f :txn, :value [[:send 0 1] [:poll]], :time 10}
+{:process 1, :type :invoke, :f :txn, :value [[:send 1 2] [:poll]], :time 11}
+{:process 0, :type :ok, :f :txn, :value [[:send 0 [0 1]] [:poll {1 [[0 2]]}]], :time 20}
+{:process 1, :type :ok, :f :txn, :value [[:send 1 [0 2]] [:poll {0 [[0 1]]}]], :time 21}
+"#;
+
+#[test]
+fn histories_of_others_are_judged_and_bad_ones_refused_with_their_line() {
+    let folder = std::env::temp_dir().join(format!("trial-judge-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder for temporary files");
+    let path = folder.join("history.edn");
+    let judge = |text: &str, json: &[&str]| {
+        std::fs::write(&path, text).expect("a file in it");
+        let path = path.to_str().expect("UTF-8");
+        trial(&[&["judge", path], json].concat())
+    };
+    let broken = judge(CYCLE, &[]);
+    assert_eq!(broken.status.code(), Some(1), "{}", stderr(&broken));
+    let cycle = "CLI-6 G1c, line 5, client1: T1 -wr 0-0@0-> T2 -wr 1-0@0-> T1; \
+                 T1 (client0 process 0): send 0-0@0=1 poll 1-0 0..1 [0=2]; \
+                 T2 (client1 process 1): send 1-0@0=2 poll 0-0 0..1 [0=1]";
+    assert!(stdout(&broken).contains(cycle), "{}", stdout(&broken));
+    let json = judge(CYCLE, &["--json"]);
+    let json: serde_json::Value = serde_json::from_str(&stdout(&json)).expect("JSON");
+    assert_eq!(
+        (&json["verdict"], &json["violations"][0]["anomaly"]),
+        (&"violated".into(), &"G1c".into())
+    );
+    let held = judge(&CYCLE.replace("{0 [[0 1]]}", "{0 []}"), &[]);
+    assert_eq!(held.status.code(), Some(0), "{}", stdout(&held));
+    let bad = judge(&format!("{CYCLE}\n{{:process 0}}"), &[]);
+    assert_eq!(bad.status.code(), Some(2));
+    assert!(stderr(&bad).contains("line 7: "), "{}", stderr(&bad));
+    std::fs::remove_dir_all(&folder).expect("it was there");
+}

@@ -29,13 +29,29 @@ pub struct Recorder {
     recorded: Arc<Mutex<Recorded>>,
 }
 
+/// Who does something, and the transaction that it is part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct By {
+    pub process: u32,
+    pub transaction: Option<u64>,
+}
+
+impl From<u32> for By {
+    fn from(process: u32) -> By {
+        By {
+            process,
+            transaction: None,
+        }
+    }
+}
+
 #[derive(Default)]
 struct Recorded {
     names: Vec<String>,
     operations: Vec<Operation>,
     next: u64,
     /// Begun and not complete.
-    pending: BTreeMap<u64, (u32, Moment, Action)>,
+    pending: BTreeMap<u64, (By, Moment, Action)>,
     stats: ClientStats,
     latency: BTreeMap<&'static str, Histogram>,
 }
@@ -66,12 +82,12 @@ impl Recorder {
     }
 
     /// Notes an operation before it may have any effect: should it never complete, it is still known.
-    pub fn begin(&self, process: u32, action: Action) -> Begun {
+    pub fn begin(&self, by: impl Into<By>, action: Action) -> Begun {
         let now = self.now();
         let mut recorded = self.lock();
         recorded.next += 1;
         let id = recorded.next;
-        recorded.pending.insert(id, (process, now, action));
+        recorded.pending.insert(id, (by.into(), now, action));
         Begun(id)
     }
 
@@ -85,7 +101,7 @@ impl Recorder {
     ) {
         let now = self.now();
         let mut recorded = self.lock();
-        let Some((process, invoked, mut action)) = recorded.pending.remove(&begun.0) else {
+        let Some((by, invoked, mut action)) = recorded.pending.remove(&begun.0) else {
             return;
         };
         change(&mut action);
@@ -98,15 +114,15 @@ impl Recorder {
         }
         recorded
             .operations
-            .push(operation(process, invoked, now, action, outcome));
+            .push(operation(by, invoked, now, action, outcome));
     }
 
     /// An operation that could have no effect before its end, e.g. a poll.
-    pub fn note(&self, process: u32, invoked: Moment, action: Action) {
+    pub fn note(&self, by: impl Into<By>, invoked: Moment, action: Action) {
         let now = self.now();
         self.lock()
             .operations
-            .push(operation(process, invoked, now, action, Outcome::Ok));
+            .push(operation(by.into(), invoked, now, action, Outcome::Ok));
     }
 
     /// Counts a latency without an operation.
@@ -158,9 +174,9 @@ impl Recorder {
         let pending = std::mem::take(&mut recorded.pending);
         let never = || Outcome::Info("never completed".to_string());
         operations.extend(
-            pending.into_values().map(|(process, invoked, action)| {
-                operation(process, invoked, now, action, never())
-            }),
+            pending
+                .into_values()
+                .map(|(by, invoked, action)| operation(by, invoked, now, action, never())),
         );
         History { operations }
     }
@@ -171,14 +187,15 @@ impl Recorder {
 }
 
 fn operation(
-    process: u32,
+    by: By,
     invoked: Moment,
     completed: Moment,
     action: Action,
     outcome: Outcome,
 ) -> Operation {
     Operation {
-        process,
+        process: by.process,
+        transaction: by.transaction,
         invoked_ns: invoked.ns,
         completed_ns: completed.ns,
         invoked_event: invoked.event,

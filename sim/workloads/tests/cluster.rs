@@ -57,6 +57,8 @@ fn promise(spec: &WorkloadSpec) -> Promise {
         ordered_sends: spec.orders_sends(),
         complete_final_reads: true,
         create_time: true,
+        retention: false,
+        quiet: None,
     }
 }
 

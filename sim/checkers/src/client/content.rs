@@ -8,7 +8,7 @@ use super::{Promise, violation};
 use crate::anomaly::Report;
 use crate::history::{History, Partition};
 
-pub fn check(history: &History, observed: &Observed, promise: Promise, report: &mut Report) {
+pub fn check(history: &History, observed: &Observed<'_>, promise: Promise, report: &mut Report) {
     let mut offset_of: BTreeMap<u64, (&Partition, i64)> = BTreeMap::new();
     for (partition, polled) in &observed.polled {
         for (&offset, seen) in polled {
@@ -30,7 +30,7 @@ pub fn check(history: &History, observed: &Observed, promise: Promise, report: &
 /// All polls and the producer's acknowledgement name the same record at an offset.
 fn one_content(
     history: &History,
-    observed: &Observed,
+    observed: &Observed<'_>,
     partition: &Partition,
     offset: i64,
     seen: &[Seen],
@@ -73,7 +73,7 @@ fn one_content(
 /// A polled record was sent, to this partition, with this content.
 fn as_sent(
     history: &History,
-    observed: &Observed,
+    observed: &Observed<'_>,
     partition: &Partition,
     offset: i64,
     seen: Seen,
@@ -82,7 +82,7 @@ fn as_sent(
 ) {
     let problem = match seen.value.and_then(|value| observed.sent.get(&value)) {
         None => format!("value {:?} was never sent", seen.value),
-        Some((sent_to, _)) if sent_to != partition => {
+        Some((sent_to, _)) if *sent_to != partition => {
             format!(
                 "value {:?} was sent to {}-{}",
                 seen.value, sent_to.topic, sent_to.index

@@ -8,7 +8,7 @@ use super::{Promise, violation};
 use crate::anomaly::Report;
 use crate::history::{Action, History, Operation, Partition};
 
-pub fn check(history: &History, observed: &Observed, promise: Promise, report: &mut Report) {
+pub fn check(history: &History, observed: &Observed<'_>, promise: Promise, report: &mut Report) {
     let acknowledged: Vec<(&Operation, &Partition, i64, u64)> = acknowledged(history).collect();
     if promise.ordered_sends {
         per_producer(&acknowledged, report);
@@ -92,7 +92,7 @@ fn real_time(acknowledged: &[(&Operation, &Partition, i64, u64)], report: &mut R
 /// No offset is acknowledged to two records.
 fn one_write_per_offset(
     history: &History,
-    observed: &Observed,
+    observed: &Observed<'_>,
     acknowledged: &[(&Operation, &Partition, i64, u64)],
     report: &mut Report,
 ) {

@@ -1,7 +1,7 @@
 //! The smallest violating history of each anomaly, and its lawful twin.
 
 use super::*;
-use crate::history::{Action, Outcome, Partition, Record};
+use crate::history::{Action, Isolation, Outcome, Partition, Record};
 
 const PROMISE: Promise = Promise {
     durable: true,
@@ -9,6 +9,8 @@ const PROMISE: Promise = Promise {
     ordered_sends: true,
     complete_final_reads: true,
     create_time: true,
+    retention: false,
+    quiet: None,
 };
 
 #[derive(Default)]
@@ -26,6 +28,7 @@ impl Story {
             completed_ns: self.time + 5,
             invoked_event: self.time,
             completed_event: self.time + 5,
+            transaction: None,
             action,
             outcome,
         });
@@ -72,6 +75,7 @@ impl Story {
                 from,
                 records,
                 next,
+                isolation: Isolation::ReadUncommitted,
             },
             Outcome::Ok,
         )
@@ -99,6 +103,7 @@ impl Story {
                 partition: partition(),
                 earliest,
                 latest,
+                isolation: Isolation::ReadUncommitted,
             },
             Outcome::Ok,
         )
@@ -261,7 +266,7 @@ fn another_clients_acknowledgement_does_not_bind_a_deposed_leader() {
         .send(1, 0)
         .list_offsets_as(3, 2, 1)
         .poll(0, &[(0, 1)], 1)
-        .finds(&["stale-end-offset"]);
+        .finds(&["stale-end-offset", "deleted-early"]);
 }
 
 #[test]
@@ -269,3 +274,5 @@ fn an_offset_acknowledged_twice() {
     let story = Story::default().send(1, 0).send(2, 0).poll(0, &[(0, 1)], 1);
     story.finds(&["nonmonotonic-send", "realtime", "inconsistent-offsets"]);
 }
+
+mod transactions;

@@ -1,5 +1,6 @@
 //! CLI-1: what was acknowledged is read [lost-write, unseen].
 //! CLI-4: ListOffsets answers lie in the readable range and not behind an acknowledgement.
+//! TXN-5: the last stable offset that a client is told never goes back.
 //! CLI-5: a definite failure is never visible [G1a].
 
 use std::collections::BTreeMap;
@@ -7,48 +8,120 @@ use std::collections::BTreeMap;
 use super::observed::{Observed, SendOutcome};
 use super::{Promise, violation};
 use crate::anomaly::Report;
-use crate::history::{Action, History, Operation, Partition};
+use crate::history::{Action, History, Isolation, Operation, Partition};
 
-pub fn check(history: &History, observed: &Observed, promise: Promise, report: &mut Report) {
-    let read_to = furthest_read(history);
+pub fn check(history: &History, observed: &Observed<'_>, promise: Promise, report: &mut Report) {
+    let furthest = Furthest::new(history);
     for (value, (partition, sent)) in &observed.sent {
-        let operation = &history.operations[sent.operation];
         match sent.outcome {
             SendOutcome::Failed => aborted_read(history, observed, *value, partition, report),
             SendOutcome::Acknowledged {
                 offset: Some(offset),
-            } if promise.durable && sent.acks == -1 => {
+            } if promise.durable && sent.acks == -1 && offset >= observed.log_start(partition) => {
                 report.count("CLI-1", 1);
-                lost(
-                    observed, &read_to, *value, partition, offset, operation, promise, report,
-                );
+                let due = Due {
+                    value: *value,
+                    partition,
+                    offset,
+                    operation: &history.operations[sent.operation],
+                };
+                for (isolation, end) in furthest.of(partition) {
+                    if isolation == Isolation::ReadUncommitted || sent.is_committed() {
+                        due.find(observed, isolation, end, promise, report);
+                    }
+                }
             }
             SendOutcome::Acknowledged { .. } | SendOutcome::Unknown => {}
         }
     }
     if promise.durable {
         list_offsets(history, report);
+        last_stable_offsets(history, report);
     }
 }
 
-/// By partition: the end of what polls covered, over all consumers.
-fn furthest_read(history: &History) -> BTreeMap<&Partition, i64> {
-    let mut read_to = BTreeMap::new();
-    for operation in &history.operations {
-        if let Action::Poll {
-            partition, next, ..
-        } = &operation.action
-        {
-            let end = read_to.entry(partition).or_insert(*next);
-            *end = (*end).max(*next);
+/// By partition and isolation: the end of what polls covered, over all consumers.
+#[derive(Default)]
+struct Furthest<'a>(BTreeMap<(&'a Partition, Isolation), i64>);
+
+impl<'a> Furthest<'a> {
+    fn new(history: &'a History) -> Furthest<'a> {
+        let mut furthest = Furthest::default();
+        for operation in &history.operations {
+            if let Action::Poll {
+                partition,
+                next,
+                isolation,
+                ..
+            } = &operation.action
+            {
+                let end = furthest.0.entry((partition, *isolation)).or_insert(*next);
+                *end = (*end).max(*next);
+            }
         }
+        furthest
     }
-    read_to
+
+    /// Each kind of reader that the partition has; one that read nothing, if it has none.
+    fn of(&self, partition: &'a Partition) -> impl Iterator<Item = (Isolation, i64)> {
+        let both = [Isolation::ReadUncommitted, Isolation::ReadCommitted];
+        let ends = both.map(|isolation| (isolation, self.0.get(&(partition, isolation)).copied()));
+        let is_read = ends.iter().any(|(_, end)| end.is_some());
+        ends.into_iter().filter_map(move |(isolation, end)| {
+            let nothing = (!is_read && isolation == Isolation::ReadUncommitted).then_some(0);
+            Some((isolation, end.or(nothing)?))
+        })
+    }
+}
+
+/// An acknowledged record that readers have to get.
+struct Due<'a> {
+    value: u64,
+    partition: &'a Partition,
+    offset: i64,
+    operation: &'a Operation,
+}
+
+impl Due<'_> {
+    /// Among what readers of this isolation got, who came to `end`.
+    fn find(
+        &self,
+        observed: &Observed<'_>,
+        isolation: Isolation,
+        end: i64,
+        promise: Promise,
+        report: &mut Report,
+    ) {
+        let Due {
+            value,
+            partition,
+            offset,
+            ..
+        } = *self;
+        if observed.is_polled(partition, offset, isolation) {
+            return;
+        }
+        let place = format!("{}-{} offset {offset}", partition.topic, partition.index);
+        let (anomaly, detail) = if offset < end {
+            let detail = format!(
+                "value {value} was acknowledged at {place}; consumers read to {end} without it"
+            );
+            ("lost-write", detail)
+        } else if promise.complete_final_reads && observed.is_stable(partition, offset, isolation) {
+            let detail =
+                format!("value {value} was acknowledged at {place}; final reads ended at {end}");
+            ("unseen", detail)
+        } else {
+            return;
+        };
+        let violation = violation("CLI-1", anomaly, self.operation, detail);
+        report.violations.push(violation);
+    }
 }
 
 fn aborted_read(
     history: &History,
-    observed: &Observed,
+    observed: &Observed<'_>,
     value: u64,
     partition: &Partition,
     report: &mut Report,
@@ -70,41 +143,6 @@ fn aborted_read(
                 detail,
             ));
         }
-    }
-}
-
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one fact each; a struct would only rename them"
-)]
-fn lost(
-    observed: &Observed,
-    read_to: &BTreeMap<&Partition, i64>,
-    value: u64,
-    partition: &Partition,
-    offset: i64,
-    operation: &Operation,
-    promise: Promise,
-    report: &mut Report,
-) {
-    if observed.is_polled(partition, offset) {
-        return;
-    }
-    let end = read_to.get(partition).copied().unwrap_or(0);
-    let place = format!("{}-{} offset {offset}", partition.topic, partition.index);
-    if offset < end {
-        let detail = format!(
-            "value {value} was acknowledged at {place}; consumers read to {end} without it"
-        );
-        report
-            .violations
-            .push(violation("CLI-1", "lost-write", operation, detail));
-    } else if promise.complete_final_reads {
-        let detail =
-            format!("value {value} was acknowledged at {place}; final reads ended at {end}");
-        report
-            .violations
-            .push(violation("CLI-1", "unseen", operation, detail));
     }
 }
 
@@ -144,6 +182,7 @@ fn list_offsets(history: &History, report: &mut Report) {
             partition,
             earliest,
             latest,
+            isolation: Isolation::ReadUncommitted,
         } = &operation.action
         else {
             continue;
@@ -161,6 +200,34 @@ fn list_offsets(history: &History, report: &mut Report) {
             report
                 .violations
                 .push(violation("CLI-4", "stale-end-offset", operation, detail));
+        }
+    }
+}
+
+/// TXN-5: no client is told a lower last stable offset than before.
+fn last_stable_offsets(history: &History, report: &mut Report) {
+    let mut told: BTreeMap<(u32, &Partition), (u64, i64)> = BTreeMap::new();
+    for operation in history.operations.iter().filter(|one| one.is_ok()) {
+        let Action::ListOffsets {
+            partition,
+            latest,
+            isolation: Isolation::ReadCommitted,
+            ..
+        } = &operation.action
+        else {
+            continue;
+        };
+        report.count("TXN-5", 1);
+        let now = (operation.completed_ns, *latest);
+        let before = told.insert((operation.process, partition), now);
+        if let Some((at, before)) = before
+            && at <= operation.invoked_ns
+            && before > *latest
+        {
+            let Partition { topic, index } = partition;
+            let detail = format!("{topic}-{index}: last stable offset {latest}, before {before}");
+            let violation = violation("TXN-5", "nonmonotonic-lso", operation, detail);
+            report.violations.push(violation);
         }
     }
 }

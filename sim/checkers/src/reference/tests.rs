@@ -9,6 +9,8 @@ const PROMISE: Promise = Promise {
     ordered_sends: false,
     complete_final_reads: true,
     create_time: true,
+    retention: false,
+    quiet: None,
 };
 
 fn partition() -> Partition {
@@ -25,6 +27,7 @@ fn operation(times: (u64, u64), action: Action, outcome: Outcome) -> Operation {
         completed_ns: times.1,
         invoked_event: times.0,
         completed_event: times.1,
+        transaction: None,
         action,
         outcome,
     }
@@ -57,6 +60,7 @@ fn poll(times: (u64, u64), from: i64, records: &[(i64, u64)], next: i64) -> Oper
         from,
         records: records.iter().map(record).collect(),
         next,
+        isolation: Isolation::ReadUncommitted,
     };
     operation(times, action, Outcome::Ok)
 }

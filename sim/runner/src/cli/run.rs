@@ -87,7 +87,9 @@ fn write(out: &Path, outcome: &RunOutcome, many: bool) -> Result<(), String> {
     } else {
         out.to_owned()
     };
+    let history = sim_checkers::edn::export(&outcome.history);
     reports::write_run(&directory, result)
+        .and_then(|()| std::fs::write(directory.join("history.edn"), history))
         .map_err(|error| format!("cannot write {}: {error}", directory.display()))
 }
 

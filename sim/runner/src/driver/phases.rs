@@ -206,6 +206,8 @@ impl Run {
             ordered_sends: workloads.all(|workload| workload.orders_sends()),
             complete_final_reads,
             create_time: true,
+            retention: false,
+            quiet: None,
         }
     }
 

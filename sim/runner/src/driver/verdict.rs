@@ -2,13 +2,14 @@
 
 use reports::{RunResult, TimelineEntry};
 use sim_checkers::anomaly::{Verdict, Violation};
+use sim_checkers::history::History;
 
 use super::phases::Account;
 use crate::engine::{End, WorldReport};
 use crate::result::{client_table, latency, timeline, totals};
 
-/// Fills in all but what names the run.
-pub fn fill(result: &mut RunResult, world: &WorldReport, account: Account) {
+/// Fills in all but what names the run; what clients saw is left.
+pub fn fill(result: &mut RunResult, world: &WorldReport, account: Account) -> History {
     let mut violations = account.report.violations;
     violations.extend(endings(world, &account.unsettled));
     violations.sort_by_key(|violation| (violation.event, violation.invariant.clone()));
@@ -39,6 +40,7 @@ pub fn fill(result: &mut RunResult, world: &WorldReport, account: Account) {
         what: struck.what,
     });
     result.timeline = timeline(entries.collect());
+    account.history
 }
 
 /// What the end of the world itself says.

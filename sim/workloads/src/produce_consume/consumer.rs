@@ -8,7 +8,7 @@ use broker_client::{
     Consumer, ConsumerError, ConsumerRecord, ConsumerRecords, PartitionRecords, TopicPartition,
 };
 use bytes::Bytes;
-use sim_checkers::history::{Action, Partition, Record};
+use sim_checkers::history::{Action, Isolation, Partition, Record};
 
 use crate::{ClientContext, Moment, WorkloadSpec, content};
 
@@ -113,6 +113,7 @@ impl<'a> Reading<'a> {
             from: stretch.from,
             records,
             next: stretch.next,
+            isolation: Isolation::ReadUncommitted,
         };
         self.context.recorder.note(process, invoked, action);
     }

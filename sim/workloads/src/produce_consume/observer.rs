@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_client::{AdminError, Client, OffsetSpec, TopicPartition};
-use sim_checkers::history::{Action, Partition};
+use sim_checkers::history::{Action, Isolation, Partition};
 
 use crate::{ClientContext, WorkloadSpec};
 
@@ -44,6 +44,7 @@ async fn look(
                     partition: named,
                     earliest,
                     latest,
+                    isolation: Isolation::ReadUncommitted,
                 };
                 context.recorder.note(context.process, invoked, action);
             }

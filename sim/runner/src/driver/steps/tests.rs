@@ -108,6 +108,7 @@ impl Alone {
                         leader_epoch: epoch,
                         crc: 1,
                         producer: None,
+                        transaction: None,
                     };
                     steps.observe(self.node, &Observation::MetadataAppended { batch });
                 }
