@@ -17,7 +17,7 @@ pub fn is_internal(topic: &str) -> bool {
 /// Which partition of an internal topic coordinates a key; `None` until the topic is there.
 pub fn partition_for(image: &MetadataImage, topic: &str, key: &str) -> Option<i32> {
     let partitions = i32::try_from(image.topic(topic)?.partitions.len()).ok()?;
-    (partitions > 0).then(|| (java_hash(key) & i32::MAX) % partitions)
+    (partitions > 0).then(|| java_hash(key).checked_abs().unwrap_or(0) % partitions)
 }
 
 /// Java's `String.hashCode`, over UTF-16.
@@ -63,18 +63,35 @@ fn creatable(config: &BrokerConfig, topic: &str) -> wire::CreatableTopic {
         value: Some(value),
         ..Default::default()
     };
+    let is_offsets = topic == CONSUMER_OFFSETS;
+    let (partitions, replicas, segment_bytes) = if is_offsets {
+        (
+            config.offsets_topic_num_partitions,
+            config.offsets_topic_replication_factor,
+            config.offsets_topic_segment_bytes,
+        )
+    } else {
+        (
+            config.transaction_state_log_num_partitions,
+            config.transaction_state_log_replication_factor,
+            config.transaction_state_log_segment_bytes,
+        )
+    };
+    let mut configs = vec![
+        property("cleanup.policy", "compact".into()),
+        property("segment.bytes", segment_bytes.to_string()),
+    ];
+    if !is_offsets {
+        // A decision that is lost cannot be made again.
+        let min_isr = config.transaction_state_log_min_isr.to_string();
+        configs.push(property("min.insync.replicas", min_isr));
+        configs.push(property("unclean.leader.election.enable", "false".into()));
+    }
     wire::CreatableTopic {
         name: topic.to_string(),
-        num_partitions: config.offsets_topic_num_partitions,
-        replication_factor: i16::try_from(config.offsets_topic_replication_factor)
-            .unwrap_or(i16::MAX),
-        configs: vec![
-            property("cleanup.policy", "compact".into()),
-            property(
-                "segment.bytes",
-                config.offsets_topic_segment_bytes.to_string(),
-            ),
-        ],
+        num_partitions: partitions,
+        replication_factor: i16::try_from(replicas).unwrap_or(i16::MAX),
+        configs,
         ..Default::default()
     }
 }
