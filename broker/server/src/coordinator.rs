@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 
 use broker_core::Ticket;
 use broker_env::{Env, TaskHandle};
-use broker_probe::probe;
+use broker_probe::{mutant, probe};
 use broker_protocol::ErrorCode;
 use broker_protocol::ids::{LeaderEpoch, TopicIdPartition};
 use bytes::Bytes;
@@ -140,6 +140,9 @@ impl<C: Coordinator> Coordinators<C> {
             probe!("coordinator: elected in an epoch that is over");
             return;
         }
+        if mutant!(T_25) && shards.contains_key(&id.partition) {
+            return;
+        }
         if let Some(before) = shards.remove(&id.partition) {
             self.end(id, &before);
         }
@@ -175,6 +178,9 @@ impl<C: Coordinator> Coordinators<C> {
         };
         if epoch.is_some_and(|epoch| epoch < shard.epoch) {
             probe!("coordinator: resigned an epoch that is over");
+            return;
+        }
+        if mutant!(T_25) {
             return;
         }
         if let Some(before) = shards.remove(&id.partition) {

@@ -1,6 +1,7 @@
 //! Topics that belong to the broker: which partition has a key, and how they are created on first use.
 
 use broker_core::metadata::MetadataImage;
+use broker_probe::mutant;
 use broker_protocol::ErrorCode;
 use broker_protocol::api as wire;
 
@@ -83,8 +84,12 @@ fn creatable(config: &BrokerConfig, topic: &str) -> wire::CreatableTopic {
     ];
     if !is_offsets {
         // A decision that is lost cannot be made again.
-        let min_isr = config.transaction_state_log_min_isr.to_string();
-        configs.push(property("min.insync.replicas", min_isr));
+        let min_isr = if mutant!(P_16) {
+            1
+        } else {
+            config.transaction_state_log_min_isr
+        };
+        configs.push(property("min.insync.replicas", min_isr.to_string()));
         configs.push(property("unclean.leader.election.enable", "false".into()));
     }
     wire::CreatableTopic {
@@ -99,6 +104,29 @@ fn creatable(config: &BrokerConfig, topic: &str) -> wire::CreatableTopic {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn value(topic: &wire::CreatableTopic, name: &str) -> Option<String> {
+        let found = topic.configs.iter().find(|config| config.name == name);
+        found.and_then(|config| config.value.clone())
+    }
+
+    #[test]
+    fn decisions_of_transactions_are_on_two_replicas() {
+        let topic = creatable(&BrokerConfig::default(), TRANSACTION_STATE);
+        assert_eq!((topic.num_partitions, topic.replication_factor), (50, 3));
+        assert_eq!(value(&topic, "min.insync.replicas"), Some("2".into()));
+        assert_eq!(value(&topic, "cleanup.policy"), Some("compact".into()));
+        assert_eq!(
+            value(&topic, "unclean.leader.election.enable"),
+            Some("false".into())
+        );
+        if broker_probe::MUTANTS_BUILT {
+            broker_probe::set_mutant(Some("P_16"));
+            let topic = creatable(&BrokerConfig::default(), TRANSACTION_STATE);
+            broker_probe::set_mutant(None);
+            assert_eq!(value(&topic, "min.insync.replicas"), Some("1".into()));
+        }
+    }
 
     #[test]
     fn keys_hash_as_in_java() {

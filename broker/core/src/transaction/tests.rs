@@ -103,13 +103,6 @@ impl World {
         self.step(|core, out| core.markers_written(written, wall, out));
     }
 
-    /// All markers that left are written.
-    fn write_markers(&mut self) {
-        for markers in std::mem::take(&mut self.markers) {
-            self.written(&all_of(&markers));
-        }
-    }
-
     fn step(
         &mut self,
         run: impl FnOnce(&mut TransactionCoordinator, &mut Vec<Output>),
@@ -142,10 +135,6 @@ impl World {
             hard.apply(record);
         }
         assert_eq!(&hard, self.core.hard());
-    }
-
-    fn state(&self) -> State {
-        self.core.hard().get("x").expect("known").state
     }
 
     fn init(&mut self, expected: Option<Producer>) -> Result<Producer, ErrorCode> {

@@ -218,19 +218,12 @@ impl MarkerSender {
     fn answered(self: &Arc<Self>, batch: Vec<Entry>, response: &wire::WriteTxnMarkersResponse) {
         let outcomes = outcomes(response);
         for mut entry in batch {
-            let id = entry.markers.producer.id;
-            let of = |partition: &TopicPartition| {
-                let outcome = outcomes.get(&(id, partition.clone())).copied();
-                outcome.unwrap_or(ErrorCode::UnknownServerError)
-            };
-            let (done, left): (BTreeSet<_>, BTreeSet<_>) = std::mem::take(&mut entry.partitions)
-                .into_iter()
-                .partition(|partition| is_done(of(partition), entry.markers.producer, partition));
+            let producer = entry.markers.producer;
+            let (done, left) = judge(producer, std::mem::take(&mut entry.partitions), &outcomes);
             if !done.is_empty() {
                 entry.report(done);
             }
-            let has_failed = mutant!(T_14) && left.iter().any(|it| is_elsewhere(of(it)));
-            if !left.is_empty() && !has_failed {
+            if !left.is_empty() {
                 probe!("transaction: markers were refused, and sent again");
                 entry.partitions = left;
                 self.later(entry);
@@ -303,9 +296,10 @@ fn request(batch: &[Entry]) -> wire::WriteTxnMarkersRequest {
     }
 }
 
-fn outcomes(
-    response: &wire::WriteTxnMarkersResponse,
-) -> BTreeMap<(i64, TopicPartition), ErrorCode> {
+/// By producer and partition.
+type Outcomes = BTreeMap<(i64, TopicPartition), ErrorCode>;
+
+fn outcomes(response: &wire::WriteTxnMarkersResponse) -> Outcomes {
     let mut outcomes = BTreeMap::new();
     for marker in &response.markers {
         for topic in &marker.topics {
@@ -319,13 +313,32 @@ fn outcomes(
     outcomes
 }
 
-/// Whether the partition needs no marker any more. It never gives up otherwise: a transaction that is decided and
-/// not ended keeps read_committed consumers waiting for ever (KAFKA-5610).
+/// The partitions that need no marker any more, and those that do.
+fn judge(
+    producer: Producer,
+    partitions: BTreeSet<TopicPartition>,
+    outcomes: &Outcomes,
+) -> (BTreeSet<TopicPartition>, BTreeSet<TopicPartition>) {
+    let of = |partition: &TopicPartition| {
+        let outcome = outcomes.get(&(producer.id, partition.clone())).copied();
+        outcome.unwrap_or(ErrorCode::UnknownServerError)
+    };
+    let (done, mut left): (BTreeSet<_>, BTreeSet<_>) = partitions
+        .into_iter()
+        .partition(|partition| is_done(of(partition), producer, partition));
+    if mutant!(T_14) {
+        left.retain(|partition| !is_elsewhere(of(partition)));
+    }
+    (done, left)
+}
+
+/// It never gives up otherwise: a transaction that is decided and not ended keeps read_committed consumers waiting
+/// for ever (KAFKA-5610).
 fn is_done(error: ErrorCode, producer: Producer, partition: &TopicPartition) -> bool {
     match error {
         ErrorCode::None | ErrorCode::UnsupportedForMessageFormat => true,
         // The producer is past this epoch there, which it can only be after this marker.
-        ErrorCode::InvalidProducerEpoch | ErrorCode::ProducerFenced => {
+        ErrorCode::InvalidProducerEpoch | ErrorCode::ProducerFenced if !mutant!(T_17) => {
             probe!("transaction: a marker came after the next epoch");
             tracing::info!(?producer, %partition, %error, "the marker is not needed");
             true
@@ -339,4 +352,51 @@ fn is_elsewhere(error: ErrorCode) -> bool {
         error,
         ErrorCode::UnknownTopicOrPartition | ErrorCode::NotLeaderOrFollower
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PRODUCER: Producer = Producer { id: 7, epoch: 2 };
+
+    fn left_of(error: Option<ErrorCode>) -> (usize, usize) {
+        let partition = TopicPartition::new("t", 0);
+        let outcomes = error.map(|error| ((PRODUCER.id, partition.clone()), error));
+        let outcomes = outcomes.into_iter().collect();
+        let (done, left) = judge(PRODUCER, BTreeSet::from([partition]), &outcomes);
+        (done.len(), left.len())
+    }
+
+    #[test]
+    fn a_partition_is_done_or_tried_again_for_ever() {
+        for error in [
+            ErrorCode::None,
+            ErrorCode::InvalidProducerEpoch,
+            ErrorCode::UnsupportedForMessageFormat,
+        ] {
+            assert_eq!(left_of(Some(error)), (1, 0), "{error}");
+        }
+        for error in [
+            ErrorCode::NotLeaderOrFollower,
+            ErrorCode::UnknownTopicOrPartition,
+            ErrorCode::NotEnoughReplicas,
+            ErrorCode::TransactionCoordinatorFenced,
+            ErrorCode::CoordinatorLoadInProgress,
+            ErrorCode::UnknownServerError,
+        ] {
+            assert_eq!(left_of(Some(error)), (0, 1), "{error}");
+        }
+        // The answer left it out.
+        assert_eq!(left_of(None), (0, 1));
+    }
+
+    #[cfg(feature = "mutants")]
+    #[test]
+    fn t_14_a_partition_that_has_moved_never_gets_its_marker() {
+        broker_probe::set_mutant(Some("T_14"));
+        let moved = left_of(Some(ErrorCode::NotLeaderOrFollower));
+        broker_probe::set_mutant(None);
+        assert_eq!(moved, (0, 0));
+    }
 }

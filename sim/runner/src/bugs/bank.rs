@@ -352,7 +352,7 @@ pub const BANK: &[Bug] = &[
     unfound(
         "T_14",
         "a partition that has moved answers a marker with a fatal error (KAFKA-5610)",
-        "no scenario moves partitions of open transactions yet",
+        "the server's tests find it; no scenario moves partitions of open transactions yet",
     ),
     unfound(
         "T_16",
@@ -378,6 +378,11 @@ pub const BANK: &[Bug] = &[
         "T_22",
         "producers are forgotten with their last record (KAFKA-7190)",
         "the producer state's tests find it; scenarios do not delete records yet",
+    ),
+    unfound(
+        "T_25",
+        "an old coordinator's state survives (KAFKA-9307, KAFKA-18137)",
+        "not tried yet: no scenario has transactions",
     ),
     unfound(
         "T_28",
@@ -428,6 +433,11 @@ pub const BANK: &[Bug] = &[
         "P_07",
         "retention passes the high watermark (KAFKA-5634)",
         "the replica core asserts against it; scenarios do not delete records yet",
+    ),
+    unfound(
+        "P_16",
+        "an internal topic with min.insync.replicas 1 (KAFKA-19858)",
+        "the server's tests find it; no scenario has transactions yet",
     ),
     unfound(
         "C_02",

@@ -6,6 +6,19 @@ use broker_probe::set_mutant;
 
 use super::*;
 
+impl World {
+    /// All markers that left are written.
+    fn write_markers(&mut self) {
+        for markers in std::mem::take(&mut self.markers) {
+            self.written(&all_of(&markers));
+        }
+    }
+
+    fn state(&self) -> State {
+        self.core.hard().get("x").expect("known").state
+    }
+}
+
 fn with_bug<T>(bug: Option<&'static str>, run: impl FnOnce(&mut World) -> T) -> T {
     set_mutant(bug);
     let result = run(&mut World::new(Config::default()));
