@@ -1,7 +1,7 @@
 //! `broker`: the command line of the broker. One file per command.
 //!
 //! Map: `start` and `format` act on a data folder; `dump_log` reads one; `topics`, `configs`, `reassign`,
-//! `produce`, `consume`, `quorum`, `features` and `perf` are clients of a running broker through `broker_client`
+//! `produce`, `consume`, `groups`, `transactions`, `quorum`, `features` and `perf` are clients of a running broker through `broker_client`
 //! (`connect`). `failure` is what
 //! commands end with, `logging` where tracing goes.
 //!
@@ -22,6 +22,7 @@ mod quorum;
 mod reassign;
 mod start;
 mod topics;
+mod transactions;
 
 use std::process::ExitCode;
 
@@ -49,6 +50,8 @@ enum Command {
     Configs(configs::Configs),
     /// Lists, describes, moves and deletes consumer groups.
     Groups(groups::Groups),
+    /// Lists, describes and aborts transactions, and finds those that hang.
+    Transactions(transactions::Transactions),
     /// Moves replicas from broker to broker.
     Reassign(reassign::Reassign),
     /// Sends lines from standard input as records.
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Command::Topics(command) => command.run(),
         Command::Configs(command) => command.run(),
         Command::Groups(command) => command.run(),
+        Command::Transactions(command) => command.run(),
         Command::Reassign(command) => command.run(),
         Command::Produce(command) => command.run(),
         Command::Consume(command) => command.run(),

@@ -89,6 +89,12 @@ impl Configuration {
         if !is_set("offsets.topic.replication.factor") {
             config.offsets_topic_replication_factor = 1;
         }
+        if !is_set("transaction.state.log.replication.factor") {
+            config.transaction_state_log_replication_factor = 1;
+        }
+        if !is_set("transaction.state.log.min.isr") {
+            config.transaction_state_log_min_isr = 1;
+        }
     }
 
     /// Overrides are read as lines after the file's.

@@ -2,7 +2,8 @@
 //!
 //! - `topics`: create, delete, add partitions, describe, list. `configs`: read and change. `cluster`: nodes
 //!   and quorum. `features`: feature levels, and brokers that leave for good. `partitions`: elections and moves
-//!   of replicas. `groups`: members and offsets of groups, asked of their coordinators.
+//!   of replicas. `groups`: members and offsets of groups, asked of their coordinators. `transactions`: likewise, and
+//!   what partitions know of them.
 //!
 //! Any broker is asked; it forwards to the controller. Connection failures and retriable errors are retried
 //! until `limit`. A change that was retried may meet its own first attempt, e.g. TOPIC_ALREADY_EXISTS.
@@ -13,6 +14,7 @@ mod features;
 mod groups;
 mod partitions;
 mod topics;
+mod transactions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -25,6 +27,9 @@ pub use features::{FeatureMetadata, FeatureUpdate, UpgradeType};
 pub use groups::{GroupDescription, GroupListing, GroupMember};
 pub use partitions::{ElectionType, Reassignment};
 pub use topics::{CreatedTopic, NewTopic, TopicDescription};
+pub use transactions::{
+    AbortTransaction, ProducerState, TransactionDescription, TransactionFilter, TransactionListing,
+};
 
 use crate::client::Client;
 use crate::error::{AdminError, CallError};

@@ -7,7 +7,7 @@
 //!   Vec<Output>)`. Input: message, request(ticket), timer(name), persisted(n). Output: send, reply
 //!   (ticket), arm(timer, min..max), disarm, persist(n, …). Nothing is queued inside. Timers are named
 //!   inputs and jitter is a range in the output.
-//! - **Replicated cores** ([`metadata`], [`group`]): `Hard`, rebuilt by replay of the log, and `Soft`, lost on
+//! - **Replicated cores** ([`metadata`], [`group`], [`transaction`]): `Hard`, rebuilt by replay of the log, and `Soft`, lost on
 //!   fail-over by design. `decide(&Hard, &mut Soft, input, &mut out)` emits records, replies, timers;
 //!   `apply(&mut Hard, record)` is the only writer of `Hard`. Apply at append, reply at commit.
 //! - The core owns the persistence order: a message that depends on durable state is released only on
@@ -32,6 +32,7 @@ pub mod replica;
 pub mod replication_quota;
 #[cfg(any(test, feature = "testbed"))]
 pub mod testbed;
+pub mod transaction;
 
 /// Names a request that waits for its answer; given by the shell, never interpreted by a core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

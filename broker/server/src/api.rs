@@ -28,6 +28,8 @@ mod produce;
 mod quorum;
 pub mod raft_wire;
 mod reassignments;
+mod transaction_admin;
+mod transactions;
 mod voters;
 mod write_txn_markers;
 
@@ -49,6 +51,7 @@ use crate::metadata_cache::MetadataCache;
 use crate::producer_ids::ProducerIds;
 use crate::quorum::QuorumHandle;
 use crate::replica_manager::ReplicaManager;
+use crate::transaction_coordinator::TransactionCoordinators;
 use crate::transaction_verifier::TransactionVerifier;
 pub use forward::Forwarder;
 
@@ -66,6 +69,7 @@ pub struct Api {
     pub producer_ids: Option<ProducerIds>,
     pub groups: Option<Arc<GroupCoordinators>>,
     pub verifier: TransactionVerifier,
+    pub transactions: Option<Arc<TransactionCoordinators>>,
 }
 
 /// What a broker listener handles, beside what it forwards.
@@ -90,6 +94,11 @@ const BROKER_APIS: &[ApiKey] = &[
     ApiKey::OffsetForLeaderEpoch,
     ApiKey::WriteTxnMarkers,
     ApiKey::DescribeProducers,
+    ApiKey::AddPartitionsToTxn,
+    ApiKey::AddOffsetsToTxn,
+    ApiKey::EndTxn,
+    ApiKey::DescribeTransactions,
+    ApiKey::ListTransactions,
     ApiKey::DescribeConfigs,
     ApiKey::DescribeCluster,
     ApiKey::DescribeTopicPartitions,
@@ -172,9 +181,14 @@ impl Service for BrokerService {
             ApiKey::FindCoordinator => Box::pin(answer(request, |request, version| {
                 find_coordinator::handle(api, request, version)
             })),
-            ApiKey::InitProducerId => Box::pin(answer(request, move |request, _| {
-                init_producer_id::handle(api, request)
+            ApiKey::InitProducerId => Box::pin(answer(request, move |request, version| {
+                init_producer_id::handle(api, request, version)
             })),
+            ApiKey::AddPartitionsToTxn
+            | ApiKey::AddOffsetsToTxn
+            | ApiKey::EndTxn
+            | ApiKey::DescribeTransactions
+            | ApiKey::ListTransactions => transaction_request(api, request),
             ApiKey::JoinGroup
             | ApiKey::SyncGroup
             | ApiKey::Heartbeat
@@ -247,6 +261,30 @@ fn group_request(api: Arc<Api>, request: RawRequest, peer: &str) -> BoxFuture<'s
         })),
         ApiKey::DeleteGroups => Box::pin(answer(request, |request, _| {
             group_admin::delete(api, request)
+        })),
+        key => Box::pin(std::future::ready(Answer::Close(format!(
+            "no handler for {key:?}"
+        )))),
+    }
+}
+
+/// What transaction coordinators answer.
+fn transaction_request(api: Arc<Api>, request: RawRequest) -> BoxFuture<'static, Answer> {
+    match request.key {
+        ApiKey::AddPartitionsToTxn => Box::pin(answer(request, |request, version| {
+            transactions::add_partitions(api, request, version)
+        })),
+        ApiKey::AddOffsetsToTxn => Box::pin(answer(request, |request, version| {
+            transactions::add_offsets(api, request, version)
+        })),
+        ApiKey::EndTxn => Box::pin(answer(request, |request, version| {
+            transactions::end(api, request, version)
+        })),
+        ApiKey::DescribeTransactions => Box::pin(answer(request, |request, _| {
+            transaction_admin::describe(api, request)
+        })),
+        ApiKey::ListTransactions => Box::pin(answer(request, |request, _| {
+            transaction_admin::list(api, request)
         })),
         key => Box::pin(std::future::ready(Answer::Close(format!(
             "no handler for {key:?}"

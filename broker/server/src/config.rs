@@ -260,6 +260,26 @@ broker_config! {
     /// Most members of a group.
     group_max_size: i32 = "group.max.size", i32::MAX, positive_i32;
 
+    /// Longest transaction timeout that a producer may ask for.
+    transaction_max_timeout_ms: i32 = "transaction.max.timeout.ms", 900_000, positive_i32;
+    /// A transactional id without a transaction for so long is forgotten.
+    transactional_id_expiration_ms: i64 = "transactional.id.expiration.ms", 7 * 24 * 3_600_000, positive;
+    /// How often such ids are looked for.
+    transaction_remove_expired_interval_ms: i64 =
+        "transaction.remove.expired.transaction.cleanup.interval.ms", 3_600_000, positive;
+    /// How often transactions that are over their timeout are looked for.
+    transaction_abort_timed_out_interval_ms: i64 =
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms", 10_000, positive;
+    /// Partitions of the topic that holds transactions.
+    transaction_state_log_num_partitions: i32 = "transaction.state.log.num.partitions", 50, positive_i32;
+    /// Its replicas. Until so many brokers are there, there are no transactions.
+    transaction_state_log_replication_factor: i32 =
+        "transaction.state.log.replication.factor", 3, replication_factor;
+    /// In-sync replicas it needs.
+    transaction_state_log_min_isr: i32 = "transaction.state.log.min.isr", 2, positive_i32;
+    /// A segment of it is rolled at this size.
+    transaction_state_log_segment_bytes: i64 = "transaction.state.log.segment.bytes", 104_857_600, segment_bytes;
+
     /// The controller fences a broker it has not heard of for this long.
     broker_session_timeout_ms: i64 = "broker.session.timeout.ms", 9_000, positive;
     /// How often a broker tells the controller that it lives.

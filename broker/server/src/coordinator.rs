@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 
 use broker_core::Ticket;
 use broker_env::{Env, TaskHandle};
-use broker_probe::probe;
+use broker_probe::{mutant, probe};
 use broker_protocol::ErrorCode;
 use broker_protocol::ids::{LeaderEpoch, TopicIdPartition};
 use bytes::Bytes;
@@ -28,6 +28,10 @@ pub trait Coordinator: Send + Sized + 'static {
     type Request: Send + 'static;
     type Reply: Send + 'static;
     type Timer: Ord + Clone + Send + 'static;
+    /// Work outside of the partition that a step asks for, e.g. requests to others.
+    type Job: Send + 'static;
+    /// What a job tells the core that asked for it, and no other.
+    type Report: Send + 'static;
 
     /// Takes in a record of the log; kinds of other releases are skipped.
     fn replay(&mut self, key: Bytes, value: Option<Bytes>);
@@ -45,6 +49,8 @@ pub trait Coordinator: Send + Sized + 'static {
 
     fn timer(&mut self, timer: Self::Timer, now_ms: i64, out: &mut Vec<Effect<Self>>);
 
+    fn report(&mut self, report: Self::Report, now_ms: i64, out: &mut Vec<Effect<Self>>);
+
     /// Whether a request is carried out also while the log takes no records.
     fn is_read(request: &Self::Request) -> bool;
 }
@@ -56,6 +62,8 @@ pub enum Effect<C: Coordinator> {
     /// When everything appended so far is committed.
     Reply(Ticket, C::Reply),
     ReplyNow(Ticket, C::Reply),
+    /// When everything appended so far is committed.
+    Start(C::Job),
     /// Milliseconds from now; replaces.
     Arm(C::Timer, u64),
     Disarm(C::Timer),
@@ -69,6 +77,17 @@ type Call<C> = (
 
 type Factory<C> = Box<dyn Fn() -> C + Send + Sync>;
 
+/// A job, in whose name it is done, and where its reports go: nowhere any more once that core is gone, and then
+/// there is nothing left to do.
+pub struct Started<C: Coordinator> {
+    pub job: C::Job,
+    pub epoch: LeaderEpoch,
+    pub reports: mpsc::UnboundedSender<C::Report>,
+}
+
+/// Carries out jobs.
+pub type Jobs<C> = Box<dyn Fn(Started<C>) + Send + Sync>;
+
 /// The shards of one internal topic on this broker.
 pub struct Coordinators<C: Coordinator> {
     env: Env,
@@ -76,6 +95,7 @@ pub struct Coordinators<C: Coordinator> {
     replicas: Arc<ReplicaManager>,
     observer: Observer,
     factory: Arc<Factory<C>>,
+    jobs: Arc<Jobs<C>>,
     shards: Mutex<BTreeMap<i32, Handle<C>>>,
 }
 
@@ -93,6 +113,7 @@ impl<C: Coordinator> Coordinators<C> {
         replicas: Arc<ReplicaManager>,
         observer: Observer,
         factory: impl Fn() -> C + Send + Sync + 'static,
+        jobs: impl Fn(Started<C>) + Send + Sync + 'static,
     ) -> Coordinators<C> {
         Coordinators {
             env,
@@ -100,6 +121,7 @@ impl<C: Coordinator> Coordinators<C> {
             replicas,
             observer,
             factory: Arc::new(Box::new(factory)),
+            jobs: Arc::new(Box::new(jobs)),
             shards: Mutex::default(),
         }
     }
@@ -118,6 +140,9 @@ impl<C: Coordinator> Coordinators<C> {
             probe!("coordinator: elected in an epoch that is over");
             return;
         }
+        if mutant!(T_25) && shards.contains_key(&id.partition) {
+            return;
+        }
         if let Some(before) = shards.remove(&id.partition) {
             self.end(id, &before);
         }
@@ -131,6 +156,7 @@ impl<C: Coordinator> Coordinators<C> {
             partition,
             epoch,
             factory: self.factory.clone(),
+            jobs: self.jobs.clone(),
             phase: phase.clone(),
             observer: self.observer.clone(),
         };
@@ -152,6 +178,9 @@ impl<C: Coordinator> Coordinators<C> {
         };
         if epoch.is_some_and(|epoch| epoch < shard.epoch) {
             probe!("coordinator: resigned an epoch that is over");
+            return;
+        }
+        if mutant!(T_25) {
             return;
         }
         if let Some(before) = shards.remove(&id.partition) {
@@ -184,6 +213,26 @@ impl<C: Coordinator> Coordinators<C> {
             sent.map_err(|_| ErrorCode::NotCoordinator)?;
         }
         answer.await.unwrap_or(Err(ErrorCode::NotCoordinator))
+    }
+
+    /// As [`Coordinators::call`], to all partitions that this broker coordinates.
+    ///
+    /// # Errors
+    /// The first one's.
+    pub async fn call_all(&self, request: &C::Request) -> Result<Vec<C::Reply>, ErrorCode>
+    where
+        C::Request: Clone,
+    {
+        let mut replies = Vec::new();
+        for partition in self.partitions() {
+            match self.call(partition, request.clone()).await {
+                Ok(reply) => replies.push(reply),
+                // It went elsewhere meanwhile.
+                Err(ErrorCode::NotCoordinator) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(replies)
     }
 
     /// The partitions that this broker coordinates, loaded or not.

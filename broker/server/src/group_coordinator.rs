@@ -2,6 +2,7 @@
 
 mod records;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use broker_core::Ticket;
@@ -51,16 +52,7 @@ impl GroupCoordinators {
     /// # Errors
     /// The first one's, as [`Coordinators::call`].
     pub async fn call_all(&self, request: &Request) -> Result<Vec<Reply>, ErrorCode> {
-        let mut replies = Vec::new();
-        for partition in self.shards.partitions() {
-            match self.shards.call(partition, request.clone()).await {
-                Ok(reply) => replies.push(reply),
-                // It went elsewhere meanwhile.
-                Err(ErrorCode::NotCoordinator) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(replies)
+        self.shards.call_all(request).await
     }
 
     /// Whether any group may be here.
@@ -100,6 +92,8 @@ impl Coordinator for GroupCoordinator {
     type Request = Request;
     type Reply = Reply;
     type Timer = Timer;
+    type Job = Infallible;
+    type Report = Infallible;
 
     fn replay(&mut self, key: Bytes, value: Option<Bytes>) {
         match GroupRecord::decode(key, value) {
@@ -130,6 +124,10 @@ impl Coordinator for GroupCoordinator {
         let mut outputs = Vec::new();
         GroupCoordinator::timer(self, timer, now_ms, &mut outputs);
         out.extend(outputs.into_iter().map(effect));
+    }
+
+    fn report(&mut self, report: Infallible, _: i64, _: &mut Vec<Effect<Self>>) {
+        match report {}
     }
 
     fn is_read(request: &Request) -> bool {

@@ -1,6 +1,7 @@
 //! Topics that belong to the broker: which partition has a key, and how they are created on first use.
 
 use broker_core::metadata::MetadataImage;
+use broker_probe::mutant;
 use broker_protocol::ErrorCode;
 use broker_protocol::api as wire;
 
@@ -17,7 +18,7 @@ pub fn is_internal(topic: &str) -> bool {
 /// Which partition of an internal topic coordinates a key; `None` until the topic is there.
 pub fn partition_for(image: &MetadataImage, topic: &str, key: &str) -> Option<i32> {
     let partitions = i32::try_from(image.topic(topic)?.partitions.len()).ok()?;
-    (partitions > 0).then(|| (java_hash(key) & i32::MAX) % partitions)
+    (partitions > 0).then(|| java_hash(key).checked_abs().unwrap_or(0) % partitions)
 }
 
 /// Java's `String.hashCode`, over UTF-16.
@@ -63,18 +64,39 @@ fn creatable(config: &BrokerConfig, topic: &str) -> wire::CreatableTopic {
         value: Some(value),
         ..Default::default()
     };
+    let is_offsets = topic == CONSUMER_OFFSETS;
+    let (partitions, replicas, segment_bytes) = if is_offsets {
+        (
+            config.offsets_topic_num_partitions,
+            config.offsets_topic_replication_factor,
+            config.offsets_topic_segment_bytes,
+        )
+    } else {
+        (
+            config.transaction_state_log_num_partitions,
+            config.transaction_state_log_replication_factor,
+            config.transaction_state_log_segment_bytes,
+        )
+    };
+    let mut configs = vec![
+        property("cleanup.policy", "compact".into()),
+        property("segment.bytes", segment_bytes.to_string()),
+    ];
+    if !is_offsets {
+        // A decision that is lost cannot be made again.
+        let min_isr = if mutant!(P_16) {
+            1
+        } else {
+            config.transaction_state_log_min_isr
+        };
+        configs.push(property("min.insync.replicas", min_isr.to_string()));
+        configs.push(property("unclean.leader.election.enable", "false".into()));
+    }
     wire::CreatableTopic {
         name: topic.to_string(),
-        num_partitions: config.offsets_topic_num_partitions,
-        replication_factor: i16::try_from(config.offsets_topic_replication_factor)
-            .unwrap_or(i16::MAX),
-        configs: vec![
-            property("cleanup.policy", "compact".into()),
-            property(
-                "segment.bytes",
-                config.offsets_topic_segment_bytes.to_string(),
-            ),
-        ],
+        num_partitions: partitions,
+        replication_factor: i16::try_from(replicas).unwrap_or(i16::MAX),
+        configs,
         ..Default::default()
     }
 }
@@ -82,6 +104,29 @@ fn creatable(config: &BrokerConfig, topic: &str) -> wire::CreatableTopic {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn value(topic: &wire::CreatableTopic, name: &str) -> Option<String> {
+        let found = topic.configs.iter().find(|config| config.name == name);
+        found.and_then(|config| config.value.clone())
+    }
+
+    #[test]
+    fn decisions_of_transactions_are_on_two_replicas() {
+        let topic = creatable(&BrokerConfig::default(), TRANSACTION_STATE);
+        assert_eq!((topic.num_partitions, topic.replication_factor), (50, 3));
+        assert_eq!(value(&topic, "min.insync.replicas"), Some("2".into()));
+        assert_eq!(value(&topic, "cleanup.policy"), Some("compact".into()));
+        assert_eq!(
+            value(&topic, "unclean.leader.election.enable"),
+            Some("false".into())
+        );
+        if broker_probe::MUTANTS_BUILT {
+            broker_probe::set_mutant(Some("P_16"));
+            let topic = creatable(&BrokerConfig::default(), TRANSACTION_STATE);
+            broker_probe::set_mutant(None);
+            assert_eq!(value(&topic, "min.insync.replicas"), Some("1".into()));
+        }
+    }
 
     #[test]
     fn keys_hash_as_in_java() {

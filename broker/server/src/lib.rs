@@ -31,5 +31,6 @@ pub mod replica_manager;
 pub mod replication_quotas;
 mod snapshot_schedule;
 pub mod timers;
+pub mod transaction_coordinator;
 pub mod transaction_verifier;
 pub mod waiters;

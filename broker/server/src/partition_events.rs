@@ -21,6 +21,7 @@ use crate::partition::PartitionEvent;
 use crate::peer::Peer;
 use crate::replica_fetcher::ReplicaFetchers;
 use crate::replica_manager::ReplicaManager;
+use crate::transaction_coordinator::TransactionShard;
 
 const ALTER_PARTITION_VERSION: i16 = 3;
 const LIST_OFFSETS_VERSION: i16 = 7;
@@ -39,6 +40,7 @@ pub struct PartitionEvents {
     pub replicas: Arc<ReplicaManager>,
     pub fetchers: Arc<ReplicaFetchers>,
     pub groups: Arc<Coordinators<GroupCoordinator>>,
+    pub transactions: Arc<Coordinators<TransactionShard>>,
     /// Told when the log directory fails that the node cannot do without.
     pub failed: mpsc::UnboundedSender<DiskError>,
 }
@@ -88,6 +90,8 @@ impl PartitionEvents {
                 } => {
                     if topic == self.groups.topic() {
                         self.groups.elected(partition, epoch);
+                    } else if topic == self.transactions.topic() {
+                        self.transactions.elected(partition, epoch);
                     }
                 }
                 PartitionEvent::Resigned {
@@ -97,6 +101,8 @@ impl PartitionEvents {
                 } => {
                     if topic == self.groups.topic() {
                         self.groups.resigned(partition, epoch);
+                    } else if topic == self.transactions.topic() {
+                        self.transactions.resigned(partition, epoch);
                     }
                 }
                 PartitionEvent::DirectoryFailed { directory, error } => {

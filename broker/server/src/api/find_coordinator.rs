@@ -1,4 +1,4 @@
-//! FindCoordinator: which broker coordinates a group.
+//! FindCoordinator: which broker coordinates a group or a transactional id.
 
 use std::sync::Arc;
 
@@ -6,9 +6,10 @@ use broker_protocol::ErrorCode;
 use broker_protocol::api::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
 
 use super::{Api, live_brokers};
-use crate::internal_topics::{self, CONSUMER_OFFSETS, partition_for};
+use crate::internal_topics::{self, CONSUMER_OFFSETS, TRANSACTION_STATE, partition_for};
 
 const GROUP: i8 = 0;
+const TRANSACTION: i8 = 1;
 
 pub async fn handle(
     api: Arc<Api>,
@@ -41,10 +42,11 @@ fn topic_of(key_type: i8, key: &str) -> Result<&'static str, (ErrorCode, String)
     match key_type {
         GROUP if key.is_empty() => Err((ErrorCode::InvalidGroupId, "the group id is empty".into())),
         GROUP => Ok(CONSUMER_OFFSETS),
-        1 => Err((
-            ErrorCode::CoordinatorNotAvailable,
-            "transactions are not supported yet".into(),
+        TRANSACTION if key.is_empty() => Err((
+            ErrorCode::InvalidRequest,
+            "the transactional id is empty".into(),
         )),
+        TRANSACTION => Ok(TRANSACTION_STATE),
         _ => Err((
             ErrorCode::InvalidRequest,
             format!("key type {key_type} is unknown"),

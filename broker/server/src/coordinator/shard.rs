@@ -15,15 +15,16 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::{mpsc, oneshot};
 
 use super::load::LoadError;
-use super::{Call, Coordinator, Effect, Factory};
+use super::{Call, Coordinator, Effect, Factory, Jobs, Started};
 use crate::observe::{Observation, Observer};
 use crate::partition::{Partition, ProduceBatch, ProduceReply};
 use crate::timers::Timers;
 
 /// Pause before a log that failed is loaded again.
 const RELOAD: Duration = Duration::from_millis(100);
-/// How much later a timer comes that was due while the log took no records.
+/// How much later a timer or a report comes that was due while the log took no records.
 const POSTPONED_MS: u64 = 500;
+const POSTPONED: Duration = Duration::from_millis(POSTPONED_MS);
 /// Requests whose records share a batch.
 const BATCHED_MAX: usize = 64;
 
@@ -49,6 +50,7 @@ pub struct Shard<C: Coordinator> {
     pub partition: Arc<Partition>,
     pub epoch: LeaderEpoch,
     pub factory: Arc<Factory<C>>,
+    pub jobs: Arc<Jobs<C>>,
     pub phase: Arc<Phase>,
     pub observer: Observer,
 }
@@ -96,7 +98,8 @@ impl<C: Coordinator> Shard<C> {
     }
 
     async fn serve(&self, core: C, calls: &mut mpsc::UnboundedReceiver<Call<C>>) -> Failed {
-        let mut work = Work::new(self, core);
+        let (reports, mut reported) = mpsc::unbounded_channel();
+        let mut work = Work::new(self, core, reports);
         let mut effects = Vec::new();
         work.core.loaded(self.now_ms(), &mut effects);
         work.take(effects);
@@ -111,6 +114,11 @@ impl<C: Coordinator> Shard<C> {
                     }
                 }
                 timer = work.timers.next() => work.on_timer(timer),
+                report = reported.recv() => {
+                    work.postponed.push_back(report.expect("the work keeps a sender"));
+                    work.on_reports();
+                }
+                () = self.env.sleep(POSTPONED), if !work.postponed.is_empty() => work.on_reports(),
                 call = calls.recv() => {
                     let Some(call) = call else {
                         return Failed(ErrorCode::NotCoordinator);
@@ -141,19 +149,27 @@ struct Work<'a, C: Coordinator> {
     waiting: BTreeMap<Ticket, oneshot::Sender<Result<C::Reply, ErrorCode>>>,
     /// Not appended yet.
     batch: Vec<(Bytes, Option<Bytes>)>,
-    /// Replies that wait for `batch` and all before it.
-    held: Vec<(Ticket, C::Reply)>,
+    /// What waits for `batch` and all before it.
+    held: Vec<Held<C>>,
     /// Not committed yet, in the log's order.
     appended: VecDeque<Appended<C>>,
+    reports: mpsc::UnboundedSender<C::Report>,
+    /// Reports that the log was not ready for.
+    postponed: VecDeque<C::Report>,
+}
+
+enum Held<C: Coordinator> {
+    Reply(Ticket, C::Reply),
+    Start(C::Job),
 }
 
 struct Appended<C: Coordinator> {
     answer: oneshot::Receiver<ProduceReply>,
-    replies: Vec<(Ticket, C::Reply)>,
+    held: Vec<Held<C>>,
 }
 
 impl<'a, C: Coordinator> Work<'a, C> {
-    fn new(shard: &'a Shard<C>, core: C) -> Work<'a, C> {
+    fn new(shard: &'a Shard<C>, core: C, reports: mpsc::UnboundedSender<C::Report>) -> Work<'a, C> {
         Work {
             timers: Timers::new(shard.env.clone()),
             shard,
@@ -163,6 +179,8 @@ impl<'a, C: Coordinator> Work<'a, C> {
             batch: Vec::new(),
             held: Vec::new(),
             appended: VecDeque::new(),
+            reports,
+            postponed: VecDeque::new(),
         }
     }
 
@@ -191,11 +209,22 @@ impl<'a, C: Coordinator> Work<'a, C> {
         self.take(effects);
     }
 
+    fn on_reports(&mut self) {
+        while self.shard.takes_records()
+            && let Some(report) = self.postponed.pop_front()
+        {
+            let mut effects = Vec::new();
+            self.core.report(report, self.shard.now_ms(), &mut effects);
+            self.take(effects);
+        }
+    }
+
     fn take(&mut self, effects: Vec<Effect<C>>) {
         for effect in effects {
             match effect {
                 Effect::Append(records) => self.batch.extend(records),
-                Effect::Reply(ticket, reply) => self.held.push((ticket, reply)),
+                Effect::Reply(ticket, reply) => self.held.push(Held::Reply(ticket, reply)),
+                Effect::Start(job) => self.held.push(Held::Start(job)),
                 Effect::ReplyNow(ticket, reply) => self.reply(ticket, reply),
                 Effect::Arm(timer, after_ms) => self.timers.arm(timer, after_ms, after_ms),
                 Effect::Disarm(timer) => self.timers.disarm(&timer),
@@ -209,25 +238,31 @@ impl<'a, C: Coordinator> Work<'a, C> {
         }
     }
 
-    /// Appends what the steps since the last flush wrote, and lets go of the replies that wait for nothing.
+    fn release(&mut self, held: Vec<Held<C>>) {
+        for held in held {
+            match held {
+                Held::Reply(ticket, reply) => self.reply(ticket, reply),
+                Held::Start(job) => (self.shard.jobs)(Started {
+                    job,
+                    epoch: self.shard.epoch,
+                    reports: self.reports.clone(),
+                }),
+            }
+        }
+    }
+
+    /// Appends what the steps since the last flush wrote, and lets go of what waits for nothing.
     fn flush(&mut self) -> Result<(), Failed> {
         let held = std::mem::take(&mut self.held);
         if !self.batch.is_empty() {
             let records = std::mem::take(&mut self.batch);
             let answer = self.append(&records)?;
-            self.appended.push_back(Appended {
-                answer,
-                replies: held,
-            });
+            self.appended.push_back(Appended { answer, held });
             return Ok(());
         }
         match self.appended.back_mut() {
-            Some(last) => last.replies.extend(held),
-            None => {
-                for (ticket, reply) in held {
-                    self.reply(ticket, reply);
-                }
-            }
+            Some(last) => last.held.extend(held),
+            None => self.release(held),
         }
         Ok(())
     }
@@ -254,9 +289,8 @@ impl<'a, C: Coordinator> Work<'a, C> {
 
     fn committed(&mut self, result: ProduceReply) -> Result<(), Failed> {
         result.map_err(Failed)?;
-        let appended = self.appended.pop_front();
-        for (ticket, reply) in appended.into_iter().flat_map(|appended| appended.replies) {
-            self.reply(ticket, reply);
+        if let Some(appended) = self.appended.pop_front() {
+            self.release(appended.held);
         }
         Ok(())
     }

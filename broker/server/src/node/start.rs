@@ -23,7 +23,7 @@ use crate::coordinator::Coordinators;
 use crate::directory_assignments::DirectoryAssignments;
 use crate::format::{FormatError, InitialVoters};
 use crate::group_coordinator::{GroupCoordinators, core_config};
-use crate::internal_topics::CONSUMER_OFFSETS;
+use crate::internal_topics::{CONSUMER_OFFSETS, TRANSACTION_STATE};
 use crate::lifecycle::{Lifecycle, Standing};
 use crate::listener::{ConnectionLimits, Connections};
 use crate::log_directories::LogDirectories;
@@ -36,6 +36,9 @@ use crate::publisher::Publisher;
 use crate::quorum::{MetadataUpdate, QuorumHandle};
 use crate::replica_fetcher::ReplicaFetchers;
 use crate::replica_manager::ReplicaManager;
+use crate::transaction_coordinator::{
+    self, MarkerSender, TransactionCoordinators, TransactionShard,
+};
 use crate::transaction_verifier::TransactionVerifier;
 
 /// How long a broker listener waits for the controller before it serves all the same.
@@ -78,7 +81,8 @@ impl Node {
             };
             start_replicas(&env, &parts, &channel)
         });
-        let (replicas, groups) = replicas.unzip();
+        let (replicas, coordinators) = replicas.unzip();
+        let (groups, transactions) = coordinators.unzip();
         let publisher = Publisher {
             config: config.clone(),
             metadata: metadata.clone(),
@@ -110,6 +114,7 @@ impl Node {
             producer_ids,
             groups,
             verifier: TransactionVerifier::new(env.clone(), config.clone(), metadata.clone()),
+            transactions,
         });
         let connections = listen(&env, &config, &api, &standing).await?;
         if config.is_broker() {
@@ -244,7 +249,10 @@ fn start_replicas(
     env: &Env,
     parts: &ReplicaParts<'_>,
     channel: &impl Fn(&str) -> ControllerChannel,
-) -> (Arc<ReplicaManager>, Arc<GroupCoordinators>) {
+) -> (
+    Arc<ReplicaManager>,
+    (Arc<GroupCoordinators>, Arc<TransactionCoordinators>),
+) {
     let ReplicaParts {
         config,
         directories,
@@ -283,7 +291,10 @@ fn start_replicas(
         replicas.clone(),
         observer.clone(),
         move || GroupCoordinator::new(group_config.clone()),
+        |started| match started.job {},
     ));
+    let transaction_shards = transaction_shards(env, config, metadata, &replicas, observer);
+    let transactions = TransactionCoordinators::new(metadata.clone(), transaction_shards.clone());
     let groups = GroupCoordinators::new(config, metadata.clone(), shards.clone());
     let (disk_failures, mut disk_failed) = mpsc::unbounded_channel();
     let work = PartitionEvents {
@@ -293,6 +304,7 @@ fn start_replicas(
         replicas: replicas.clone(),
         fetchers,
         groups: shards,
+        transactions: transaction_shards,
         failed: disk_failures,
     };
     let (assignments, queue) = mpsc::unbounded_channel();
@@ -316,7 +328,27 @@ fn start_replicas(
             let _node_has_stopped = failures.send(NodeError::Disk(error));
         }
     });
-    (replicas, Arc::new(groups))
+    (replicas, (Arc::new(groups), Arc::new(transactions)))
+}
+
+fn transaction_shards(
+    env: &Env,
+    config: &Arc<BrokerConfig>,
+    metadata: &Arc<MetadataCache>,
+    replicas: &Arc<ReplicaManager>,
+    observer: &Observer,
+) -> Arc<Coordinators<TransactionShard>> {
+    let core_config = transaction_coordinator::core_config(config);
+    let sender = MarkerSender::new(env.clone(), config.clone(), metadata.clone());
+    let metadata = metadata.clone();
+    Arc::new(Coordinators::new(
+        env.clone(),
+        TRANSACTION_STATE,
+        replicas.clone(),
+        observer.clone(),
+        move || TransactionShard::new(core_config.clone(), metadata.clone()),
+        move |started| sender.start(started),
+    ))
 }
 
 fn start_publisher(

@@ -325,9 +325,34 @@ pub const BANK: &[Bug] = &[
         "the core tests find it; no scenario has delayed transactional requests yet",
     ),
     unfound(
+        "T_07",
+        "completion is written twice (KAFKA-10080)",
+        "the transaction core's tests find it; no scenario has transactions yet",
+    ),
+    unfound(
+        "T_08",
+        "nobody notices that all markers are written (KAFKA-9777)",
+        "the transaction core's tests find it; no scenario has transactions yet",
+    ),
+    unfound(
+        "T_10",
+        "attempts to fence use up the epochs (KAFKA-9666)",
+        "the transaction core's tests find it; no scenario has transactions yet",
+    ),
+    unfound(
+        "T_11",
+        "EndTxn accepts a higher epoch from clients (KAFKA-9600)",
+        "the transaction core's tests find it; no scenario has transactions yet",
+    ),
+    unfound(
+        "T_13",
+        "after the clock went back no transaction begins (KAFKA-8803)",
+        "the transaction core's tests find it; no scenario has transactions yet",
+    ),
+    unfound(
         "T_14",
         "a partition that has moved answers a marker with a fatal error (KAFKA-5610)",
-        "no scenario moves partitions of open transactions yet",
+        "the server's tests find it; no scenario moves partitions of open transactions yet",
     ),
     unfound(
         "T_16",
@@ -339,6 +364,11 @@ pub const BANK: &[Bug] = &[
         "a marker that is sent again is refused (KAFKA-19999)",
         "the core tests find it; no scenario loses answers to markers yet",
     ),
+    unfound(
+        "T_19",
+        "an abort of nothing fences its own producer (KAFKA-18464)",
+        "the transaction core's tests find it; no scenario has transactions yet",
+    ),
     bug(
         "T_20",
         "only the last batch of a producer is recognised (KAFKA-5494)",
@@ -348,6 +378,21 @@ pub const BANK: &[Bug] = &[
         "T_22",
         "producers are forgotten with their last record (KAFKA-7190)",
         "the producer state's tests find it; scenarios do not delete records yet",
+    ),
+    unfound(
+        "T_25",
+        "an old coordinator's state survives (KAFKA-9307, KAFKA-18137)",
+        "not tried yet: no scenario has transactions",
+    ),
+    unfound(
+        "T_28",
+        "the coordinator forgets that a transaction began (Redpanda #6018)",
+        "the transaction core's tests find it; no scenario has transactions yet",
+    ),
+    unfound(
+        "T_29",
+        "a commit that is asked for again is told to have failed (Redpanda #3616)",
+        "the transaction core's tests find it; no scenario has transactions yet",
     ),
     unfound(
         "G_01",
@@ -390,9 +435,19 @@ pub const BANK: &[Bug] = &[
         "the replica core asserts against it; scenarios do not delete records yet",
     ),
     unfound(
+        "P_16",
+        "an internal topic with min.insync.replicas 1 (KAFKA-19858)",
+        "the server's tests find it; no scenario has transactions yet",
+    ),
+    unfound(
         "C_02",
         "two batches of a partition are in flight after a retry (KAFKA-3197)",
         "the producer core's tests find it; 100 runs of five scenarios did not",
+    ),
+    unfound(
+        "C_04",
+        "a new identity in the middle of a transaction is the old one (librdkafka 3575)",
+        "the transaction core's tests find it; no scenario has transactions yet",
     ),
     unfound(
         "C_07",

@@ -1,0 +1,240 @@
+//! Transactions over the wire, as clients of both protocols drive them.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use broker_protocol::ErrorCode;
+use broker_protocol::api as wire;
+use support::node::Node;
+use support::wire::Wire;
+
+const CLASSIC: &str = "transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n\
+     transaction.state.log.num.partitions=2\noffsets.topic.replication.factor=1\n\
+     internal.supported.feature.levels=transaction.version:1";
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Asks until the answer is no passing error.
+fn settled<T>(mut ask: impl FnMut() -> (ErrorCode, T)) -> (ErrorCode, T) {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let (error, answer) = ask();
+        let passes = error.is_retriable() && error != ErrorCode::None;
+        if !passes || Instant::now() > deadline {
+            return (error, answer);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn code(code: i16) -> ErrorCode {
+    ErrorCode::from_code_or_unknown(code)
+}
+
+struct Client {
+    wire: Wire,
+    id: &'static str,
+    producer: (i64, i16),
+}
+
+impl Client {
+    fn new(node: &Node, id: &'static str) -> Client {
+        let mut wire = node.connect();
+        let request = wire::FindCoordinatorRequest {
+            key_type: 1,
+            coordinator_keys: vec![id.into()],
+            ..Default::default()
+        };
+        let (error, port) = settled(|| {
+            let found = wire.call(&request, 4).coordinators.remove(0);
+            (code(found.error_code), found.port)
+        });
+        assert_eq!((error, port), (ErrorCode::None, i32::from(node.port)));
+        let producer = (-1, -1);
+        Client { wire, id, producer }
+    }
+
+    fn init(&mut self, timeout_ms: i32, version: i16) -> ErrorCode {
+        let request = wire::InitProducerIdRequest {
+            transactional_id: Some(self.id.into()),
+            transaction_timeout_ms: timeout_ms,
+            ..Default::default()
+        };
+        let (error, producer) = settled(|| {
+            let answer = self.wire.call(&request, version);
+            let producer = (answer.producer_id, answer.producer_epoch);
+            (code(answer.error_code), producer)
+        });
+        if error == ErrorCode::None {
+            self.producer = producer;
+        }
+        error
+    }
+
+    fn add(&mut self, topics: &[&str], version: i16) -> Vec<ErrorCode> {
+        let topic = |name: &&str| wire::AddPartitionsToTxnTopic {
+            name: name.to_string(),
+            partitions: vec![0],
+            ..Default::default()
+        };
+        let request = wire::AddPartitionsToTxnRequest {
+            v3_and_below_transactional_id: self.id.into(),
+            v3_and_below_producer_id: self.producer.0,
+            v3_and_below_producer_epoch: self.producer.1,
+            v3_and_below_topics: topics.iter().map(topic).collect(),
+            ..Default::default()
+        };
+        let (_, errors) = settled(|| {
+            let answer = self.wire.call(&request, version);
+            let topics = answer.results_by_topic_v3_and_below.iter();
+            let partitions = topics.flat_map(|topic| &topic.results_by_partition);
+            let errors = partitions.map(|it| code(it.partition_error_code));
+            let errors: Vec<ErrorCode> = errors.collect();
+            let passing = |error: &ErrorCode| *error == ErrorCode::ConcurrentTransactions;
+            let first = errors.iter().copied().find(passing);
+            (first.unwrap_or_default(), errors)
+        });
+        errors
+    }
+
+    fn end(&mut self, committed: bool, version: i16) -> ErrorCode {
+        let request = wire::EndTxnRequest {
+            transactional_id: self.id.into(),
+            producer_id: self.producer.0,
+            producer_epoch: self.producer.1,
+            committed,
+            ..Default::default()
+        };
+        let (error, producer) = settled(|| {
+            let answer = self.wire.call(&request, version);
+            let producer = (answer.producer_id, answer.producer_epoch);
+            (code(answer.error_code), producer)
+        });
+        if error == ErrorCode::None && version >= 5 {
+            self.producer = producer;
+        }
+        error
+    }
+
+    fn describe(&mut self, id: &str) -> wire::DescribedTransaction {
+        let request = wire::DescribeTransactionsRequest {
+            transactional_ids: vec![id.into()],
+            ..Default::default()
+        };
+        let (_, described) = settled(|| {
+            let described = self.wire.call(&request, 0).transaction_states.remove(0);
+            (code(described.error_code), described)
+        });
+        described
+    }
+
+    fn list(&mut self, state: &str, pattern: Option<&str>) -> wire::ListTransactionsResponse {
+        let states = [state].into_iter().filter(|state| !state.is_empty());
+        let request = wire::ListTransactionsRequest {
+            state_filters: states.map(String::from).collect(),
+            transactional_id_pattern: pattern.map(String::from),
+            ..Default::default()
+        };
+        self.wire.call(&request, 2)
+    }
+}
+
+fn names(listed: &wire::ListTransactionsResponse) -> Vec<&str> {
+    let states = listed.transaction_states.iter();
+    states.map(|it| it.transactional_id.as_str()).collect()
+}
+
+/// As librdkafka does it: partitions first, one epoch for all.
+#[test]
+fn the_classic_protocol_walks_from_begin_to_end() {
+    let node = Node::start(CLASSIC);
+    node.connect().create_topic("t", 1, &[]);
+    let mut client = Client::new(&node, "x");
+    assert_eq!(client.init(60_000, 4), ErrorCode::None);
+    let producer = client.producer;
+    assert_eq!(producer.1, 0);
+    assert_eq!(client.add(&["t"], 0), [ErrorCode::None]);
+    let described = client.describe("x");
+    assert_eq!(described.transaction_state, "Ongoing");
+    assert_eq!((described.producer_id, described.producer_epoch), producer);
+    assert_eq!(described.transaction_timeout_ms, 60_000);
+    assert_eq!(described.topics[0].topic, "t");
+    assert_eq!(client.end(true, 1), ErrorCode::None);
+    assert!(
+        ["PrepareCommit", "CompleteCommit"]
+            .contains(&client.describe("x").transaction_state.as_str())
+    );
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_by_kafkas_names() {
+    let node = Node::start(CLASSIC);
+    node.connect().create_topic("t", 1, &[]);
+    let mut client = Client::new(&node, "x");
+    let mut empty = Client {
+        wire: node.connect(),
+        id: "",
+        producer: (1, 0),
+    };
+    assert_eq!(empty.init(60_000, 4), ErrorCode::InvalidRequest);
+    assert_eq!(empty.end(true, 3), ErrorCode::InvalidRequest);
+    assert_eq!(empty.add(&["t"], 3), [ErrorCode::InvalidRequest]);
+    for timeout in [0, -1, 900_001] {
+        assert_eq!(
+            client.init(timeout, 4),
+            ErrorCode::InvalidTransactionTimeout
+        );
+    }
+    // Nobody knows it yet.
+    assert_eq!(client.add(&["t"], 3), [ErrorCode::InvalidProducerIdMapping]);
+    assert_eq!(client.end(true, 3), ErrorCode::InvalidProducerIdMapping);
+    assert_eq!(
+        code(client.describe("nobody").error_code),
+        ErrorCode::TransactionalIdNotFound
+    );
+    assert_eq!(client.init(60_000, 4), ErrorCode::None);
+    assert_eq!(client.end(true, 3), ErrorCode::InvalidTxnState);
+    // One partition that is not there fails all.
+    assert_eq!(
+        client.add(&["missing", "t"], 3),
+        [
+            ErrorCode::UnknownTopicOrPartition,
+            ErrorCode::OperationNotAttempted
+        ]
+    );
+    assert_eq!(client.describe("x").transaction_state, "Empty");
+    // A new instance fences the old one; old clients know another name for it.
+    let mut second = Client::new(&node, "x");
+    assert_eq!(second.init(60_000, 4), ErrorCode::None);
+    assert_eq!(second.producer, (client.producer.0, 1));
+    assert_eq!(client.add(&["t"], 3), [ErrorCode::ProducerFenced]);
+    assert_eq!(client.add(&["t"], 1), [ErrorCode::InvalidProducerEpoch]);
+    assert_eq!(client.end(true, 3), ErrorCode::ProducerFenced);
+    assert_eq!(client.end(true, 1), ErrorCode::InvalidProducerEpoch);
+}
+
+#[test]
+fn transactions_are_listed_by_state_and_by_pattern() {
+    let node = Node::start(CLASSIC);
+    node.connect().create_topic("t", 1, &[]);
+    for id in ["one", "two", "three"] {
+        assert_eq!(Client::new(&node, id).init(60_000, 4), ErrorCode::None);
+    }
+    let mut client = Client::new(&node, "two");
+    assert_eq!(client.init(60_000, 4), ErrorCode::None);
+    assert_eq!(client.add(&["t"], 3), [ErrorCode::None]);
+    assert_eq!(names(&client.list("Ongoing", None)), ["two"]);
+    let by_pattern = client.list("", Some("t.*"));
+    let mut found = names(&by_pattern);
+    found.sort_unstable();
+    assert_eq!(found, ["three", "two"]);
+    assert_eq!(names(&client.list("", Some("t"))), Vec::<&str>::new());
+    assert_eq!(
+        client.list("Unheard", None).unknown_state_filters,
+        ["Unheard"]
+    );
+    assert_eq!(
+        code(client.list("", Some("(")).error_code),
+        ErrorCode::InvalidRegularExpression
+    );
+}
