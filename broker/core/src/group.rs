@@ -7,7 +7,8 @@
 //!
 //! Map: [`message`] what goes in and out · [`record`], `hard` the log's view · `classic` one live group ·
 //! `join`, `rebalance`, `membership` (sync, heartbeat, leave) the classic protocol (KIP-62, KIP-345, KIP-394) ·
-//! `offsets` commit, fetch, delete · `expiry` KIP-211 · `describe` list, describe, delete.
+//! `offsets` commit, fetch, delete · `transactional` TxnOffsetCommit (KIP-447) · `expiry` KIP-211 · `describe`
+//! list, describe, delete.
 
 mod classic;
 mod describe;
@@ -23,6 +24,7 @@ mod rebalance;
 pub mod record;
 #[cfg(test)]
 mod tests;
+mod transactional;
 
 use std::collections::BTreeMap;
 
@@ -30,13 +32,14 @@ use broker_probe::probe;
 use broker_protocol::ErrorCode;
 
 pub use classic::{ClassicGroup, Member, State};
-pub use hard::{Group, Hard};
+pub use hard::{Group, Hard, PendingOffset, TopicPartition};
 pub use message::{
     CommitRequest, CommittedPartition, DeleteOffsetsRequest, DescribedGroup, DescribedMember,
     FetchOffsetsRequest, FetchedOffset, JoinReply, JoinRequest, JoinedMember, Leaver, ListedGroup,
-    MemberContext, Output, Reply, Request, SyncReply, SyncRequest, Timer,
+    MemberContext, Output, Producer, Reply, Request, SyncReply, SyncRequest, Timer,
+    TransactionalCommitRequest,
 };
-pub use record::{GroupMetadata, MemberMetadata, OffsetAndMetadata, Record};
+pub use record::{Entry, GroupMetadata, MemberMetadata, OffsetAndMetadata, Record};
 
 use crate::Ticket;
 
@@ -122,9 +125,17 @@ impl GroupCoordinator {
         self.groups.get(id)
     }
 
-    /// Takes in a record of the log, in the log's order. Any subset that compaction may leave is fine (GRP-3).
-    pub fn replay(&mut self, record: &Record) {
-        self.hard.apply(record);
+    /// Takes in what the log has, in its order. Any subset that compaction may leave is fine (GRP-3).
+    pub fn replay(&mut self, entry: &Entry) {
+        self.hard.apply(entry);
+    }
+
+    /// The marker of a producer's transaction was appended.
+    pub fn end_transaction(&mut self, producer_id: i64, committed: bool) {
+        self.hard.apply(&Entry::Marker {
+            producer_id,
+            committed,
+        });
     }
 
     /// The log was read to its end: groups go on where their records say.
@@ -171,6 +182,10 @@ impl GroupCoordinator {
             Request::Commit(request) => {
                 let committed = self.commit(request, step);
                 step.reply(ticket, Reply::Commit(committed));
+            }
+            Request::CommitTransactional(request) => {
+                let committed = self.commit_transactional(request, step);
+                step.reply(ticket, Reply::CommitTransactional(committed));
             }
             Request::FetchOffsets(request) => {
                 let fetched = self.fetch_offsets(&request);
@@ -220,7 +235,7 @@ impl GroupCoordinator {
             return;
         }
         for record in &records {
-            self.hard.apply(record);
+            self.hard.apply_record(record, None);
         }
         step.out.push(Output::Records(records));
     }

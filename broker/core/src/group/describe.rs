@@ -80,11 +80,8 @@ impl GroupCoordinator {
                 Err(ErrorCode::GroupIdNotFound)
             };
         };
-        let mut records: Vec<Record> = stored
-            .offsets
-            .keys()
-            .map(|key| tombstone(id, key))
-            .collect();
+        let partitions = stored.partitions().into_iter();
+        let mut records: Vec<Record> = partitions.map(|key| tombstone(id, key)).collect();
         if stored.metadata.is_some() {
             records.push(Record::Group {
                 group: id.to_string(),

@@ -15,7 +15,7 @@ impl GroupCoordinator {
         for (id, stored) in self.hard.groups() {
             let live = self.groups.get(id);
             let expired = self.expired(stored, live, step.now_ms);
-            let is_last = expired.len() == stored.offsets.len();
+            let is_last = expired.len() == stored.offsets.len() && stored.pending.is_empty();
             records.extend(expired.into_iter().map(|key| tombstone(id, key)));
             let is_unused = live.is_none_or(|group| {
                 group.state == State::Empty && group.pending_members.is_empty()
@@ -69,7 +69,10 @@ impl GroupCoordinator {
             let since = empty_since.unwrap_or(value.commit_timestamp_ms);
             !is_wanted && self.is_due(value, since, now_ms)
         };
-        let expired = stored.offsets.iter().filter(is_expired);
+        // What a transaction is about to replace stays until that has ended.
+        let settled = stored.offsets.iter();
+        let settled = settled.filter(|(key, _)| !stored.pending.contains_key(*key));
+        let expired = settled.filter(is_expired);
         expired.map(|(key, _)| key).collect()
     }
 

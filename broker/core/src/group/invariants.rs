@@ -1,12 +1,13 @@
 //! What holds of a coordinator after every step.
 
-use super::{GroupCoordinator, State};
+use super::{GroupCoordinator, Hard, State};
 
 /// The first property that does not hold.
 ///
 /// # Errors
 /// Names the group and what is wrong with it.
 pub fn check(coordinator: &GroupCoordinator) -> Result<(), String> {
+    check_transactions(&coordinator.hard)?;
     for (id, group) in &coordinator.groups {
         let fail = |what: &str| Err(format!("group {id} in {:?}: {what}", group.state));
         let is_member = |member: &String| group.members.contains_key(member);
@@ -44,6 +45,30 @@ pub fn check(coordinator: &GroupCoordinator) -> Result<(), String> {
             .is_some_and(|stored| stored.metadata.is_some());
         if !is_stored {
             return fail("is not in the log");
+        }
+    }
+    Ok(())
+}
+
+/// TXN-4: what pends belongs to an open transaction, which its marker will find; a key has one of each producer.
+fn check_transactions(hard: &Hard) -> Result<(), String> {
+    for (id, group) in hard.groups() {
+        for (key, pending) in &group.pending {
+            let fail = |what: &str| Err(format!("group {id}, {key:?}: {what}"));
+            if pending.is_empty() {
+                return fail("pends without an offset");
+            }
+            for (index, offset) in pending.iter().enumerate() {
+                let producer = offset.producer_id;
+                let open = hard.transactions.get(&producer);
+                if !open.is_some_and(|groups| groups.contains(id)) {
+                    return fail("pends in no open transaction");
+                }
+                let mut before = pending[..index].iter();
+                if before.any(|other| other.producer_id == producer) {
+                    return fail("pends twice in one transaction");
+                }
+            }
         }
     }
     Ok(())

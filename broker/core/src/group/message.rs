@@ -21,6 +21,8 @@ pub enum Request {
         members: Vec<Leaver>,
     },
     Commit(CommitRequest),
+    /// TxnOffsetCommit.
+    CommitTransactional(TransactionalCommitRequest),
     FetchOffsets(FetchOffsetsRequest),
     DeleteOffsets(DeleteOffsetsRequest),
     DeleteGroup {
@@ -46,6 +48,13 @@ pub struct MemberContext {
     pub instance_id: Option<String>,
     /// -1: not a member.
     pub generation: i32,
+}
+
+impl MemberContext {
+    /// Whether it claims to be a member at all.
+    pub(super) fn is_named(&self) -> bool {
+        self.generation >= 0 || !self.member_id.is_empty() || self.instance_id.is_some()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -98,6 +107,23 @@ pub struct CommitRequest {
     pub partitions: Vec<CommittedPartition>,
 }
 
+/// A producer in one of its epochs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Producer {
+    pub id: i64,
+    pub epoch: i16,
+}
+
+/// Offsets that count once the producer's transaction commits.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TransactionalCommitRequest {
+    pub group: String,
+    /// The consumer's (KIP-447); generation -1 and no name before TxnOffsetCommit 3.
+    pub member: MemberContext,
+    pub producer: Producer,
+    pub partitions: Vec<CommittedPartition>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CommittedPartition {
     pub topic: String,
@@ -113,6 +139,8 @@ pub struct FetchOffsetsRequest {
     pub group: String,
     /// `None`: all that there are.
     pub partitions: Option<Vec<(String, i32)>>,
+    /// UNSTABLE_OFFSET_COMMIT where an open transaction has an offset, too (KIP-447).
+    pub require_stable: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -129,6 +157,7 @@ pub enum Reply {
     Heartbeat(ErrorCode),
     Leave(Result<Vec<ErrorCode>, ErrorCode>),
     Commit(Result<Vec<ErrorCode>, ErrorCode>),
+    CommitTransactional(Result<Vec<ErrorCode>, ErrorCode>),
     FetchOffsets(Vec<FetchedOffset>),
     DeleteOffsets(Result<Vec<ErrorCode>, ErrorCode>),
     DeleteGroup(ErrorCode),
@@ -201,6 +230,7 @@ pub struct FetchedOffset {
     pub offset: Offset,
     pub leader_epoch: Option<LeaderEpoch>,
     pub metadata: String,
+    pub error: ErrorCode,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -247,6 +277,8 @@ pub enum Timer {
 pub enum Output {
     /// Append, as one batch.
     Records(Vec<Record>),
+    /// Append, as one batch of the producer's transaction.
+    TransactionalRecords(Producer, Vec<Record>),
     /// Answer when all records so far are committed.
     Reply(Ticket, Reply),
     /// Answer at once.

@@ -3,6 +3,22 @@
 use broker_protocol::ids::{LeaderEpoch, Offset, Uuid};
 use bytes::Bytes;
 
+/// What the log has, in its order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Entry {
+    Record(Record),
+    /// Counts once the producer's transaction commits.
+    Transactional {
+        producer_id: i64,
+        record: Record,
+    },
+    /// Ends the producer's transaction.
+    Marker {
+        producer_id: i64,
+        committed: bool,
+    },
+}
+
 /// One record; without a value it deletes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Record {

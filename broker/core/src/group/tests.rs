@@ -15,7 +15,7 @@ use broker_protocol::consumer_protocol::ConsumerProtocolSubscription;
 struct World {
     config: Config,
     core: GroupCoordinator,
-    log: Vec<Record>,
+    log: Vec<Entry>,
     timers: BTreeMap<Timer, u64>,
     now_ms: u64,
     next_ticket: u64,
@@ -43,8 +43,8 @@ impl World {
     fn load(&mut self) -> Vec<(Ticket, Reply)> {
         self.core = GroupCoordinator::new(self.config.clone());
         self.timers.clear();
-        for record in &self.log {
-            self.core.replay(record);
+        for entry in &self.log {
+            self.core.replay(entry);
         }
         let mut out = Vec::new();
         self.core.loaded(self.wall(), &mut out);
@@ -79,11 +79,37 @@ impl World {
         replies
     }
 
+    /// The marker of a transaction is appended.
+    fn end(&mut self, producer_id: i64, committed: bool) {
+        self.log.push(Entry::Marker {
+            producer_id,
+            committed,
+        });
+        self.core.end_transaction(producer_id, committed);
+        self.take(Vec::new());
+    }
+
+    fn committed(&self, topic: &str) -> Option<i64> {
+        let group = self.core.hard().group("g")?;
+        let value = group.offsets.get(&(topic.to_string(), 0))?;
+        Some(value.offset)
+    }
+
     fn take(&mut self, out: Vec<Output>) -> Vec<(Ticket, Reply)> {
         let mut replies = Vec::new();
         for output in out {
             match output {
-                Output::Records(records) => self.log.extend(records),
+                Output::Records(records) => {
+                    self.log.extend(records.into_iter().map(Entry::Record));
+                }
+                Output::TransactionalRecords(producer, records) => {
+                    let producer_id = producer.id;
+                    let entries = records.into_iter().map(|record| Entry::Transactional {
+                        producer_id,
+                        record,
+                    });
+                    self.log.extend(entries);
+                }
                 Output::Reply(ticket, reply) | Output::ReplyNow(ticket, reply) => {
                     replies.push((ticket, reply));
                 }
@@ -101,8 +127,8 @@ impl World {
     /// GRP-3: the log says what the live coordinator knows.
     fn replayed(&self) {
         let mut hard = Hard::default();
-        for record in &self.log {
-            hard.apply(record);
+        for entry in &self.log {
+            hard.apply(entry);
         }
         assert_eq!(&hard, self.core.hard());
     }
@@ -155,5 +181,23 @@ fn commit(member: MemberContext, topic: &str, offset: i64) -> CommitRequest {
             leader_epoch: None,
             metadata: String::new(),
         }],
+    }
+}
+
+fn transactional(
+    producer_id: i64,
+    member: MemberContext,
+    topic: &str,
+    offset: i64,
+) -> TransactionalCommitRequest {
+    let commit = commit(member, topic, offset);
+    TransactionalCommitRequest {
+        group: commit.group,
+        member: commit.member,
+        producer: Producer {
+            id: producer_id,
+            epoch: 0,
+        },
+        partitions: commit.partitions,
     }
 }

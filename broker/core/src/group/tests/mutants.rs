@@ -129,3 +129,56 @@ fn g_05_loaded_offsets_expire_at_once() {
     assert_eq!(offsets_left(None, run), 1);
     assert_eq!(offsets_left(Some("G_05"), run), 0);
 }
+
+/// What is committed after a plain commit came between a transaction's record and its marker; and after
+/// compaction, which keeps the later record of the key, and a fail-over.
+fn late_marker(bug: Option<&'static str>) -> (Option<i64>, Option<i64>) {
+    with_bug(bug, || {
+        let mut world = World::new(Config::default());
+        let early = transactional(7, member("", -1), "t", 3);
+        world.request(Request::CommitTransactional(early));
+        let later = commit(member("", -1), "t", 5);
+        world.request(Request::Commit(later));
+        world.end(7, true);
+        let live = world.committed("t");
+        world.log.remove(0);
+        world.load();
+        (live, world.committed("t"))
+    })
+}
+
+#[test]
+fn g_07_an_offset_goes_back_after_compaction() {
+    assert_eq!(late_marker(None), (Some(5), Some(5)));
+    assert_eq!(late_marker(Some("G_07")), (Some(3), Some(5)));
+}
+
+/// Whether a member of a past generation commits in a transaction, and whether the next owner reads past it.
+fn zombie(bug: Option<&'static str>) -> (bool, ErrorCode) {
+    with_bug(bug, || {
+        let mut world = World::new(Config::default());
+        let generation = joined(&mut world, "m1");
+        sync(&mut world, "m1", generation);
+        let past = transactional(7, member("m1", generation - 1), "t", 3);
+        let (_, replies) = world.request(Request::CommitTransactional(past));
+        let is_taken = matches!(&replies[0].1, Reply::CommitTransactional(Ok(_)));
+        let current = transactional(8, member("m1", generation), "t", 4);
+        world.request(Request::CommitTransactional(current));
+        let (_, replies) = world.request(Request::FetchOffsets(FetchOffsetsRequest {
+            group: "g".into(),
+            partitions: Some(vec![("t".into(), 0)]),
+            require_stable: true,
+        }));
+        let Reply::FetchOffsets(fetched) = &replies[0].1 else {
+            panic!("{replies:?}");
+        };
+        (is_taken, fetched[0].error)
+    })
+}
+
+#[test]
+fn t_26_a_zombie_commits_offsets_inside_a_transaction() {
+    let fenced = (false, ErrorCode::UnstableOffsetCommit);
+    assert_eq!(zombie(None), fenced);
+    assert_eq!(zombie(Some("T_26")), (true, ErrorCode::None));
+}

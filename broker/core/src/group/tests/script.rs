@@ -110,7 +110,12 @@ impl Script {
                 self.world.load();
                 return Vec::new();
             }
-            "log" => return self.world.log.iter().map(record).collect(),
+            "log" => return self.world.log.iter().map(entry).collect(),
+            "end" => {
+                let producer = words[0].parse().expect("a producer id");
+                self.world.end(producer, words[1] == "commit");
+                return Vec::new();
+            }
             "join" => Request::Join(join_request(words[0], options)),
             "sync" => Request::Sync(SyncRequest {
                 group: "g".into(),
@@ -127,9 +132,22 @@ impl Script {
                 group: "g".into(),
                 members: words.iter().map(|word| leaver(word)).collect(),
             },
-            "commit" => commit_request(words, options),
-            "fetch" => Request::FetchOffsets(FetchOffsetsRequest {
+            "commit" => Request::Commit(commit_request(words, options)),
+            "txn-commit" => {
+                let commit = commit_request(words, options);
+                Request::CommitTransactional(TransactionalCommitRequest {
+                    group: commit.group,
+                    member: commit.member,
+                    producer: Producer {
+                        id: options.number("producer").expect("who commits"),
+                        epoch: 0,
+                    },
+                    partitions: commit.partitions,
+                })
+            }
+            "fetch" | "fetch-stable" => Request::FetchOffsets(FetchOffsetsRequest {
                 group: "g".into(),
+                require_stable: verb == "fetch-stable",
                 partitions: (!words.is_empty())
                     .then(|| words.iter().map(|topic| (topic.to_string(), 0)).collect()),
             }),
@@ -212,14 +230,14 @@ fn leaver(word: &str) -> Leaver {
 }
 
 /// `commit m1 gen=1 t=5`; `nobody` for one that is no member.
-fn commit_request(words: &[&str], options: &Options<'_>) -> Request {
+fn commit_request(words: &[&str], options: &Options<'_>) -> CommitRequest {
     let mut request = commit(context(words[0], options), "", 0);
     if words[0] == "nobody" {
         request.member.member_id.clear();
     }
     request.retention_ms = options.number("retention").unwrap_or(-1);
     let template = request.partitions.remove(0);
-    let known = ["id", "instance", "gen", "retention", "metadata"];
+    let known = ["id", "instance", "gen", "retention", "metadata", "producer"];
     for (topic, offset) in options.0.iter().filter(|(key, _)| !known.contains(key)) {
         let mut partition = template.clone();
         partition.topic = topic.to_string();
@@ -228,7 +246,7 @@ fn commit_request(words: &[&str], options: &Options<'_>) -> Request {
         partition.metadata = "x".repeat(length);
         request.partitions.push(partition);
     }
-    Request::Commit(request)
+    request
 }
 
 fn names(errors: &Result<Vec<ErrorCode>, ErrorCode>) -> String {
@@ -271,11 +289,15 @@ fn describe(reply: &Reply) -> String {
         Reply::Sync(sync) if sync.error != ErrorCode::None => sync.error.name().into(),
         Reply::Sync(sync) => format!("assigned {}", String::from_utf8_lossy(&sync.assignment)),
         Reply::Heartbeat(error) | Reply::DeleteGroup(error) => error.name().into(),
-        Reply::Leave(errors) | Reply::Commit(errors) | Reply::DeleteOffsets(errors) => {
-            names(errors)
-        }
+        Reply::Leave(errors)
+        | Reply::Commit(errors)
+        | Reply::CommitTransactional(errors)
+        | Reply::DeleteOffsets(errors) => names(errors),
         Reply::FetchOffsets(offsets) => {
-            let each = |offset: &FetchedOffset| format!("{}={}", offset.topic, offset.offset);
+            let each = |offset: &FetchedOffset| match offset.error {
+                ErrorCode::None => format!("{}={}", offset.topic, offset.offset),
+                error => format!("{}: {}", offset.topic, error.name()),
+            };
             offsets.iter().map(each).collect::<Vec<_>>().join(" ")
         }
         Reply::Describe(None) => "no such group".into(),
@@ -299,6 +321,21 @@ fn describe(reply: &Reply) -> String {
             groups.iter().map(each).collect::<Vec<_>>().join(", ")
         }
         Reply::TopicDeleted => "done".into(),
+    }
+}
+
+fn entry(entry: &Entry) -> String {
+    match entry {
+        Entry::Record(it) => record(it),
+        Entry::Transactional {
+            producer_id,
+            record: it,
+        } => format!("{} if {producer_id} commits", record(it)),
+        Entry::Marker {
+            producer_id,
+            committed: true,
+        } => format!("{producer_id} committed"),
+        Entry::Marker { producer_id, .. } => format!("{producer_id} aborted"),
     }
 }
 
