@@ -125,17 +125,10 @@ impl GroupCoordinator {
         self.groups.get(id)
     }
 
-    /// Takes in what the log has, in its order. Any subset that compaction may leave is fine (GRP-3).
+    /// Takes in what the log has, in its order: all of it at the start, then what belongs to transactions. Any
+    /// subset that compaction may leave is fine (GRP-3).
     pub fn replay(&mut self, entry: &Entry) {
         self.hard.apply(entry);
-    }
-
-    /// The marker of a producer's transaction was appended.
-    pub fn end_transaction(&mut self, producer_id: i64, committed: bool) {
-        self.hard.apply(&Entry::Marker {
-            producer_id,
-            committed,
-        });
     }
 
     /// The log was read to its end: groups go on where their records say.

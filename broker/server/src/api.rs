@@ -28,6 +28,7 @@ mod produce;
 mod quorum;
 pub mod raft_wire;
 mod reassignments;
+mod txn_offset_commit;
 mod voters;
 mod write_txn_markers;
 
@@ -76,6 +77,7 @@ const BROKER_APIS: &[ApiKey] = &[
     ApiKey::Metadata,
     ApiKey::OffsetCommit,
     ApiKey::OffsetFetch,
+    ApiKey::TxnOffsetCommit,
     ApiKey::FindCoordinator,
     ApiKey::JoinGroup,
     ApiKey::Heartbeat,
@@ -181,6 +183,7 @@ impl Service for BrokerService {
             | ApiKey::LeaveGroup
             | ApiKey::OffsetCommit
             | ApiKey::OffsetFetch
+            | ApiKey::TxnOffsetCommit
             | ApiKey::OffsetDelete
             | ApiKey::ListGroups
             | ApiKey::DescribeGroups
@@ -235,6 +238,9 @@ fn group_request(api: Arc<Api>, request: RawRequest, peer: &str) -> BoxFuture<'s
         })),
         ApiKey::OffsetFetch => Box::pin(answer(request, |request, version| {
             offsets::fetch(api, request, version)
+        })),
+        ApiKey::TxnOffsetCommit => Box::pin(answer(request, |request, _| {
+            txn_offset_commit::commit(api, request)
         })),
         ApiKey::OffsetDelete => {
             Box::pin(answer(request, |request, _| offsets::delete(api, request)))

@@ -5,14 +5,14 @@ mod records;
 use std::sync::Arc;
 
 use broker_core::Ticket;
-use broker_core::group::{Config, GroupCoordinator, Output, Reply, Request, Timer};
+use broker_core::group::{Config, Entry, GroupCoordinator, Output, Record, Reply, Request, Timer};
 use broker_protocol::ErrorCode;
 use broker_protocol::group_record::GroupRecord;
 use broker_protocol::ids::NodeId;
 use bytes::Bytes;
 
 use crate::config::BrokerConfig;
-use crate::coordinator::{Coordinator, Coordinators, Effect};
+use crate::coordinator::{Coordinator, Coordinators, Effect, Marker, Producer};
 use crate::internal_topics::{CONSUMER_OFFSETS, partition_for};
 use crate::metadata_cache::MetadataCache;
 
@@ -63,6 +63,18 @@ impl GroupCoordinators {
         Ok(replies)
     }
 
+    /// Ends a producer's transaction in a partition of `__consumer_offsets`.
+    ///
+    /// # Errors
+    /// As [`Coordinators::complete_transaction`].
+    pub async fn complete_transaction(
+        &self,
+        partition: i32,
+        marker: Marker,
+    ) -> Result<(), ErrorCode> {
+        self.shards.complete_transaction(partition, marker).await
+    }
+
     /// Whether any group may be here.
     pub fn is_coordinator(&self) -> bool {
         !self.shards.partitions().is_empty()
@@ -102,16 +114,33 @@ impl Coordinator for GroupCoordinator {
     type Timer = Timer;
 
     fn replay(&mut self, key: Bytes, value: Option<Bytes>) {
-        match GroupRecord::decode(key, value) {
-            Ok(record) => GroupCoordinator::replay(self, &records::from_wire(record)),
-            Err(error) => tracing::warn!(%error, "a record of {CONSUMER_OFFSETS} was skipped"),
+        if let Some(record) = decoded(key, value) {
+            GroupCoordinator::replay(self, &Entry::Record(record));
         }
+    }
+
+    fn replay_transactional(&mut self, producer_id: i64, key: Bytes, value: Option<Bytes>) {
+        if let Some(record) = decoded(key, value) {
+            let entry = Entry::Transactional {
+                producer_id,
+                record,
+            };
+            GroupCoordinator::replay(self, &entry);
+        }
+    }
+
+    fn replay_marker(&mut self, producer_id: i64, committed: bool) {
+        let entry = Entry::Marker {
+            producer_id,
+            committed,
+        };
+        GroupCoordinator::replay(self, &entry);
     }
 
     fn loaded(&mut self, now_ms: i64, out: &mut Vec<Effect<Self>>) {
         let mut outputs = Vec::new();
         GroupCoordinator::loaded(self, now_ms, &mut outputs);
-        out.extend(outputs.into_iter().map(effect));
+        out.extend(outputs.into_iter().map(|output| effect(None, output)));
     }
 
     fn handle(
@@ -123,13 +152,17 @@ impl Coordinator for GroupCoordinator {
     ) {
         let mut outputs = Vec::new();
         GroupCoordinator::handle(self, ticket, request, now_ms, &mut outputs);
-        out.extend(outputs.into_iter().map(effect));
+        out.extend(
+            outputs
+                .into_iter()
+                .map(|output| effect(Some(ticket), output)),
+        );
     }
 
     fn timer(&mut self, timer: Timer, now_ms: i64, out: &mut Vec<Effect<Self>>) {
         let mut outputs = Vec::new();
         GroupCoordinator::timer(self, timer, now_ms, &mut outputs);
-        out.extend(outputs.into_iter().map(effect));
+        out.extend(outputs.into_iter().map(|output| effect(None, output)));
     }
 
     fn is_read(request: &Request) -> bool {
@@ -143,11 +176,30 @@ impl Coordinator for GroupCoordinator {
     }
 }
 
-fn effect(output: Output) -> Effect<GroupCoordinator> {
+fn decoded(key: Bytes, value: Option<Bytes>) -> Option<Record> {
+    match GroupRecord::decode(key, value) {
+        Ok(record) => Some(records::from_wire(record)),
+        Err(error) => {
+            tracing::warn!(%error, "a record of {CONSUMER_OFFSETS} was skipped");
+            None
+        }
+    }
+}
+
+/// `ticket` names the request that is carried out, if it is one.
+fn effect(ticket: Option<Ticket>, output: Output) -> Effect<GroupCoordinator> {
     match output {
         Output::Records(records) => {
             Effect::Append(records.into_iter().map(records::bytes).collect())
         }
+        Output::TransactionalRecords(producer, records) => Effect::AppendTransactional(
+            ticket.expect("no timer writes into a transaction"),
+            Producer {
+                id: producer.id,
+                epoch: producer.epoch,
+            },
+            records.into_iter().map(records::bytes).collect(),
+        ),
         Output::Reply(ticket, reply) => Effect::Reply(ticket, reply),
         Output::ReplyNow(ticket, reply) => Effect::ReplyNow(ticket, reply),
         Output::Arm(timer, after_ms) => Effect::Arm(timer, after_ms),

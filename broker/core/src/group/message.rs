@@ -277,7 +277,8 @@ pub enum Timer {
 pub enum Output {
     /// Append, as one batch.
     Records(Vec<Record>),
-    /// Append, as one batch of the producer's transaction.
+    /// Append, as one batch of the producer's transaction, and replay it; if the partition refuses, so is the
+    /// request.
     TransactionalRecords(Producer, Vec<Record>),
     /// Answer when all records so far are committed.
     Reply(Ticket, Reply),

@@ -81,11 +81,12 @@ impl World {
 
     /// The marker of a transaction is appended.
     fn end(&mut self, producer_id: i64, committed: bool) {
-        self.log.push(Entry::Marker {
+        let marker = Entry::Marker {
             producer_id,
             committed,
-        });
-        self.core.end_transaction(producer_id, committed);
+        };
+        self.core.replay(&marker);
+        self.log.push(marker);
         self.take(Vec::new());
     }
 
@@ -108,7 +109,10 @@ impl World {
                         producer_id,
                         record,
                     });
-                    self.log.extend(entries);
+                    for entry in entries {
+                        self.core.replay(&entry);
+                        self.log.push(entry);
+                    }
                 }
                 Output::Reply(ticket, reply) | Output::ReplyNow(ticket, reply) => {
                     replies.push((ticket, reply));

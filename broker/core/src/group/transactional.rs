@@ -1,7 +1,8 @@
 //! TxnOffsetCommit: offsets that a producer's transaction commits or aborts with all the rest of it.
 //!
 //! They are in the log at once, in a transactional batch, and pend until the transaction's marker follows
-//! (TXN-4). A consumer that was thrown out of the group is fenced by its generation (KIP-447): the producer's
+//! (TXN-4). The partition may refuse that batch for the producer's sake, so this core takes it in once it is
+//! appended. A consumer that was thrown out of the group is fenced by its generation (KIP-447): the producer's
 //! epoch knows nothing of it.
 
 use broker_probe::mutant;
@@ -13,7 +14,7 @@ use super::{GroupCoordinator, Step};
 
 impl GroupCoordinator {
     pub(super) fn commit_transactional(
-        &mut self,
+        &self,
         request: TransactionalCommitRequest,
         step: &mut Step<'_>,
     ) -> Result<Vec<ErrorCode>, ErrorCode> {
@@ -25,9 +26,6 @@ impl GroupCoordinator {
         let (errors, records) =
             self.offset_records(&request.group, request.partitions, now_ms, None);
         if !records.is_empty() {
-            for record in &records {
-                self.hard.apply_record(record, Some(request.producer.id));
-            }
             step.out
                 .push(Output::TransactionalRecords(request.producer, records));
         }
