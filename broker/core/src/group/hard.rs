@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use broker_probe::{mutant, probe};
 
+use super::consumer_group::{ConsumerGroup, set};
 use super::record::{Entry, GroupMetadata, OffsetAndMetadata, Record};
 
 /// A topic's name and one of its partitions.
@@ -20,7 +21,10 @@ pub struct Hard {
 /// A group as the log has it; one without members and metadata is a simple one, that only stores offsets.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Group {
+    /// Of a classic group.
     pub metadata: Option<GroupMetadata>,
+    /// Of a consumer group (KIP-848).
+    pub consumers: ConsumerGroup,
     pub offsets: BTreeMap<TopicPartition, OffsetAndMetadata>,
     /// Of open transactions, in the log's order.
     pub pending: BTreeMap<TopicPartition, Vec<PendingOffset>>,
@@ -38,6 +42,12 @@ pub struct PendingOffset {
 impl Hard {
     pub fn group(&self, id: &str) -> Option<&Group> {
         self.groups.get(id)
+    }
+
+    /// What there is of a consumer group, if anything.
+    pub fn consumers(&self, id: &str) -> &ConsumerGroup {
+        static NONE: ConsumerGroup = ConsumerGroup::NONE;
+        self.groups.get(id).map_or(&NONE, |group| &group.consumers)
     }
 
     pub fn groups(&self) -> impl Iterator<Item = (&String, &Group)> {
@@ -61,31 +71,41 @@ impl Hard {
     }
 
     pub(super) fn apply_record(&mut self, record: &Record, producer_id: Option<i64>) {
+        let id = record.group();
+        let group = self.groups.entry(id.to_string()).or_default();
+        let consumers = &mut group.consumers;
         match record {
             Record::Offset {
-                group: id,
                 topic,
                 partition,
                 value,
+                ..
             } => {
                 let key = (topic.clone(), *partition);
-                let group = self.groups.entry(id.clone()).or_default();
                 match (value, producer_id) {
                     (Some(value), None) => group.commit(key, value.clone()),
                     (Some(value), Some(producer_id)) => {
                         group.pend(key, producer_id, value.clone());
                         let groups = self.transactions.entry(producer_id).or_default();
-                        groups.insert(id.clone());
+                        groups.insert(id.to_string());
                     }
                     (None, _) => group.forget(&key),
                 }
-                self.remove_if_empty(id);
             }
-            Record::Group { group: id, value } => {
-                self.groups.entry(id.clone()).or_default().metadata = value.clone();
-                self.remove_if_empty(id);
+            Record::Group { value, .. } => group.metadata.clone_from(value),
+            Record::ConsumerGroup { value, .. } => consumers.epoch = *value,
+            Record::TargetEpoch { value, .. } => consumers.assignment_epoch = *value,
+            Record::Subscription { member, value, .. } => {
+                consumers.set_subscription(member, value.clone());
+            }
+            Record::TargetAssignment { member, value, .. } => {
+                set(&mut consumers.targets, member, value.clone());
+            }
+            Record::CurrentAssignment { member, value, .. } => {
+                consumers.set_current(member, value.clone());
             }
         }
+        self.remove_if_empty(record.group());
     }
 
     fn end_transaction(&mut self, producer_id: i64, committed: bool) {

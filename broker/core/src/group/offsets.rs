@@ -5,6 +5,7 @@ use broker_protocol::ErrorCode;
 use broker_protocol::ids::Uuid;
 
 use super::classic::State;
+use super::consumer_group::ConsumerGroup;
 use super::hard::TopicPartition;
 use super::message::{
     CommitRequest, CommittedPartition, DeleteOffsetsRequest, FetchOffsetsRequest, FetchedOffset,
@@ -59,8 +60,11 @@ impl GroupCoordinator {
     /// Members of the current generation may commit, and anybody while there are no members (GRP-2).
     fn check_commit(&self, request: &CommitRequest) -> Result<(), ErrorCode> {
         let member = &request.member;
+        if let Some(consumers) = self.consumer_group(&request.group) {
+            return consumers.check_commit(member, request.knows_consumer_groups);
+        }
         let Some(group) = self.groups.get(&request.group) else {
-            return match (member.generation < 0, request.knows_group_id_not_found) {
+            return match (member.generation < 0, request.knows_consumer_groups) {
                 (true, _) => Ok(()),
                 (false, true) => Err(ErrorCode::GroupIdNotFound),
                 (false, false) => Err(ErrorCode::IllegalGeneration),
@@ -89,10 +93,21 @@ impl GroupCoordinator {
         }
     }
 
-    pub(super) fn fetch_offsets(&self, request: &FetchOffsetsRequest) -> Vec<FetchedOffset> {
+    pub(super) fn consumer_group(&self, id: &str) -> Option<&ConsumerGroup> {
+        let consumers = self.hard.consumers(id);
+        Some(consumers).filter(|consumers| consumers.exists())
+    }
+
+    pub(super) fn fetch_offsets(
+        &self,
+        request: &FetchOffsetsRequest,
+    ) -> Result<Vec<FetchedOffset>, ErrorCode> {
+        if let Some(consumers) = self.consumer_group(&request.group) {
+            consumers.check_fetch(request.member_id.as_deref(), request.member_epoch)?;
+        }
         let Some(group) = self.hard.group(&request.group) else {
             let none = request.partitions.iter().flatten();
-            return none.map(|key| fetched(key, None)).collect();
+            return Ok(none.map(|key| fetched(key, None)).collect());
         };
         let fetch = |key: &TopicPartition| {
             let is_unstable = request.require_stable && group.pending.contains_key(key);
@@ -105,10 +120,10 @@ impl GroupCoordinator {
             }
             fetched(key, group.offsets.get(key))
         };
-        match &request.partitions {
+        Ok(match &request.partitions {
             Some(partitions) => partitions.iter().map(fetch).collect(),
             None => group.offsets.keys().map(fetch).collect(),
-        }
+        })
     }
 
     pub(super) fn delete_offsets(
@@ -125,9 +140,10 @@ impl GroupCoordinator {
             return Err(ErrorCode::NonEmptyGroup);
         }
         let subscribed = active.and_then(|group| group.subscribed_topics());
+        let consumed = stored.consumers.subscribed_topics();
         let is_in_use = |topic: &String| match &subscribed {
             Some(topics) => topics.contains(topic),
-            None => active.is_some(),
+            None => active.is_some() || consumed.contains(topic),
         };
         let mut records = Vec::new();
         let mut errors = Vec::with_capacity(request.partitions.len());

@@ -3,6 +3,8 @@
 use broker_protocol::ids::{LeaderEpoch, Offset, Uuid};
 use bytes::Bytes;
 
+use super::consumer_group::{CurrentAssignment, GroupEpoch, MemberSubscription, Partitions};
+
 /// What the log has, in its order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Entry {
@@ -32,6 +34,45 @@ pub enum Record {
         group: String,
         value: Option<GroupMetadata>,
     },
+    /// ConsumerGroupMetadata
+    ConsumerGroup {
+        group: String,
+        value: Option<GroupEpoch>,
+    },
+    /// ConsumerGroupTargetAssignmentMetadata
+    TargetEpoch { group: String, value: Option<i32> },
+    /// ConsumerGroupMemberMetadata
+    Subscription {
+        group: String,
+        member: String,
+        value: Option<MemberSubscription>,
+    },
+    /// ConsumerGroupTargetAssignmentMember
+    TargetAssignment {
+        group: String,
+        member: String,
+        value: Option<Partitions>,
+    },
+    /// ConsumerGroupCurrentMemberAssignment
+    CurrentAssignment {
+        group: String,
+        member: String,
+        value: Option<CurrentAssignment>,
+    },
+}
+
+impl Record {
+    pub fn group(&self) -> &str {
+        match self {
+            Record::Offset { group, .. }
+            | Record::Group { group, .. }
+            | Record::ConsumerGroup { group, .. }
+            | Record::TargetEpoch { group, .. }
+            | Record::Subscription { group, .. }
+            | Record::TargetAssignment { group, .. }
+            | Record::CurrentAssignment { group, .. } => group,
+        }
+    }
 }
 
 /// A committed offset.

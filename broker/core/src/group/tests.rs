@@ -1,5 +1,6 @@
 //! Interaction scripts, random histories, and what the known bugs would do.
 
+mod consumers;
 mod mutants;
 mod random;
 mod script;
@@ -10,6 +11,7 @@ use bytes::Bytes;
 
 use super::*;
 use broker_protocol::consumer_protocol::ConsumerProtocolSubscription;
+use broker_protocol::ids::Uuid;
 
 /// A coordinator with its log and timers.
 struct World {
@@ -19,6 +21,26 @@ struct World {
     timers: BTreeMap<Timer, u64>,
     now_ms: u64,
     next_ticket: u64,
+    topics: FewTopics,
+}
+
+/// Topics by name, and how often that has changed.
+#[derive(Clone, Debug, Default)]
+struct FewTopics(BTreeMap<String, Topic>, u64);
+
+impl Topics for FewTopics {
+    fn version(&self) -> u64 {
+        self.1
+    }
+
+    fn topic(&self, name: &str) -> Option<Topic> {
+        self.0.get(name).copied()
+    }
+
+    fn name(&self, id: Uuid) -> Option<String> {
+        let found = self.0.iter().find(|(_, topic)| topic.id == id);
+        found.map(|(name, _)| name.clone())
+    }
 }
 
 impl World {
@@ -30,13 +52,10 @@ impl World {
             timers: BTreeMap::new(),
             now_ms: 1_000_000,
             next_ticket: 0,
+            topics: FewTopics::default(),
         };
         world.load();
         world
-    }
-
-    fn wall(&self) -> i64 {
-        i64::try_from(self.now_ms).expect("a small time")
     }
 
     /// Another broker takes over.
@@ -47,7 +66,8 @@ impl World {
             self.core.replay(entry);
         }
         let mut out = Vec::new();
-        self.core.loaded(self.wall(), &mut out);
+        let now = now(self.now_ms, &self.topics);
+        self.core.loaded(now, &mut out);
         self.take(out)
     }
 
@@ -55,7 +75,8 @@ impl World {
         self.next_ticket += 1;
         let ticket = Ticket(self.next_ticket);
         let mut out = Vec::new();
-        self.core.handle(ticket, request, self.wall(), &mut out);
+        let now = now(self.now_ms, &self.topics);
+        self.core.handle(ticket, request, now, &mut out);
         (ticket, self.take(out))
     }
 
@@ -72,7 +93,8 @@ impl World {
             self.timers.remove(&timer);
             self.now_ms = self.now_ms.max(at);
             let mut out = Vec::new();
-            self.core.timer(timer, self.wall(), &mut out);
+            let now = now(self.now_ms, &self.topics);
+            self.core.timer(timer, now, &mut out);
             replies.extend(self.take(out));
         }
         self.now_ms = end;
@@ -138,6 +160,13 @@ impl World {
     }
 }
 
+fn now(now_ms: u64, topics: &FewTopics) -> Now<'_> {
+    Now {
+        wall_ms: i64::try_from(now_ms).expect("a small time"),
+        topics,
+    }
+}
+
 fn subscription(topics: &[&str]) -> Bytes {
     let subscription = ConsumerProtocolSubscription {
         topics: topics.iter().map(ToString::to_string).collect(),
@@ -176,10 +205,10 @@ fn commit(member: MemberContext, topic: &str, offset: i64) -> CommitRequest {
         group: "g".into(),
         member,
         retention_ms: -1,
-        knows_group_id_not_found: true,
+        knows_consumer_groups: true,
         partitions: vec![CommittedPartition {
             topic: topic.into(),
-            topic_id: broker_protocol::ids::Uuid::ZERO,
+            topic_id: Uuid::ZERO,
             partition: 0,
             offset,
             leader_epoch: None,

@@ -39,6 +39,17 @@ impl GroupCoordinator {
         id: &str,
         member: &MemberContext,
     ) -> Result<(), ErrorCode> {
+        if let Some(consumers) = self.consumer_group(id) {
+            if mutant!(T_26) {
+                return Ok(());
+            }
+            let checked = consumers.check_commit(member, true);
+            // Producers know no member epochs.
+            return checked.map_err(|error| match error {
+                ErrorCode::StaleMemberEpoch => ErrorCode::IllegalGeneration,
+                error => error,
+            });
+        }
         let Some(group) = self.groups.get(id) else {
             return match member.generation < 0 {
                 true => Ok(()),

@@ -306,28 +306,40 @@ impl Play {
     }
 }
 
-type Key = (String, Option<(String, i32)>);
+/// What of two records the later one replaces the earlier one by.
+pub(super) type Key = (u8, String, String, i32);
 
-fn key(entry: &Entry) -> Option<Key> {
-    match entry {
-        Entry::Record(record) | Entry::Transactional { record, .. } => Some(match record {
-            Record::Offset {
-                group,
-                topic,
-                partition,
-                ..
-            } => (group.clone(), Some((topic.clone(), *partition))),
-            Record::Group { group, .. } => (group.clone(), None),
-        }),
-        Entry::Marker { .. } => None,
-    }
+pub(super) fn key(entry: &Entry) -> Option<Key> {
+    let (Entry::Record(record) | Entry::Transactional { record, .. }) = entry else {
+        return None;
+    };
+    let (kind, name, partition) = match record {
+        Record::Offset {
+            topic, partition, ..
+        } => (1, topic.clone(), *partition),
+        Record::Group { .. } => (2, String::new(), 0),
+        Record::ConsumerGroup { .. } => (3, String::new(), 0),
+        Record::Subscription { member, .. } => (5, member.clone(), 0),
+        Record::TargetEpoch { .. } => (6, String::new(), 0),
+        Record::TargetAssignment { member, .. } => (7, member.clone(), 0),
+        Record::CurrentAssignment { member, .. } => (8, member.clone(), 0),
+    };
+    Some((kind, record.group().to_string(), name, partition))
 }
 
 fn is_tombstone(entry: &Entry) -> bool {
-    matches!(
-        entry,
-        Entry::Record(Record::Offset { value: None, .. } | Record::Group { value: None, .. })
-    )
+    let Entry::Record(record) = entry else {
+        return false;
+    };
+    match record {
+        Record::Offset { value, .. } => value.is_none(),
+        Record::Group { value, .. } => value.is_none(),
+        Record::ConsumerGroup { value, .. } => value.is_none(),
+        Record::Subscription { value, .. } => value.is_none(),
+        Record::TargetEpoch { value, .. } => value.is_none(),
+        Record::TargetAssignment { value, .. } => value.is_none(),
+        Record::CurrentAssignment { value, .. } => value.is_none(),
+    }
 }
 
 /// Whose marker ends the transaction that an entry belongs to, and how; `None` while it is open.
@@ -348,7 +360,7 @@ fn outcome(log: &[Entry], index: usize) -> Option<bool> {
 /// What a cleaner may leave. It stops before the first open transaction. Records of aborted ones it drops; of
 /// each key the last of the others stays, and any of the earlier ones; a tombstone as long as something that it
 /// deletes, a marker as long as a record of its transaction.
-fn compacted(log: &[Entry], keep: &[bool]) -> Vec<Entry> {
+pub(super) fn compacted(log: &[Entry], keep: &[bool]) -> Vec<Entry> {
     let drawn = |index: usize| keep.get(index % keep.len().max(1)).copied().unwrap_or(true);
     let open = (0..log.len()).find(|index| outcome(log, *index).is_none());
     let end = open.unwrap_or(log.len());
