@@ -8,6 +8,7 @@ mod admin;
 mod alter_configs;
 mod api_versions;
 mod cluster;
+mod consumer_groups;
 mod describe_configs;
 mod describe_producers;
 mod directories;
@@ -78,6 +79,8 @@ const BROKER_APIS: &[ApiKey] = &[
     ApiKey::OffsetCommit,
     ApiKey::OffsetFetch,
     ApiKey::TxnOffsetCommit,
+    ApiKey::ConsumerGroupHeartbeat,
+    ApiKey::ConsumerGroupDescribe,
     ApiKey::FindCoordinator,
     ApiKey::JoinGroup,
     ApiKey::Heartbeat,
@@ -184,6 +187,8 @@ impl Service for BrokerService {
             | ApiKey::OffsetCommit
             | ApiKey::OffsetFetch
             | ApiKey::TxnOffsetCommit
+            | ApiKey::ConsumerGroupHeartbeat
+            | ApiKey::ConsumerGroupDescribe
             | ApiKey::OffsetDelete
             | ApiKey::ListGroups
             | ApiKey::DescribeGroups
@@ -239,8 +244,17 @@ fn group_request(api: Arc<Api>, request: RawRequest, peer: &str) -> BoxFuture<'s
         ApiKey::OffsetFetch => Box::pin(answer(request, |request, version| {
             offsets::fetch(api, request, version)
         })),
-        ApiKey::TxnOffsetCommit => Box::pin(answer(request, |request, _| {
-            txn_offset_commit::commit(api, request)
+        ApiKey::ConsumerGroupHeartbeat => {
+            let sender = groups::Sender::new(request.client_id.as_deref(), peer);
+            Box::pin(answer(request, |request, version| {
+                consumer_groups::heartbeat(api, request, version, sender)
+            }))
+        }
+        ApiKey::ConsumerGroupDescribe => Box::pin(answer(request, |request, _| {
+            consumer_groups::describe(api, request)
+        })),
+        ApiKey::TxnOffsetCommit => Box::pin(answer(request, |request, version| {
+            txn_offset_commit::commit(api, request, version)
         })),
         ApiKey::OffsetDelete => {
             Box::pin(answer(request, |request, _| offsets::delete(api, request)))

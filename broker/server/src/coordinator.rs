@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use broker_core::Ticket;
+use broker_core::producer_state::Proof;
 use broker_env::{Env, TaskHandle};
 use broker_probe::probe;
 use broker_protocol::ErrorCode;
@@ -67,7 +68,7 @@ pub enum Effect<C: Coordinator> {
     Append(Vec<KeyValue>),
     /// A batch of a transaction. It is replayed once the partition has taken it; else the request under the
     /// ticket is refused, and nothing has happened.
-    AppendTransactional(Ticket, Producer, Vec<KeyValue>),
+    AppendTransactional(Ticket, Producer, Proof, Vec<KeyValue>),
     /// When everything appended so far is committed.
     Reply(Ticket, C::Reply),
     ReplyNow(Ticket, C::Reply),
@@ -209,19 +210,19 @@ impl<C: Coordinator> Coordinators<C> {
     }
 
     /// Ends a producer's transaction in a partition: the marker is appended, and what the transaction wrote
-    /// there counts, or not. Answers when that is committed.
+    /// there counts, or not. Answers when that is committed, or with what the partition says to the marker:
+    /// INVALID_PRODUCER_EPOCH, TRANSACTION_COORDINATOR_FENCED. No answer: this is no coordinator any more.
     ///
     /// # Errors
-    /// As [`Coordinators::call`], and what the partition says to the marker: INVALID_PRODUCER_EPOCH,
-    /// TRANSACTION_COORDINATOR_FENCED.
-    pub async fn complete_transaction(
+    /// As [`Coordinators::call`].
+    pub fn complete_transaction(
         &self,
         partition: i32,
         marker: Marker,
-    ) -> Result<(), ErrorCode> {
+    ) -> Result<oneshot::Receiver<Result<(), ErrorCode>>, ErrorCode> {
         let (reply, answer) = oneshot::channel();
         self.send(partition, Call::Complete(marker, reply))?;
-        answer.await.unwrap_or(Err(ErrorCode::NotCoordinator))
+        Ok(answer)
     }
 
     fn send(&self, partition: i32, call: Call<C>) -> Result<(), ErrorCode> {

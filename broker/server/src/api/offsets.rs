@@ -109,10 +109,11 @@ async fn committed(
             generation: request.generation_id_or_member_epoch,
         },
         retention_ms: request.retention_time_ms,
-        knows_group_id_not_found: version >= 9,
+        knows_consumer_groups: version >= 9,
         partitions,
     };
-    match ask_to_commit(api, &request.group_id, Request::Commit(commit)).await {
+    let asked = ask(api, &request.group_id, Request::Commit(commit));
+    match in_time(api, asked).await {
         Ok(Reply::Commit(Ok(errors))) => errors,
         Ok(Reply::Commit(Err(error))) | Err(error) => vec![error; count],
         Ok(other) => panic!(
@@ -122,14 +123,12 @@ async fn committed(
     }
 }
 
-/// As `ask`, but for as long as `offsets.commit.timeout.ms`.
-pub(super) async fn ask_to_commit(
+/// As long as `offsets.commit.timeout.ms`.
+pub(super) async fn in_time(
     api: &Api,
-    group: &str,
-    request: Request,
+    asked: impl Future<Output = Result<Reply, ErrorCode>>,
 ) -> Result<Reply, ErrorCode> {
     let limit = u64::try_from(api.config.offsets_commit_timeout_ms).unwrap_or(0);
-    let asked = ask(api, group, request);
     match timeout(&api.env, Duration::from_millis(limit), asked).await {
         Ok(reply) => reply,
         Err(_) => {
@@ -261,11 +260,14 @@ async fn fetch_group(
     });
     let request = Request::FetchOffsets(FetchOffsetsRequest {
         group: group.group_id.clone(),
+        member_id: group.member_id.filter(|member| !member.is_empty()),
+        member_epoch: group.member_epoch,
         partitions,
         require_stable,
     });
     let (error, fetched) = match ask(api, &group.group_id, request).await {
-        Ok(Reply::FetchOffsets(fetched)) => (ErrorCode::None, fetched),
+        Ok(Reply::FetchOffsets(Ok(fetched))) => (ErrorCode::None, fetched),
+        Ok(Reply::FetchOffsets(Err(error))) => (error, Vec::new()),
         Ok(other) => panic!(
             "{}: OffsetFetch was answered with {other:?}",
             group.group_id

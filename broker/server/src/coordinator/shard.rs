@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use broker_core::Ticket;
+use broker_core::producer_state::Proof;
 use broker_core::replica::Produced;
 use broker_env::{Env, select};
 use broker_probe::{mutant, probe};
@@ -255,9 +256,9 @@ impl<'a, C: Coordinator> Work<'a, C> {
         for effect in effects {
             match effect {
                 Effect::Append(records) => self.batch.extend(records),
-                Effect::AppendTransactional(ticket, producer, records) => {
+                Effect::AppendTransactional(ticket, producer, proof, records) => {
                     self.flush()?;
-                    self.on_transactional(ticket, producer, records)?;
+                    self.on_transactional(ticket, (producer, proof), records)?;
                 }
                 Effect::Reply(ticket, reply) => self.held.push((ticket, reply)),
                 Effect::ReplyNow(ticket, reply) => self.reply(ticket, reply),
@@ -272,10 +273,10 @@ impl<'a, C: Coordinator> Work<'a, C> {
     fn on_transactional(
         &mut self,
         ticket: Ticket,
-        producer: Producer,
+        (producer, proof): (Producer, Proof),
         records: Vec<KeyValue>,
     ) -> Result<(), Failed> {
-        match self.append_transactional(producer, &records)? {
+        match self.append_transactional(producer, proof, &records)? {
             Ok(answer) => {
                 for (key, value) in records {
                     self.core.replay_transactional(producer.id, key, value);
@@ -338,6 +339,7 @@ impl<'a, C: Coordinator> Work<'a, C> {
     fn append_transactional(
         &self,
         producer: Producer,
+        proof: Proof,
         records: &[KeyValue],
     ) -> Result<Result<oneshot::Receiver<ProduceReply>, ErrorCode>, Failed> {
         let options = BatchOptions {
@@ -346,7 +348,8 @@ impl<'a, C: Coordinator> Work<'a, C> {
             is_transactional: true,
             ..BatchOptions::default()
         };
-        Ok(judged(self.produce(self.batch_of(records, options))?))
+        let batch = self.batch_of(records, options).with_proof(proof);
+        Ok(judged(self.produce(batch)?))
     }
 
     fn append_marker(
@@ -358,8 +361,8 @@ impl<'a, C: Coordinator> Work<'a, C> {
             coordinator_epoch: marker.coordinator_epoch,
         };
         let producer = marker.producer;
-        let batch = end.batch(producer.id, producer.epoch, self.shard.now_ms());
-        let batch = ProduceBatch::internal(BytesMut::from(batch.as_bytes()));
+        let now = self.shard.env.clock.wall();
+        let batch = ProduceBatch::end_of_transaction(producer.id, producer.epoch, end, now);
         Ok(judged(self.produce(batch)?))
     }
 
