@@ -1,4 +1,5 @@
-//! The group coordinator of one partition of `__consumer_offsets`: classic groups and committed offsets.
+//! The group coordinator of one partition of `__consumer_offsets`: classic groups, consumer groups (KIP-848) and
+//! committed offsets.
 //!
 //! A replicated core. [`Hard`] is what the partition's log says and is rebuilt by [`GroupCoordinator::replay`];
 //! the live groups (joins in progress, sessions) are soft and start anew from it. One step may write records;
@@ -7,9 +8,12 @@
 //!
 //! Map: [`message`] what goes in and out · [`record`], `hard` the log's view · `classic` one live group ·
 //! `join`, `rebalance`, `membership` (sync, heartbeat, leave) the classic protocol (KIP-62, KIP-345, KIP-394) ·
-//! `offsets` commit, fetch, delete · `expiry` KIP-211 · `describe` list, describe, delete.
+//! [`consumer_group`] the protocol of KIP-848, all of whose state is hard ·
+//! `offsets` commit, fetch, delete · `transactional` TxnOffsetCommit (KIP-447) · `expiry` KIP-211 · `describe`
+//! list, describe, delete.
 
 mod classic;
+pub mod consumer_group;
 mod describe;
 mod expiry;
 mod hard;
@@ -23,6 +27,7 @@ mod rebalance;
 pub mod record;
 #[cfg(test)]
 mod tests;
+mod transactional;
 
 use std::collections::BTreeMap;
 
@@ -30,13 +35,16 @@ use broker_probe::probe;
 use broker_protocol::ErrorCode;
 
 pub use classic::{ClassicGroup, Member, State};
-pub use hard::{Group, Hard};
+pub use consumer_group::{ConsumerGroup, Topic, Topics};
+pub use hard::{Group, Hard, PendingOffset, TopicPartition};
 pub use message::{
-    CommitRequest, CommittedPartition, DeleteOffsetsRequest, DescribedGroup, DescribedMember,
-    FetchOffsetsRequest, FetchedOffset, JoinReply, JoinRequest, JoinedMember, Leaver, ListedGroup,
-    MemberContext, Output, Reply, Request, SyncReply, SyncRequest, Timer,
+    CommitRequest, CommittedPartition, ConsumerHeartbeatReply, ConsumerHeartbeatRequest,
+    DeleteOffsetsRequest, DescribedConsumer, DescribedConsumerGroup, DescribedGroup,
+    DescribedMember, DescribedPartitions, FetchOffsetsRequest, FetchedOffset, GroupType, JoinReply,
+    JoinRequest, JoinedMember, Leaver, ListedGroup, MemberContext, Output, Producer, Reply,
+    Request, SyncReply, SyncRequest, Timer, TopicPartitions, TransactionalCommitRequest,
 };
-pub use record::{GroupMetadata, MemberMetadata, OffsetAndMetadata, Record};
+pub use record::{Entry, GroupMetadata, MemberMetadata, OffsetAndMetadata, Record};
 
 use crate::Ticket;
 
@@ -51,6 +59,14 @@ pub struct Config {
     pub initial_rebalance_delay_ms: u64,
     /// `group.max.size`
     pub max_size: usize,
+    /// `group.consumer.session.timeout.ms`
+    pub consumer_session_timeout_ms: u64,
+    /// `group.consumer.heartbeat.interval.ms`
+    pub consumer_heartbeat_interval_ms: i32,
+    /// `group.consumer.max.size`
+    pub consumer_max_size: usize,
+    /// `group.consumer.assignors`; the first is the default.
+    pub consumer_assignors: Vec<String>,
     /// `offset.metadata.max.bytes`
     pub offset_metadata_max_bytes: usize,
     /// `offsets.retention.minutes`
@@ -66,6 +82,10 @@ impl Default for Config {
             max_session_timeout_ms: 1_800_000,
             initial_rebalance_delay_ms: 3_000,
             max_size: usize::try_from(i32::MAX).unwrap_or(usize::MAX),
+            consumer_session_timeout_ms: 45_000,
+            consumer_heartbeat_interval_ms: 5_000,
+            consumer_max_size: usize::try_from(i32::MAX).unwrap_or(usize::MAX),
+            consumer_assignors: vec!["uniform".into(), "range".into()],
             offset_metadata_max_bytes: 4_096,
             offsets_retention_ms: 7 * 24 * 3_600_000,
             retention_check_interval_ms: 600_000,
@@ -78,18 +98,37 @@ impl Default for Config {
 pub struct GroupCoordinator {
     config: Config,
     hard: Hard,
-    /// Live groups; of each there is also one in `hard` once it has written anything.
+    /// Live classic groups; of each there is also one in `hard` once it has written anything.
     groups: BTreeMap<String, ClassicGroup>,
+    /// By consumer group, the topics' version that its epoch was last compared with.
+    metadata_checked: BTreeMap<String, u64>,
+}
+
+/// What the world is like at a step.
+#[derive(Clone, Copy)]
+pub struct Now<'a> {
+    /// Wall clock, milliseconds since 1970.
+    pub wall_ms: i64,
+    pub topics: &'a dyn Topics,
 }
 
 /// One step: when it is and what comes out.
 pub(crate) struct Step<'a> {
     /// Wall clock, milliseconds since 1970.
     pub now_ms: i64,
+    pub topics: &'a dyn Topics,
     pub out: &'a mut Vec<Output>,
 }
 
-impl Step<'_> {
+impl<'a> Step<'a> {
+    fn new(now: Now<'a>, out: &'a mut Vec<Output>) -> Step<'a> {
+        Step {
+            now_ms: now.wall_ms,
+            topics: now.topics,
+            out,
+        }
+    }
+
     fn reply(&mut self, ticket: Ticket, reply: Reply) {
         self.out.push(Output::Reply(ticket, reply));
     }
@@ -109,6 +148,7 @@ impl GroupCoordinator {
             config,
             hard: Hard::default(),
             groups: BTreeMap::new(),
+            metadata_checked: BTreeMap::new(),
         }
     }
 
@@ -122,15 +162,20 @@ impl GroupCoordinator {
         self.groups.get(id)
     }
 
-    /// Takes in a record of the log, in the log's order. Any subset that compaction may leave is fine (GRP-3).
-    pub fn replay(&mut self, record: &Record) {
-        self.hard.apply(record);
+    /// Takes in what the log has, in its order: all of it at the start, then what belongs to transactions. Any
+    /// subset that compaction may leave is fine (GRP-3).
+    pub fn replay(&mut self, entry: &Entry) {
+        self.hard.apply(entry);
     }
 
     /// The log was read to its end: groups go on where their records say.
-    pub fn loaded(&mut self, now_ms: i64, out: &mut Vec<Output>) {
-        let step = &mut Step { now_ms, out };
+    pub fn loaded(&mut self, now: Now<'_>, out: &mut Vec<Output>) {
+        let step = &mut Step::new(now, out);
         for (id, group) in &self.hard.groups {
+            if group.consumers.exists() {
+                self.consumer_group_loaded(id, step);
+                continue;
+            }
             let Some(metadata) = &group.metadata else {
                 continue;
             };
@@ -151,9 +196,15 @@ impl GroupCoordinator {
         );
     }
 
-    /// Carries out a request. It is answered under its ticket, now or later; `now_ms` is the wall clock.
-    pub fn handle(&mut self, ticket: Ticket, request: Request, now_ms: i64, out: &mut Vec<Output>) {
-        let step = &mut Step { now_ms, out };
+    /// Carries out a request. It is answered under its ticket, now or later.
+    pub fn handle(
+        &mut self,
+        ticket: Ticket,
+        request: Request,
+        now: Now<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        let step = &mut Step::new(now, out);
         match request {
             Request::Join(request) => self.join(ticket, request, step),
             Request::Sync(request) => self.sync(ticket, request, step),
@@ -168,9 +219,17 @@ impl GroupCoordinator {
                 let left = self.leave(&group, &members, step);
                 step.reply(ticket, Reply::Leave(left));
             }
+            Request::ConsumerHeartbeat(request) => {
+                let heard = self.consumer_heartbeat(request, step);
+                step.reply(ticket, Reply::ConsumerHeartbeat(heard));
+            }
             Request::Commit(request) => {
                 let committed = self.commit(request, step);
                 step.reply(ticket, Reply::Commit(committed));
+            }
+            Request::CommitTransactional(request) => {
+                let committed = self.commit_transactional(request, step);
+                step.reply(ticket, Reply::CommitTransactional(committed));
             }
             Request::FetchOffsets(request) => {
                 let fetched = self.fetch_offsets(&request);
@@ -189,6 +248,10 @@ impl GroupCoordinator {
                 let described = self.describe(&group);
                 step.reply(ticket, Reply::Describe(described));
             }
+            Request::DescribeConsumers { group } => {
+                let described = self.describe_consumers(&group, step.topics);
+                step.reply(ticket, Reply::DescribeConsumers(described));
+            }
             Request::List => step.reply(ticket, Reply::List(self.list())),
             Request::TopicDeleted { topic } => {
                 self.topic_deleted(&topic, step);
@@ -198,12 +261,20 @@ impl GroupCoordinator {
     }
 
     /// A timer that was armed is over.
-    pub fn timer(&mut self, timer: Timer, now_ms: i64, out: &mut Vec<Output>) {
-        let step = &mut Step { now_ms, out };
+    pub fn timer(&mut self, timer: Timer, now: Now<'_>, out: &mut Vec<Output>) {
+        let step = &mut Step::new(now, out);
         match timer {
             Timer::Join(group) => self.on_join_timer(&group, step),
             Timer::Sync(group) => self.on_sync_timer(&group, step),
-            Timer::Session(group, member) => self.on_session_timer(&group, &member, step),
+            Timer::Session(group, member) if self.groups.contains_key(&group) => {
+                self.on_session_timer(&group, &member, step);
+            }
+            Timer::Session(group, member) => {
+                self.on_consumer_session_timer(&group, &member, step);
+            }
+            Timer::Revocation(group, member, epoch) => {
+                self.on_revocation_timer(&group, &member, epoch, step);
+            }
             Timer::ExpireOffsets => {
                 self.expire_offsets(step);
                 step.arm(
@@ -220,7 +291,7 @@ impl GroupCoordinator {
             return;
         }
         for record in &records {
-            self.hard.apply(record);
+            self.hard.apply_record(record, None);
         }
         step.out.push(Output::Records(records));
     }

@@ -67,6 +67,8 @@ pub const BROKER: &[VersionRange] = &[
     range(ApiKey::UnregisterBroker, 0, 0),
     range(ApiKey::DescribeTransactions, 0, 0),
     range(ApiKey::ListTransactions, 0, 2),
+    range(ApiKey::ConsumerGroupHeartbeat, 0, 1),
+    range(ApiKey::ConsumerGroupDescribe, 0, 1),
     range(ApiKey::DescribeTopicPartitions, 0, 0),
     range(ApiKey::AddRaftVoter, 0, 0),
     range(ApiKey::RemoveRaftVoter, 0, 0),

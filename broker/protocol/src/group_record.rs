@@ -1,8 +1,10 @@
 //! Records of `__consumer_offsets`: a key names what it is about, its value how that is now; no value deletes.
 //!
 //! Keys and values start with their version, 16 bits. The key's version tells the type: 0 and 1 a committed
-//! offset, 2 a classic group. Other types (KIP-848, share and streams groups) are
-//! [`GroupRecordError::UnknownKey`].
+//! offset, 2 a classic group, 3 and 5 to 8 what there is of consumer groups ([`consumer`]). Other types (4, regular
+//! expressions, share and streams groups) are [`GroupRecordError::UnknownKey`].
+
+pub mod consumer;
 
 use bytes::{Bytes, BytesMut};
 use thiserror::Error;
@@ -11,6 +13,11 @@ use crate::codec::{
     Decode, DecodeError, Encode, EncodeError, Message, Reader, TaggedFields, Writer,
 };
 use crate::ids::Uuid;
+use consumer::{
+    ConsumerGroupCurrentMemberAssignmentValue, ConsumerGroupKey, ConsumerGroupMemberKey,
+    ConsumerGroupMemberMetadataValue, ConsumerGroupMetadataValue,
+    ConsumerGroupTargetAssignmentMemberValue, ConsumerGroupTargetAssignmentMetadataValue,
+};
 
 /// Whose committed offset.
 #[derive(Clone, Debug, PartialEq, Eq, Message)]
@@ -111,6 +118,23 @@ pub enum GroupRecordError {
 pub enum GroupRecord {
     OffsetCommit(OffsetCommitKey, Option<OffsetCommitValue>),
     GroupMetadata(GroupMetadataKey, Option<GroupMetadataValue>),
+    ConsumerGroupMetadata(ConsumerGroupKey, Option<ConsumerGroupMetadataValue>),
+    ConsumerGroupMemberMetadata(
+        ConsumerGroupMemberKey,
+        Option<ConsumerGroupMemberMetadataValue>,
+    ),
+    ConsumerGroupTargetAssignmentMetadata(
+        ConsumerGroupKey,
+        Option<ConsumerGroupTargetAssignmentMetadataValue>,
+    ),
+    ConsumerGroupTargetAssignmentMember(
+        ConsumerGroupMemberKey,
+        Option<ConsumerGroupTargetAssignmentMemberValue>,
+    ),
+    ConsumerGroupCurrentMemberAssignment(
+        ConsumerGroupMemberKey,
+        Option<ConsumerGroupCurrentMemberAssignmentValue>,
+    ),
 }
 
 const OFFSET_COMMIT_KEY: i16 = 1;
@@ -118,6 +142,11 @@ const GROUP_METADATA_KEY: i16 = 2;
 /// Kafka 4 writes group metadata without tagged fields, so that older releases read them (KIP-915).
 const GROUP_METADATA_VALUE: i16 = 3;
 const VALUE_MAX: i16 = 4;
+const CONSUMER_GROUP_METADATA: i16 = 3;
+const CONSUMER_GROUP_MEMBER_METADATA: i16 = 5;
+const CONSUMER_GROUP_TARGET_ASSIGNMENT_METADATA: i16 = 6;
+const CONSUMER_GROUP_TARGET_ASSIGNMENT_MEMBER: i16 = 7;
+const CONSUMER_GROUP_CURRENT_MEMBER_ASSIGNMENT: i16 = 8;
 
 impl GroupRecord {
     /// Key and value as Kafka 4.1 writes them.
@@ -137,6 +166,25 @@ impl GroupRecord {
                     .map(|value| versioned(value, GROUP_METADATA_VALUE))
                     .transpose()?,
             )),
+            GroupRecord::ConsumerGroupMetadata(key, value) => {
+                pair(CONSUMER_GROUP_METADATA, key, value.as_ref())
+            }
+            GroupRecord::ConsumerGroupMemberMetadata(key, value) => {
+                pair(CONSUMER_GROUP_MEMBER_METADATA, key, value.as_ref())
+            }
+            GroupRecord::ConsumerGroupTargetAssignmentMetadata(key, value) => pair(
+                CONSUMER_GROUP_TARGET_ASSIGNMENT_METADATA,
+                key,
+                value.as_ref(),
+            ),
+            GroupRecord::ConsumerGroupTargetAssignmentMember(key, value) => {
+                pair(CONSUMER_GROUP_TARGET_ASSIGNMENT_MEMBER, key, value.as_ref())
+            }
+            GroupRecord::ConsumerGroupCurrentMemberAssignment(key, value) => pair(
+                CONSUMER_GROUP_CURRENT_MEMBER_ASSIGNMENT,
+                key,
+                value.as_ref(),
+            ),
         }
     }
 
@@ -153,6 +201,32 @@ impl GroupRecord {
                 GroupMetadataKey::decode(&mut key, GROUP_METADATA_KEY)?,
                 decode_value("GroupMetadataValue", value)?,
             )),
+            CONSUMER_GROUP_METADATA => Ok(GroupRecord::ConsumerGroupMetadata(
+                ConsumerGroupKey::decode(&mut key, 0)?,
+                decode_first("ConsumerGroupMetadataValue", value)?,
+            )),
+            CONSUMER_GROUP_MEMBER_METADATA => Ok(GroupRecord::ConsumerGroupMemberMetadata(
+                ConsumerGroupMemberKey::decode(&mut key, 0)?,
+                decode_first("ConsumerGroupMemberMetadataValue", value)?,
+            )),
+            CONSUMER_GROUP_TARGET_ASSIGNMENT_METADATA => {
+                Ok(GroupRecord::ConsumerGroupTargetAssignmentMetadata(
+                    ConsumerGroupKey::decode(&mut key, 0)?,
+                    decode_first("ConsumerGroupTargetAssignmentMetadataValue", value)?,
+                ))
+            }
+            CONSUMER_GROUP_TARGET_ASSIGNMENT_MEMBER => {
+                Ok(GroupRecord::ConsumerGroupTargetAssignmentMember(
+                    ConsumerGroupMemberKey::decode(&mut key, 0)?,
+                    decode_first("ConsumerGroupTargetAssignmentMemberValue", value)?,
+                ))
+            }
+            CONSUMER_GROUP_CURRENT_MEMBER_ASSIGNMENT => {
+                Ok(GroupRecord::ConsumerGroupCurrentMemberAssignment(
+                    ConsumerGroupMemberKey::decode(&mut key, 0)?,
+                    decode_first("ConsumerGroupCurrentMemberAssignmentValue", value)?,
+                ))
+            }
             other => Err(GroupRecordError::UnknownKey(other)),
         }
     }
@@ -175,6 +249,33 @@ fn versioned(message: &impl Encode, version: i16) -> Result<Bytes, EncodeError> 
     writer.i16(version);
     message.encode(&mut writer, version)?;
     Ok(BytesMut::freeze(writer.into_bytes()))
+}
+
+/// A record of a consumer group: its value has version 0.
+fn pair(
+    kind: i16,
+    key: &impl Encode,
+    value: Option<&impl Encode>,
+) -> Result<(Bytes, Option<Bytes>), EncodeError> {
+    let mut writer = Writer::new();
+    writer.i16(kind);
+    key.encode(&mut writer, 0)?;
+    let value = value.map(|value| versioned(value, 0)).transpose()?;
+    Ok((BytesMut::freeze(writer.into_bytes()), value))
+}
+
+fn decode_first<T: Decode>(
+    name: &'static str,
+    value: Option<Bytes>,
+) -> Result<Option<T>, GroupRecordError> {
+    let Some(value) = value else {
+        return Ok(None);
+    };
+    let mut value = Reader::new(value);
+    match value.i16()? {
+        0 => Ok(Some(T::decode(&mut value, 0)?)),
+        version => Err(GroupRecordError::UnknownVersion { name, version }),
+    }
 }
 
 fn decode_value<T: Decode>(
@@ -214,6 +315,35 @@ mod tests {
         let (key, value) = record.encode().expect("it fits");
         assert_eq!(key.as_ref(), b"\0\x01\0\x01g\0\x01t\0\0\0\x03");
         let expected = b"\0\x04\0\0\0\0\0\0\0\x07\0\0\0\x02\x02m\0\0\0\0\0\0\0\x09\0";
+        assert_eq!(value.as_deref(), Some(expected.as_slice()));
+        assert_eq!(GroupRecord::decode(key, value), Ok(record));
+    }
+
+    #[test]
+    fn bytes_of_consumer_groups_are_kafkas() {
+        let key = ConsumerGroupMemberKey {
+            group_id: "g".into(),
+            member_id: "m".into(),
+            ..Default::default()
+        };
+        let assigned = consumer::AssignedTopicPartitions {
+            topic_id: Uuid([7; 16]),
+            partitions: vec![3],
+            ..Default::default()
+        };
+        let value = ConsumerGroupCurrentMemberAssignmentValue {
+            member_epoch: 2,
+            previous_member_epoch: 1,
+            state: 1,
+            assigned_partitions: vec![assigned],
+            ..Default::default()
+        };
+        let record = GroupRecord::ConsumerGroupCurrentMemberAssignment(key, Some(value));
+        let (key, value) = record.encode().expect("it fits");
+        assert_eq!(key.as_ref(), b"\0\x08\0\x01g\0\x01m");
+        let mut expected = b"\0\0\0\0\0\x02\0\0\0\x01\x01\x02".to_vec();
+        expected.extend([7; 16]);
+        expected.extend(b"\x02\0\0\0\x03\0\x01\0");
         assert_eq!(value.as_deref(), Some(expected.as_slice()));
         assert_eq!(GroupRecord::decode(key, value), Ok(record));
     }

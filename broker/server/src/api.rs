@@ -8,6 +8,7 @@ mod admin;
 mod alter_configs;
 mod api_versions;
 mod cluster;
+mod consumer_groups;
 mod describe_configs;
 mod describe_producers;
 mod directories;
@@ -30,6 +31,7 @@ pub mod raft_wire;
 mod reassignments;
 mod transaction_admin;
 mod transactions;
+mod txn_offset_commit;
 mod voters;
 mod write_txn_markers;
 
@@ -80,6 +82,9 @@ const BROKER_APIS: &[ApiKey] = &[
     ApiKey::Metadata,
     ApiKey::OffsetCommit,
     ApiKey::OffsetFetch,
+    ApiKey::TxnOffsetCommit,
+    ApiKey::ConsumerGroupHeartbeat,
+    ApiKey::ConsumerGroupDescribe,
     ApiKey::FindCoordinator,
     ApiKey::JoinGroup,
     ApiKey::Heartbeat,
@@ -195,6 +200,9 @@ impl Service for BrokerService {
             | ApiKey::LeaveGroup
             | ApiKey::OffsetCommit
             | ApiKey::OffsetFetch
+            | ApiKey::TxnOffsetCommit
+            | ApiKey::ConsumerGroupHeartbeat
+            | ApiKey::ConsumerGroupDescribe
             | ApiKey::OffsetDelete
             | ApiKey::ListGroups
             | ApiKey::DescribeGroups
@@ -249,6 +257,18 @@ fn group_request(api: Arc<Api>, request: RawRequest, peer: &str) -> BoxFuture<'s
         })),
         ApiKey::OffsetFetch => Box::pin(answer(request, |request, version| {
             offsets::fetch(api, request, version)
+        })),
+        ApiKey::ConsumerGroupHeartbeat => {
+            let sender = groups::Sender::new(request.client_id.as_deref(), peer);
+            Box::pin(answer(request, |request, version| {
+                consumer_groups::heartbeat(api, request, version, sender)
+            }))
+        }
+        ApiKey::ConsumerGroupDescribe => Box::pin(answer(request, |request, _| {
+            consumer_groups::describe(api, request)
+        })),
+        ApiKey::TxnOffsetCommit => Box::pin(answer(request, |request, version| {
+            txn_offset_commit::commit(api, request, version)
         })),
         ApiKey::OffsetDelete => {
             Box::pin(answer(request, |request, _| offsets::delete(api, request)))

@@ -259,6 +259,14 @@ broker_config! {
     group_initial_rebalance_delay_ms: i64 = "group.initial.rebalance.delay.ms", 3_000, not_negative;
     /// Most members of a group.
     group_max_size: i32 = "group.max.size", i32::MAX, positive_i32;
+    /// A member of a consumer group that was not heard of for so long is out.
+    group_consumer_session_timeout_ms: i32 = "group.consumer.session.timeout.ms", 45_000, positive_i32;
+    /// How often members of consumer groups are told to heartbeat.
+    group_consumer_heartbeat_interval_ms: i32 = "group.consumer.heartbeat.interval.ms", 5_000, positive_i32;
+    /// Most members of a consumer group.
+    group_consumer_max_size: i32 = "group.consumer.max.size", i32::MAX, positive_i32;
+    /// Server-side assignors that members may ask for; the first is the default.
+    group_consumer_assignors: Vec<String> = "group.consumer.assignors", vec!["uniform".into(), "range".into()], |names| value::assignors(names);
 
     /// Longest transaction timeout that a producer may ask for.
     transaction_max_timeout_ms: i32 = "transaction.max.timeout.ms", 900_000, positive_i32;
@@ -398,6 +406,12 @@ impl BrokerConfig {
         if self.group_min_session_timeout_ms > self.group_max_session_timeout_ms {
             return conflict(
                 "group.min.session.timeout.ms must not be above group.max.session.timeout.ms"
+                    .into(),
+            );
+        }
+        if self.group_consumer_heartbeat_interval_ms >= self.group_consumer_session_timeout_ms {
+            return conflict(
+                "group.consumer.heartbeat.interval.ms must be below group.consumer.session.timeout.ms"
                     .into(),
             );
         }

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use broker_core::Ticket;
+use broker_core::producer_state::Proof;
 use broker_env::{Env, TaskHandle};
 use broker_probe::{mutant, probe};
 use broker_protocol::ErrorCode;
@@ -36,6 +37,15 @@ pub trait Coordinator: Send + Sized + 'static {
     /// Takes in a record of the log; kinds of other releases are skipped.
     fn replay(&mut self, key: Bytes, value: Option<Bytes>);
 
+    /// One that belongs to the producer's open transaction. Only a coordinator that writes such has any.
+    fn replay_transactional(&mut self, producer_id: i64, key: Bytes, value: Option<Bytes>) {
+        let _ = producer_id;
+        self.replay(key, value);
+    }
+
+    /// The end of the producer's transaction.
+    fn replay_marker(&mut self, _producer_id: i64, _committed: bool) {}
+
     /// The log was read to its end, and all of it is committed.
     fn loaded(&mut self, now_ms: i64, out: &mut Vec<Effect<Self>>);
 
@@ -55,10 +65,16 @@ pub trait Coordinator: Send + Sized + 'static {
     fn is_read(request: &Self::Request) -> bool;
 }
 
+/// A record; without a value it deletes.
+pub type KeyValue = (Bytes, Option<Bytes>);
+
 /// What a step wants done, in order.
 pub enum Effect<C: Coordinator> {
     /// Keys and values; those of one step are in one batch.
-    Append(Vec<(Bytes, Option<Bytes>)>),
+    Append(Vec<KeyValue>),
+    /// A batch of a transaction. It is replayed once the partition has taken it; else the request under the
+    /// ticket is refused, and nothing has happened.
+    AppendTransactional(Ticket, Producer, Proof, Vec<KeyValue>),
     /// When everything appended so far is committed.
     Reply(Ticket, C::Reply),
     ReplyNow(Ticket, C::Reply),
@@ -69,11 +85,26 @@ pub enum Effect<C: Coordinator> {
     Disarm(C::Timer),
 }
 
-/// A request and whoever waits for its answer.
-type Call<C> = (
-    <C as Coordinator>::Request,
-    oneshot::Sender<Result<<C as Coordinator>::Reply, ErrorCode>>,
-);
+/// For whom a transactional batch is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Producer {
+    pub id: i64,
+    pub epoch: i16,
+}
+
+/// The end of a producer's transaction, as its coordinator in that epoch says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Marker {
+    pub producer: Producer,
+    pub coordinator_epoch: i32,
+    pub committed: bool,
+}
+
+/// What a shard is asked for, and whoever waits for its answer.
+enum Call<C: Coordinator> {
+    Request(C::Request, oneshot::Sender<Result<C::Reply, ErrorCode>>),
+    Complete(Marker, oneshot::Sender<Result<(), ErrorCode>>),
+}
 
 type Factory<C> = Box<dyn Fn() -> C + Send + Sync>;
 
@@ -203,15 +234,7 @@ impl<C: Coordinator> Coordinators<C> {
     /// COORDINATOR_LOAD_IN_PROGRESS; COORDINATOR_NOT_AVAILABLE while the log takes no records.
     pub async fn call(&self, partition: i32, request: C::Request) -> Result<C::Reply, ErrorCode> {
         let (reply, answer) = oneshot::channel();
-        {
-            let shards = self.shards.lock().expect("no panic under this lock");
-            let shard = shards.get(&partition).ok_or(ErrorCode::NotCoordinator)?;
-            if !shard.phase.is_active() {
-                return Err(ErrorCode::CoordinatorLoadInProgress);
-            }
-            let sent = shard.calls.send((request, reply));
-            sent.map_err(|_| ErrorCode::NotCoordinator)?;
-        }
+        self.send(partition, Call::Request(request, reply))?;
         answer.await.unwrap_or(Err(ErrorCode::NotCoordinator))
     }
 
@@ -233,6 +256,32 @@ impl<C: Coordinator> Coordinators<C> {
             }
         }
         Ok(replies)
+    }
+
+    /// Ends a producer's transaction in a partition: the marker is appended, and what the transaction wrote
+    /// there counts, or not. Answers when that is committed, or with what the partition says to the marker:
+    /// INVALID_PRODUCER_EPOCH, TRANSACTION_COORDINATOR_FENCED. No answer: this is no coordinator any more.
+    ///
+    /// # Errors
+    /// As [`Coordinators::call`].
+    pub fn complete_transaction(
+        &self,
+        partition: i32,
+        marker: Marker,
+    ) -> Result<oneshot::Receiver<Result<(), ErrorCode>>, ErrorCode> {
+        let (reply, answer) = oneshot::channel();
+        self.send(partition, Call::Complete(marker, reply))?;
+        Ok(answer)
+    }
+
+    fn send(&self, partition: i32, call: Call<C>) -> Result<(), ErrorCode> {
+        let shards = self.shards.lock().expect("no panic under this lock");
+        let shard = shards.get(&partition).ok_or(ErrorCode::NotCoordinator)?;
+        if !shard.phase.is_active() {
+            return Err(ErrorCode::CoordinatorLoadInProgress);
+        }
+        let sent = shard.calls.send(call);
+        sent.map_err(|_| ErrorCode::NotCoordinator)
     }
 
     /// The partitions that this broker coordinates, loaded or not.

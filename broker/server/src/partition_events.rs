@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker_core::group::GroupCoordinator;
 use broker_core::replica::{AlterPartitionId, AlteredPartition, Input, LeaderOffsets, Timer};
 use broker_env::{DiskError, Env};
 use broker_protocol::ErrorCode;
@@ -16,6 +15,7 @@ use crate::config::BrokerConfig;
 use crate::controller_channel::ControllerChannel;
 use crate::coordinator::Coordinators;
 use crate::directory_assignments::Assignment;
+use crate::group_coordinator::GroupShard;
 use crate::metadata_cache::MetadataCache;
 use crate::partition::PartitionEvent;
 use crate::peer::Peer;
@@ -39,7 +39,7 @@ pub struct PartitionEvents {
     pub metadata: Arc<MetadataCache>,
     pub replicas: Arc<ReplicaManager>,
     pub fetchers: Arc<ReplicaFetchers>,
-    pub groups: Arc<Coordinators<GroupCoordinator>>,
+    pub groups: Arc<Coordinators<GroupShard>>,
     pub transactions: Arc<Coordinators<TransactionShard>>,
     /// Told when the log directory fails that the node cannot do without.
     pub failed: mpsc::UnboundedSender<DiskError>,

@@ -1,9 +1,11 @@
 //! DescribeGroups, ListGroups, DeleteGroups.
 
 use broker_protocol::ErrorCode;
+use broker_protocol::consumer_protocol::CONSUMER_PROTOCOL_TYPE;
 
 use super::classic::{ClassicGroup, State};
-use super::message::{DescribedGroup, DescribedMember, ListedGroup};
+use super::consumer_group::ConsumerGroup;
+use super::message::{DescribedGroup, DescribedMember, GroupType, ListedGroup};
 use super::offsets::tombstone;
 use super::record::Record;
 use super::{GroupCoordinator, Step};
@@ -11,7 +13,10 @@ use super::{GroupCoordinator, Step};
 impl GroupCoordinator {
     /// `None` if there is no such group.
     pub(super) fn describe(&self, id: &str) -> Option<DescribedGroup> {
-        if self.hard.group(id).is_none() && !self.groups.contains_key(id) {
+        // Consumer groups have a request of their own.
+        if self.consumer_group(id).is_some()
+            || (self.hard.group(id).is_none() && !self.groups.contains_key(id))
+        {
             return None;
         }
         let simple = ClassicGroup::default();
@@ -49,9 +54,18 @@ impl GroupCoordinator {
         let simple = self.hard.groups().map(|(id, _)| id);
         let ids: std::collections::BTreeSet<&String> = simple.chain(self.groups.keys()).collect();
         let listed = ids.into_iter().map(|id| {
+            if let Some(consumers) = self.consumer_group(id) {
+                return ListedGroup {
+                    group: id.clone(),
+                    kind: GroupType::Consumer,
+                    protocol_type: CONSUMER_PROTOCOL_TYPE.into(),
+                    state: consumers.state(),
+                };
+            }
             let group = self.groups.get(id);
             ListedGroup {
                 group: id.clone(),
+                kind: GroupType::Classic,
                 protocol_type: group
                     .and_then(|group| group.protocol_type.clone())
                     .unwrap_or_default(),
@@ -65,10 +79,10 @@ impl GroupCoordinator {
         if id.is_empty() {
             return Err(ErrorCode::InvalidGroupId);
         }
-        if self
-            .groups
-            .get(id)
-            .is_some_and(|group| group.state != State::Empty)
+        let classic = self.groups.get(id);
+        let consumers = self.consumer_group(id);
+        if classic.is_some_and(|group| group.state != State::Empty)
+            || consumers.is_some_and(ConsumerGroup::has_members)
         {
             return Err(ErrorCode::NonEmptyGroup);
         }
@@ -80,17 +94,15 @@ impl GroupCoordinator {
                 Err(ErrorCode::GroupIdNotFound)
             };
         };
-        let mut records: Vec<Record> = stored
-            .offsets
-            .keys()
-            .map(|key| tombstone(id, key))
-            .collect();
+        let partitions = stored.partitions().into_iter();
+        let mut records: Vec<Record> = partitions.map(|key| tombstone(id, key)).collect();
         if stored.metadata.is_some() {
             records.push(Record::Group {
                 group: id.to_string(),
                 value: None,
             });
         }
+        records.extend(self.consumer_group_tombstones(id));
         self.write(records, step);
         Ok(())
     }

@@ -15,11 +15,11 @@ impl GroupCoordinator {
         for (id, stored) in self.hard.groups() {
             let live = self.groups.get(id);
             let expired = self.expired(stored, live, step.now_ms);
-            let is_last = expired.len() == stored.offsets.len();
+            let is_last = expired.len() == stored.offsets.len() && stored.pending.is_empty();
             records.extend(expired.into_iter().map(|key| tombstone(id, key)));
             let is_unused = live.is_none_or(|group| {
                 group.state == State::Empty && group.pending_members.is_empty()
-            });
+            }) && !stored.consumers.has_members();
             if is_last && is_unused {
                 gone.push(id.clone());
             }
@@ -33,10 +33,11 @@ impl GroupCoordinator {
                 .is_some_and(|group| group.metadata.is_some())
             {
                 records.push(Record::Group {
-                    group: id,
+                    group: id.clone(),
                     value: None,
                 });
             }
+            records.extend(self.consumer_group_tombstones(&id));
         }
         self.write(records, step);
     }
@@ -61,15 +62,20 @@ impl GroupCoordinator {
             }
             _ => None,
         };
+        let consumed = stored.consumers.subscribed_topics();
         let empty_since = live
             .filter(|group| group.state == State::Empty)
             .and_then(|group| group.state_timestamp_ms);
         let is_expired = |((topic, _), value): &(&'a (String, i32), &OffsetAndMetadata)| {
-            let is_wanted = wanted.as_ref().is_some_and(|wanted| wanted.contains(topic));
+            let is_wanted = wanted.as_ref().is_some_and(|wanted| wanted.contains(topic))
+                || consumed.contains(topic);
             let since = empty_since.unwrap_or(value.commit_timestamp_ms);
             !is_wanted && self.is_due(value, since, now_ms)
         };
-        let expired = stored.offsets.iter().filter(is_expired);
+        // What a transaction is about to replace stays until that has ended.
+        let settled = stored.offsets.iter();
+        let settled = settled.filter(|(key, _)| !stored.pending.contains_key(*key));
+        let expired = settled.filter(is_expired);
         expired.map(|(key, _)| key).collect()
     }
 

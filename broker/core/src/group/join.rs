@@ -4,6 +4,7 @@ use broker_probe::{mutant, probe};
 use broker_protocol::ErrorCode;
 
 use super::classic::{AwaitingJoin, ClassicGroup, Member, State};
+use super::consumer_group::ConsumerGroup;
 use super::message::{JoinReply, JoinRequest, Reply, SyncReply, Timer};
 use super::{GroupCoordinator, Step};
 use crate::Ticket;
@@ -33,6 +34,12 @@ impl GroupCoordinator {
         let sessions = self.config.min_session_timeout_ms..=self.config.max_session_timeout_ms;
         if !sessions.contains(&request.session_timeout_ms) {
             return Err(refuse(ErrorCode::InvalidSessionTimeout));
+        }
+        if self
+            .consumer_group(&request.group)
+            .is_some_and(ConsumerGroup::has_members)
+        {
+            return Err(refuse(ErrorCode::InconsistentGroupProtocol));
         }
         let is_unknown = request.member_id.is_empty();
         let exists = self.groups.contains_key(&request.group);
@@ -71,11 +78,14 @@ impl GroupCoordinator {
             .group(id)
             .is_none_or(|group| group.metadata.is_none())
         {
-            let empty = super::Record::Group {
+            // An empty consumer group gives way; its offsets stay.
+            let mut records = self.consumer_group_tombstones(id);
+            records.push(super::Record::Group {
                 group: id.to_string(),
                 value: Some(ClassicGroup::default().to_metadata()),
-            };
-            self.write(vec![empty], step);
+            });
+            self.metadata_checked.remove(id);
+            self.write(records, step);
         }
     }
 

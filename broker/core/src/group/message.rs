@@ -1,9 +1,12 @@
 //! What goes into the coordinator and what comes out.
 
+use std::collections::BTreeSet;
+
 use broker_protocol::ErrorCode;
 use broker_protocol::ids::{LeaderEpoch, Offset, Uuid};
 use bytes::Bytes;
 
+use super::consumer_group::{MemberSubscription, Partitions};
 use super::record::Record;
 use crate::Ticket;
 
@@ -20,13 +23,19 @@ pub enum Request {
         group: String,
         members: Vec<Leaver>,
     },
+    ConsumerHeartbeat(ConsumerHeartbeatRequest),
     Commit(CommitRequest),
+    /// TxnOffsetCommit.
+    CommitTransactional(TransactionalCommitRequest),
     FetchOffsets(FetchOffsetsRequest),
     DeleteOffsets(DeleteOffsetsRequest),
     DeleteGroup {
         group: String,
     },
     Describe {
+        group: String,
+    },
+    DescribeConsumers {
         group: String,
     },
     /// All groups of this coordinator.
@@ -46,6 +55,13 @@ pub struct MemberContext {
     pub instance_id: Option<String>,
     /// -1: not a member.
     pub generation: i32,
+}
+
+impl MemberContext {
+    /// Whether it claims to be a member at all.
+    pub(super) fn is_named(&self) -> bool {
+        self.generation >= 0 || !self.member_id.is_empty() || self.instance_id.is_some()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -80,6 +96,27 @@ pub struct SyncRequest {
     pub assignments: Vec<(String, Bytes)>,
 }
 
+/// ConsumerGroupHeartbeat. What is `None`, and a timeout of -1, is as it was.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ConsumerHeartbeatRequest {
+    pub group: String,
+    /// Empty for one that is new and does not choose its id.
+    pub member_id: String,
+    /// The id such a one gets.
+    pub fresh_member_id: String,
+    /// 0 joins, -1 leaves, -2 leaves as a static member that comes back.
+    pub member_epoch: i32,
+    pub instance_id: Option<String>,
+    pub rack_id: Option<String>,
+    pub rebalance_timeout_ms: i32,
+    pub topics: Option<BTreeSet<String>>,
+    pub server_assignor: Option<String>,
+    /// What the member has.
+    pub owned: Option<Partitions>,
+    pub client_id: String,
+    pub client_host: String,
+}
+
 /// One that leaves, by its id or, as an operator removes it, by its instance id alone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Leaver {
@@ -93,8 +130,25 @@ pub struct CommitRequest {
     pub member: MemberContext,
     /// -1: the broker's `offsets.retention.minutes`.
     pub retention_ms: i64,
-    /// A group that does not exist is told by GROUP_ID_NOT_FOUND (from OffsetCommit 9).
-    pub knows_group_id_not_found: bool,
+    /// The client knows consumer groups and GROUP_ID_NOT_FOUND (from OffsetCommit 9).
+    pub knows_consumer_groups: bool,
+    pub partitions: Vec<CommittedPartition>,
+}
+
+/// A producer in one of its epochs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Producer {
+    pub id: i64,
+    pub epoch: i16,
+}
+
+/// Offsets that count once the producer's transaction commits.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TransactionalCommitRequest {
+    pub group: String,
+    /// The consumer's (KIP-447); generation -1 and no name before TxnOffsetCommit 3.
+    pub member: MemberContext,
+    pub producer: Producer,
     pub partitions: Vec<CommittedPartition>,
 }
 
@@ -111,8 +165,13 @@ pub struct CommittedPartition {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FetchOffsetsRequest {
     pub group: String,
+    /// Of a member of a consumer group (from OffsetFetch 9); `None` and -1 for others.
+    pub member_id: Option<String>,
+    pub member_epoch: i32,
     /// `None`: all that there are.
     pub partitions: Option<Vec<(String, i32)>>,
+    /// UNSTABLE_OFFSET_COMMIT where an open transaction has an offset, too (KIP-447).
+    pub require_stable: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -128,11 +187,14 @@ pub enum Reply {
     Sync(SyncReply),
     Heartbeat(ErrorCode),
     Leave(Result<Vec<ErrorCode>, ErrorCode>),
+    ConsumerHeartbeat(Result<ConsumerHeartbeatReply, ErrorCode>),
     Commit(Result<Vec<ErrorCode>, ErrorCode>),
-    FetchOffsets(Vec<FetchedOffset>),
+    CommitTransactional(Result<Vec<ErrorCode>, ErrorCode>),
+    FetchOffsets(Result<Vec<FetchedOffset>, ErrorCode>),
     DeleteOffsets(Result<Vec<ErrorCode>, ErrorCode>),
     DeleteGroup(ErrorCode),
     Describe(Option<DescribedGroup>),
+    DescribeConsumers(Result<DescribedConsumerGroup, ErrorCode>),
     List(Vec<ListedGroup>),
     TopicDeleted,
 }
@@ -174,6 +236,15 @@ impl JoinReply {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ConsumerHeartbeatReply {
+    pub member_id: String,
+    pub member_epoch: i32,
+    pub heartbeat_interval_ms: i32,
+    /// What the member may have from now on; `None` if that is as it was.
+    pub assignment: Option<Partitions>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SyncReply {
     pub error: ErrorCode,
     pub protocol_type: Option<String>,
@@ -201,6 +272,7 @@ pub struct FetchedOffset {
     pub offset: Offset,
     pub leader_epoch: Option<LeaderEpoch>,
     pub metadata: String,
+    pub error: ErrorCode,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -224,8 +296,52 @@ pub struct DescribedMember {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DescribedConsumerGroup {
+    pub state: &'static str,
+    pub epoch: i32,
+    pub assignment_epoch: i32,
+    pub assignor: String,
+    pub members: Vec<DescribedConsumer>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DescribedConsumer {
+    pub member_id: String,
+    pub subscription: MemberSubscription,
+    pub epoch: i32,
+    pub assignment: DescribedPartitions,
+    pub target: DescribedPartitions,
+}
+
+pub type DescribedPartitions = Vec<TopicPartitions>;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TopicPartitions {
+    pub topic_id: Uuid,
+    pub topic: String,
+    pub partitions: Vec<i32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum GroupType {
+    Classic,
+    Consumer,
+}
+
+impl GroupType {
+    /// As Kafka names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            GroupType::Classic => "Classic",
+            GroupType::Consumer => "Consumer",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ListedGroup {
     pub group: String,
+    pub kind: GroupType,
     pub protocol_type: String,
     pub state: &'static str,
 }
@@ -239,6 +355,8 @@ pub enum Timer {
     Sync(String),
     /// A member, or one that was promised an id, was not heard of.
     Session(String, String),
+    /// A member of a consumer group has to give up partitions; of which epoch that is.
+    Revocation(String, String, i32),
     ExpireOffsets,
 }
 
@@ -247,6 +365,9 @@ pub enum Timer {
 pub enum Output {
     /// Append, as one batch.
     Records(Vec<Record>),
+    /// Append, as one batch of the producer's transaction, and replay it; if the partition refuses, so is the
+    /// request.
+    TransactionalRecords(Producer, Vec<Record>),
     /// Answer when all records so far are committed.
     Reply(Ticket, Reply),
     /// Answer at once.

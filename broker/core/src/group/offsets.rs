@@ -1,9 +1,12 @@
 //! OffsetCommit, OffsetFetch, OffsetDelete, and topics that are deleted.
 
+use broker_probe::{mutant, probe};
 use broker_protocol::ErrorCode;
 use broker_protocol::ids::Uuid;
 
 use super::classic::State;
+use super::consumer_group::ConsumerGroup;
+use super::hard::TopicPartition;
 use super::message::{
     CommitRequest, CommittedPartition, DeleteOffsetsRequest, FetchOffsetsRequest, FetchedOffset,
     Timer,
@@ -21,35 +24,47 @@ impl GroupCoordinator {
     ) -> Result<Vec<ErrorCode>, ErrorCode> {
         self.check_commit(&request)?;
         self.keep_session(&request, step);
-        let now_ms = step.now_ms;
-        let expire_timestamp_ms =
-            (request.retention_ms >= 0).then(|| now_ms.saturating_add(request.retention_ms));
-        let mut records = Vec::with_capacity(request.partitions.len());
-        let mut errors = Vec::with_capacity(request.partitions.len());
-        for partition in request.partitions {
+        let retention = Some(request.retention_ms).filter(|retention| *retention >= 0);
+        let expire_timestamp_ms = retention.map(|retention| step.now_ms.saturating_add(retention));
+        let (errors, records) = self.offset_records(
+            &request.group,
+            request.partitions,
+            step.now_ms,
+            expire_timestamp_ms,
+        );
+        self.write(records, step);
+        Ok(errors)
+    }
+
+    /// An error for each partition, and the records of those that can be committed.
+    pub(super) fn offset_records(
+        &self,
+        group: &str,
+        partitions: Vec<CommittedPartition>,
+        now_ms: i64,
+        expire_timestamp_ms: Option<i64>,
+    ) -> (Vec<ErrorCode>, Vec<Record>) {
+        let mut records = Vec::with_capacity(partitions.len());
+        let mut errors = Vec::with_capacity(partitions.len());
+        for partition in partitions {
             if partition.metadata.encode_utf16().count() > self.config.offset_metadata_max_bytes {
                 errors.push(ErrorCode::OffsetMetadataTooLarge);
                 continue;
             }
             errors.push(ErrorCode::None);
-            records.push(record(
-                &request.group,
-                partition,
-                now_ms,
-                expire_timestamp_ms,
-            ));
+            records.push(record(group, partition, now_ms, expire_timestamp_ms));
         }
-        self.write(records, step);
-        Ok(errors)
+        (errors, records)
     }
 
     /// Members of the current generation may commit, and anybody while there are no members (GRP-2).
     fn check_commit(&self, request: &CommitRequest) -> Result<(), ErrorCode> {
         let member = &request.member;
-        let is_member =
-            member.generation >= 0 || !member.member_id.is_empty() || member.instance_id.is_some();
+        if let Some(consumers) = self.consumer_group(&request.group) {
+            return consumers.check_commit(member, request.knows_consumer_groups);
+        }
         let Some(group) = self.groups.get(&request.group) else {
-            return match (member.generation < 0, request.knows_group_id_not_found) {
+            return match (member.generation < 0, request.knows_consumer_groups) {
                 (true, _) => Ok(()),
                 (false, true) => Err(ErrorCode::GroupIdNotFound),
                 (false, false) => Err(ErrorCode::IllegalGeneration),
@@ -58,7 +73,7 @@ impl GroupCoordinator {
         if member.generation < 0 && group.state == State::Empty {
             return Ok(());
         }
-        if !is_member {
+        if !member.is_named() {
             return Err(ErrorCode::UnknownMemberId);
         }
         group.check_current(member)?;
@@ -78,23 +93,37 @@ impl GroupCoordinator {
         }
     }
 
-    pub(super) fn fetch_offsets(&self, request: &FetchOffsetsRequest) -> Vec<FetchedOffset> {
-        let group = self.hard.group(&request.group);
-        let find = |topic: &str, partition: i32| {
-            let key = (topic.to_string(), partition);
-            group.and_then(|group| group.offsets.get(&key))
-        };
-        match &request.partitions {
-            Some(partitions) => partitions
-                .iter()
-                .map(|(topic, partition)| fetched(topic, *partition, find(topic, *partition)))
-                .collect(),
-            None => group
-                .into_iter()
-                .flat_map(|group| &group.offsets)
-                .map(|((topic, partition), value)| fetched(topic, *partition, Some(value)))
-                .collect(),
+    pub(super) fn consumer_group(&self, id: &str) -> Option<&ConsumerGroup> {
+        let consumers = self.hard.consumers(id);
+        Some(consumers).filter(|consumers| consumers.exists())
+    }
+
+    pub(super) fn fetch_offsets(
+        &self,
+        request: &FetchOffsetsRequest,
+    ) -> Result<Vec<FetchedOffset>, ErrorCode> {
+        if let Some(consumers) = self.consumer_group(&request.group) {
+            consumers.check_fetch(request.member_id.as_deref(), request.member_epoch)?;
         }
+        let Some(group) = self.hard.group(&request.group) else {
+            let none = request.partitions.iter().flatten();
+            return Ok(none.map(|key| fetched(key, None)).collect());
+        };
+        let fetch = |key: &TopicPartition| {
+            let is_unstable = request.require_stable && group.pending.contains_key(key);
+            if is_unstable && !mutant!(T_26) {
+                probe!("group: an offset waits for its transaction");
+                return FetchedOffset {
+                    error: ErrorCode::UnstableOffsetCommit,
+                    ..fetched(key, None)
+                };
+            }
+            fetched(key, group.offsets.get(key))
+        };
+        Ok(match &request.partitions {
+            Some(partitions) => partitions.iter().map(fetch).collect(),
+            None => group.offsets.keys().map(fetch).collect(),
+        })
     }
 
     pub(super) fn delete_offsets(
@@ -111,9 +140,10 @@ impl GroupCoordinator {
             return Err(ErrorCode::NonEmptyGroup);
         }
         let subscribed = active.and_then(|group| group.subscribed_topics());
+        let consumed = stored.consumers.subscribed_topics();
         let is_in_use = |topic: &String| match &subscribed {
             Some(topics) => topics.contains(topic),
-            None => active.is_some(),
+            None => active.is_some() || consumed.contains(topic),
         };
         let mut records = Vec::new();
         let mut errors = Vec::with_capacity(request.partitions.len());
@@ -123,7 +153,7 @@ impl GroupCoordinator {
                 continue;
             }
             errors.push(ErrorCode::None);
-            if stored.offsets.contains_key(key) {
+            if stored.offsets.contains_key(key) || stored.pending.contains_key(key) {
                 records.push(tombstone(&request.group, key));
             }
         }
@@ -135,7 +165,8 @@ impl GroupCoordinator {
     pub(super) fn topic_deleted(&mut self, topic: &str, step: &mut Step<'_>) {
         let mut records = Vec::new();
         for (id, group) in self.hard.groups() {
-            let of_topic = group.offsets.keys().filter(|(name, _)| name == topic);
+            let partitions = group.partitions().into_iter();
+            let of_topic = partitions.filter(|(name, _)| name == topic);
             records.extend(of_topic.map(|key| tombstone(id, key)));
         }
         self.write(records, step);
@@ -163,7 +194,7 @@ fn record(
     }
 }
 
-pub(super) fn tombstone(group: &str, key: &(String, i32)) -> Record {
+pub(super) fn tombstone(group: &str, key: &TopicPartition) -> Record {
     Record::Offset {
         group: group.to_string(),
         topic: key.0.clone(),
@@ -172,13 +203,14 @@ pub(super) fn tombstone(group: &str, key: &(String, i32)) -> Record {
     }
 }
 
-fn fetched(topic: &str, partition: i32, value: Option<&OffsetAndMetadata>) -> FetchedOffset {
+fn fetched(key: &TopicPartition, value: Option<&OffsetAndMetadata>) -> FetchedOffset {
     FetchedOffset {
-        topic: topic.to_string(),
+        topic: key.0.clone(),
         topic_id: value.map_or(Uuid::ZERO, |value| value.topic_id),
-        partition,
+        partition: key.1,
         offset: value.map_or(NO_OFFSET, |value| value.offset),
         leader_epoch: value.and_then(|value| value.leader_epoch),
         metadata: value.map_or_else(String::new, |value| value.metadata.clone()),
+        error: ErrorCode::None,
     }
 }

@@ -3,6 +3,24 @@
 use broker_protocol::ids::{LeaderEpoch, Offset, Uuid};
 use bytes::Bytes;
 
+use super::consumer_group::{CurrentAssignment, GroupEpoch, MemberSubscription, Partitions};
+
+/// What the log has, in its order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Entry {
+    Record(Record),
+    /// Counts once the producer's transaction commits.
+    Transactional {
+        producer_id: i64,
+        record: Record,
+    },
+    /// Ends the producer's transaction.
+    Marker {
+        producer_id: i64,
+        committed: bool,
+    },
+}
+
 /// One record; without a value it deletes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Record {
@@ -16,6 +34,45 @@ pub enum Record {
         group: String,
         value: Option<GroupMetadata>,
     },
+    /// ConsumerGroupMetadata
+    ConsumerGroup {
+        group: String,
+        value: Option<GroupEpoch>,
+    },
+    /// ConsumerGroupTargetAssignmentMetadata
+    TargetEpoch { group: String, value: Option<i32> },
+    /// ConsumerGroupMemberMetadata
+    Subscription {
+        group: String,
+        member: String,
+        value: Option<MemberSubscription>,
+    },
+    /// ConsumerGroupTargetAssignmentMember
+    TargetAssignment {
+        group: String,
+        member: String,
+        value: Option<Partitions>,
+    },
+    /// ConsumerGroupCurrentMemberAssignment
+    CurrentAssignment {
+        group: String,
+        member: String,
+        value: Option<CurrentAssignment>,
+    },
+}
+
+impl Record {
+    pub fn group(&self) -> &str {
+        match self {
+            Record::Offset { group, .. }
+            | Record::Group { group, .. }
+            | Record::ConsumerGroup { group, .. }
+            | Record::TargetEpoch { group, .. }
+            | Record::Subscription { group, .. }
+            | Record::TargetAssignment { group, .. }
+            | Record::CurrentAssignment { group, .. } => group,
+        }
+    }
 }
 
 /// A committed offset.

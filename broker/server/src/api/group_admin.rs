@@ -9,8 +9,6 @@ use broker_protocol::api as wire;
 use super::Api;
 use super::groups::ask;
 
-const CLASSIC: &str = "Classic";
-
 pub async fn list(api: Arc<Api>, request: wire::ListGroupsRequest) -> wire::ListGroupsResponse {
     let replies = match &api.groups {
         Some(groups) => groups.call_all(&Request::List).await,
@@ -33,7 +31,8 @@ pub async fn list(api: Arc<Api>, request: wire::ListGroupsRequest) -> wire::List
         filter.is_empty() || filter.iter().any(|name| name.eq_ignore_ascii_case(value))
     };
     let groups = listed.filter(|group: &ListedGroup| {
-        wanted(&request.states_filter, group.state) && wanted(&request.types_filter, CLASSIC)
+        wanted(&request.states_filter, group.state)
+            && wanted(&request.types_filter, group.kind.name())
     });
     wire::ListGroupsResponse {
         groups: groups
@@ -41,7 +40,7 @@ pub async fn list(api: Arc<Api>, request: wire::ListGroupsRequest) -> wire::List
                 group_id: group.group,
                 protocol_type: group.protocol_type,
                 group_state: group.state.into(),
-                group_type: CLASSIC.into(),
+                group_type: group.kind.name().into(),
                 ..Default::default()
             })
             .collect(),

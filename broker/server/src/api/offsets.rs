@@ -22,43 +22,46 @@ pub async fn commit(
     version: i16,
 ) -> wire::OffsetCommitResponse {
     let known = known_partitions(&api, &request.topics);
-    let group = request.group_id.clone();
-    let mut errors = match known.iter().flatten().next() {
-        Some(_) => committed(&api, &request, &known, version).await.into_iter(),
-        None => Vec::new().into_iter(),
+    let partitions = committed_partitions(&request.topics, &known);
+    let errors = match partitions.is_empty() {
+        true => Vec::new(),
+        false => committed(&api, &request, partitions, version).await,
     };
-    let mut next = |known: bool| match known {
-        true => errors
-            .next()
-            .unwrap_or_else(|| panic!("group {group}: a commit lacks answers")),
-        false => ErrorCode::UnknownTopicOrPartition,
-    };
-    let topics = request
-        .topics
-        .into_iter()
-        .zip(&known)
-        .map(|(topic, known)| {
-            let partitions = topic.partitions.iter().zip(known);
-            let partitions =
-                partitions.map(|(partition, id)| wire::OffsetCommitResponsePartition {
-                    partition_index: partition.partition_index,
-                    error_code: next(id.is_some()).code(),
-                    ..Default::default()
-                });
-            wire::OffsetCommitResponseTopic {
-                partitions: partitions.collect(),
-                name: topic.name,
-                ..Default::default()
-            }
+    let mut errors = each_partition(&known, errors).into_iter();
+    let topics = request.topics.into_iter().map(|topic| {
+        let partitions = topic.partitions.iter().zip(errors.by_ref());
+        let partitions = partitions.map(|(partition, error)| wire::OffsetCommitResponsePartition {
+            partition_index: partition.partition_index,
+            error_code: error.code(),
+            ..Default::default()
         });
+        wire::OffsetCommitResponseTopic {
+            partitions: partitions.collect(),
+            name: topic.name,
+            ..Default::default()
+        }
+    });
     wire::OffsetCommitResponse {
         topics: topics.collect(),
         ..Default::default()
     }
 }
 
+/// An error for each partition of the request: those of `errors` are of the known ones.
+pub(super) fn each_partition(
+    known: &[Vec<Option<Uuid>>],
+    errors: Vec<ErrorCode>,
+) -> Vec<ErrorCode> {
+    let mut errors = errors.into_iter();
+    let each = known.iter().flatten().map(|id| match id {
+        Some(_) => errors.next().expect("a commit has an answer for each"),
+        None => ErrorCode::UnknownTopicOrPartition,
+    });
+    each.collect()
+}
+
 /// The topic's id for each partition that there is.
-fn known_partitions(
+pub(super) fn known_partitions(
     api: &Api,
     topics: &[wire::OffsetCommitRequestTopic],
 ) -> Vec<Vec<Option<Uuid>>> {
@@ -76,22 +79,27 @@ fn known_partitions(
     })
 }
 
+pub(super) fn committed_partitions(
+    topics: &[wire::OffsetCommitRequestTopic],
+    known: &[Vec<Option<Uuid>>],
+) -> Vec<CommittedPartition> {
+    let topics = topics.iter().zip(known);
+    let partitions = topics.flat_map(|(topic, known)| {
+        let partitions = topic.partitions.iter().zip(known);
+        partitions.filter_map(|(partition, id)| {
+            id.map(|id| committed_partition(&topic.name, id, partition))
+        })
+    });
+    partitions.collect()
+}
+
 /// One error for each known partition, in order.
 async fn committed(
     api: &Api,
     request: &wire::OffsetCommitRequest,
-    known: &[Vec<Option<Uuid>>],
+    partitions: Vec<CommittedPartition>,
     version: i16,
 ) -> Vec<ErrorCode> {
-    let topics = request.topics.iter().zip(known);
-    let partitions: Vec<CommittedPartition> = topics
-        .flat_map(|(topic, known)| {
-            let partitions = topic.partitions.iter().zip(known);
-            partitions.filter_map(|(partition, id)| {
-                id.map(|id| committed_partition(&topic.name, id, partition))
-            })
-        })
-        .collect();
     let count = partitions.len();
     let commit = CommitRequest {
         group: request.group_id.clone(),
@@ -101,21 +109,31 @@ async fn committed(
             generation: request.generation_id_or_member_epoch,
         },
         retention_ms: request.retention_time_ms,
-        knows_group_id_not_found: version >= 9,
+        knows_consumer_groups: version >= 9,
         partitions,
     };
-    let limit = u64::try_from(api.config.offsets_commit_timeout_ms).unwrap_or(0);
     let asked = ask(api, &request.group_id, Request::Commit(commit));
-    match timeout(&api.env, Duration::from_millis(limit), asked).await {
-        Ok(Ok(Reply::Commit(Ok(errors)))) => errors,
-        Ok(Ok(Reply::Commit(Err(error))) | Err(error)) => vec![error; count],
-        Ok(Ok(other)) => panic!(
+    match in_time(api, asked).await {
+        Ok(Reply::Commit(Ok(errors))) => errors,
+        Ok(Reply::Commit(Err(error))) | Err(error) => vec![error; count],
+        Ok(other) => panic!(
             "{}: OffsetCommit was answered with {other:?}",
             request.group_id
         ),
+    }
+}
+
+/// As long as `offsets.commit.timeout.ms`.
+pub(super) async fn in_time(
+    api: &Api,
+    asked: impl Future<Output = Result<Reply, ErrorCode>>,
+) -> Result<Reply, ErrorCode> {
+    let limit = u64::try_from(api.config.offsets_commit_timeout_ms).unwrap_or(0);
+    match timeout(&api.env, Duration::from_millis(limit), asked).await {
+        Ok(reply) => reply,
         Err(_) => {
             probe!("offset commit: not replicated in time");
-            vec![ErrorCode::CoordinatorNotAvailable; count]
+            Err(ErrorCode::CoordinatorNotAvailable)
         }
     }
 }
@@ -146,7 +164,7 @@ pub async fn fetch(
     }
     let mut groups = Vec::with_capacity(request.groups.len());
     for group in request.groups {
-        groups.push(fetch_group(&api, group).await);
+        groups.push(fetch_group(&api, group, request.require_stable).await);
     }
     wire::OffsetFetchResponse {
         groups,
@@ -176,7 +194,7 @@ async fn fetch_one(
         topics,
         ..Default::default()
     };
-    let mut fetched = fetch_group(api, group).await;
+    let mut fetched = fetch_group(api, group, request.require_stable).await;
     if fetched.error_code != 0 && version < 2 {
         // There is no error but those of partitions.
         fetched.topics = refused(asked.unwrap_or_default(), fetched.error_code);
@@ -231,6 +249,7 @@ fn refused(
 async fn fetch_group(
     api: &Api,
     group: wire::OffsetFetchRequestGroup,
+    require_stable: bool,
 ) -> wire::OffsetFetchResponseGroup {
     let partitions = group.topics.map(|topics| {
         let all = topics.iter().flat_map(|topic| {
@@ -241,10 +260,14 @@ async fn fetch_group(
     });
     let request = Request::FetchOffsets(FetchOffsetsRequest {
         group: group.group_id.clone(),
+        member_id: group.member_id.filter(|member| !member.is_empty()),
+        member_epoch: group.member_epoch,
         partitions,
+        require_stable,
     });
     let (error, fetched) = match ask(api, &group.group_id, request).await {
-        Ok(Reply::FetchOffsets(fetched)) => (ErrorCode::None, fetched),
+        Ok(Reply::FetchOffsets(Ok(fetched))) => (ErrorCode::None, fetched),
+        Ok(Reply::FetchOffsets(Err(error))) => (error, Vec::new()),
         Ok(other) => panic!(
             "{}: OffsetFetch was answered with {other:?}",
             group.group_id
@@ -276,6 +299,7 @@ fn by_topic(api: &Api, fetched: Vec<FetchedOffset>) -> Vec<wire::OffsetFetchResp
             committed_offset: offset.offset,
             committed_leader_epoch: offset.leader_epoch.map_or(-1, |epoch| epoch.0),
             metadata: Some(offset.metadata),
+            error_code: offset.error.code(),
             ..Default::default()
         });
     }

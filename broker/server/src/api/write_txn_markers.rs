@@ -12,6 +12,7 @@ use broker_protocol::record::EndTxnMarker;
 use tokio::sync::oneshot;
 
 use super::Api;
+use crate::coordinator::{Marker, Producer};
 use crate::internal_topics::CONSUMER_OFFSETS;
 use crate::partition::{Partition, ProduceBatch, ProduceReply};
 
@@ -19,6 +20,8 @@ use crate::partition::{Partition, ProduceBatch, ProduceReply};
 enum Pending {
     Refused(ErrorCode),
     Waiting(oneshot::Receiver<ProduceReply>),
+    /// The group coordinator appends it.
+    Completing(oneshot::Receiver<Result<(), ErrorCode>>),
 }
 
 /// By topic, of one marker.
@@ -86,7 +89,7 @@ fn not_here() -> ErrorCode {
     ErrorCode::UnknownTopicOrPartition
 }
 
-fn hosted(api: &Api, topic: &str, partition: i32) -> Option<Arc<Partition>> {
+pub(super) fn hosted(api: &Api, topic: &str, partition: i32) -> Option<Arc<Partition>> {
     let topic_id = api.metadata.read(|image| image.topic_id(topic))?;
     let id = TopicIdPartition {
         topic_id,
@@ -96,6 +99,9 @@ fn hosted(api: &Api, topic: &str, partition: i32) -> Option<Arc<Partition>> {
 }
 
 fn write(api: &Api, partition: &Arc<Partition>, marker: &wire::WritableTxnMarker) -> Pending {
+    if partition.name.topic == CONSUMER_OFFSETS {
+        return end_in_group_coordinator(api, partition.id.partition, marker);
+    }
     let end = EndTxnMarker {
         committed: marker.transaction_result,
         coordinator_epoch: marker.coordinator_epoch,
@@ -103,21 +109,54 @@ fn write(api: &Api, partition: &Arc<Partition>, marker: &wire::WritableTxnMarker
     let (producer_id, producer_epoch) = (marker.producer_id, marker.producer_epoch);
     let now = api.env.clock.wall();
     let batch = ProduceBatch::end_of_transaction(producer_id, producer_epoch, end, now);
-    if partition.name.topic == CONSUMER_OFFSETS {
-        return end_in_group_coordinator(partition, batch);
-    }
     Pending::Waiting(partition.produce(batch, -1))
 }
 
 /// Offsets of a transaction count from the marker on, for the coordinator as for whoever replays its log.
-fn end_in_group_coordinator(partition: &Arc<Partition>, batch: ProduceBatch) -> Pending {
-    Pending::Waiting(partition.produce(batch, -1))
+fn end_in_group_coordinator(
+    api: &Api,
+    partition: i32,
+    marker: &wire::WritableTxnMarker,
+) -> Pending {
+    let Some(groups) = &api.groups else {
+        return Pending::Refused(not_here());
+    };
+    let marker = Marker {
+        producer: Producer {
+            id: marker.producer_id,
+            epoch: marker.producer_epoch,
+        },
+        coordinator_epoch: marker.coordinator_epoch,
+        committed: marker.transaction_result,
+    };
+    match groups.complete_transaction(partition, marker) {
+        Ok(answer) => Pending::Completing(answer),
+        Err(error) => Pending::Refused(as_of_partition(error)),
+    }
+}
+
+/// Transaction coordinators know what partitions say, not what group coordinators do.
+fn as_of_partition(error: ErrorCode) -> ErrorCode {
+    match error {
+        ErrorCode::NotCoordinator
+        | ErrorCode::CoordinatorNotAvailable
+        | ErrorCode::CoordinatorLoadInProgress => ErrorCode::NotLeaderOrFollower,
+        error => error,
+    }
 }
 
 async fn finish(api: &Api, pending: Pending, limit: Duration) -> ErrorCode {
     let answer = match pending {
         Pending::Refused(error) => return error,
         Pending::Waiting(answer) => answer,
+        Pending::Completing(answer) => {
+            return match timeout(&api.env, limit, answer).await {
+                Ok(Ok(Ok(()))) => ErrorCode::None,
+                Ok(Ok(Err(error))) => as_of_partition(error),
+                Ok(Err(_)) => ErrorCode::NotLeaderOrFollower,
+                Err(_) => ErrorCode::RequestTimedOut,
+            };
+        }
     };
     match timeout(&api.env, limit, answer).await {
         Ok(Ok(Ok(_))) => ErrorCode::None,

@@ -1,5 +1,6 @@
 //! Property values: parsing, printing, the properties file syntax.
 
+use broker_core::group::consumer_group::assignor::{RANGE, UNIFORM};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -150,6 +151,18 @@ pub(super) fn not_empty(text: &str) -> Result<(), String> {
         Err("must not be empty".into())
     } else {
         Ok(())
+    }
+}
+
+/// Server-side assignors of consumer groups; at least one.
+pub(super) fn assignors(names: &[String]) -> Result<(), String> {
+    if names.is_empty() {
+        return Err("must name one".into());
+    }
+    let is_unknown = |name: &&String| ![UNIFORM, RANGE].contains(&name.as_str());
+    match names.iter().find(is_unknown) {
+        Some(other) => Err(format!("{other} is not one of {UNIFORM}, {RANGE}")),
+        None => distinct(names),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use broker_probe::{mutant, probe};
-use broker_protocol::record::RecordBatches;
+use broker_protocol::record::{ControlRecord, RecordBatches};
 use bytes::Bytes;
 
 use super::Coordinator;
@@ -69,17 +69,30 @@ fn replay<C: Coordinator>(core: &mut C, bytes: Bytes) -> Result<(), LoadError> {
     let damaged = |error: broker_protocol::record::BatchError| LoadError::Log(error.to_string());
     for batch in RecordBatches::new(bytes) {
         let batch = batch.map_err(damaged)?;
-        if batch.is_control() {
-            continue;
-        }
+        let producer_id = batch.producer_id();
+        let (is_control, is_transactional) = (batch.is_control(), batch.is_transactional());
         let records = batch.records(DECOMPRESSED_BYTES_MAX).map_err(damaged)?;
         let mut records: Vec<_> = records.collect::<Result<_, _>>().map_err(damaged)?;
+        if is_control {
+            for record in &records {
+                if let Some(ControlRecord::EndTxn(marker)) =
+                    ControlRecord::decode(record).map_err(damaged)?
+                {
+                    core.replay_marker(producer_id, marker.committed);
+                }
+            }
+            continue;
+        }
         if mutant!(G_08) {
             records = records.pop().into_iter().collect();
         }
         for record in records {
-            if let Some(key) = record.key {
-                core.replay(key, record.value);
+            match record.key {
+                Some(key) if is_transactional => {
+                    core.replay_transactional(producer_id, key, record.value);
+                }
+                Some(key) => core.replay(key, record.value),
+                None => {}
             }
         }
     }

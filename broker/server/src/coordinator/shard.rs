@@ -6,16 +6,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use broker_core::Ticket;
+use broker_core::producer_state::Proof;
+use broker_core::replica::Produced;
 use broker_env::{Env, select};
 use broker_probe::{mutant, probe};
 use broker_protocol::ErrorCode;
 use broker_protocol::ids::LeaderEpoch;
-use broker_protocol::record::{BatchBuilder, BatchOptions};
-use bytes::{Bytes, BytesMut};
+use broker_protocol::record::{BatchBuilder, BatchOptions, EndTxnMarker};
+use bytes::BytesMut;
 use tokio::sync::{mpsc, oneshot};
 
 use super::load::LoadError;
-use super::{Call, Coordinator, Effect, Factory, Jobs, Started};
+use super::{Call, Coordinator, Effect, Factory, Jobs, KeyValue, Marker, Producer, Started};
 use crate::observe::{Observation, Observer};
 use crate::partition::{Partition, ProduceBatch, ProduceReply};
 use crate::timers::Timers;
@@ -102,7 +104,9 @@ impl<C: Coordinator> Shard<C> {
         let mut work = Work::new(self, core, reports);
         let mut effects = Vec::new();
         work.core.loaded(self.now_ms(), &mut effects);
-        work.take(effects);
+        if let Err(failed) = work.take(effects) {
+            return failed;
+        }
         loop {
             if let Err(failed) = work.flush() {
                 return failed;
@@ -113,22 +117,28 @@ impl<C: Coordinator> Shard<C> {
                         return failed;
                     }
                 }
-                timer = work.timers.next() => work.on_timer(timer),
+                timer = work.timers.next() => {
+                    if let Err(failed) = work.on_timer(timer) {
+                        return failed;
+                    }
+                }
                 report = reported.recv() => {
                     work.postponed.push_back(report.expect("the work keeps a sender"));
-                    work.on_reports();
+                    if let Err(failed) = work.on_reports() {
+                        return failed;
+                    }
                 }
-                () = self.env.sleep(POSTPONED), if !work.postponed.is_empty() => work.on_reports(),
+                () = self.env.sleep(POSTPONED), if !work.postponed.is_empty() => {
+                    if let Err(failed) = work.on_reports() {
+                        return failed;
+                    }
+                }
                 call = calls.recv() => {
                     let Some(call) = call else {
                         return Failed(ErrorCode::NotCoordinator);
                     };
-                    work.on_call(call);
-                    for _ in 1..BATCHED_MAX {
-                        match calls.try_recv() {
-                            Ok(call) => work.on_call(call),
-                            Err(_) => break,
-                        }
+                    if let Err(failed) = work.on_calls(call, calls) {
+                        return failed;
                     }
                 }
             }
@@ -148,7 +158,7 @@ struct Work<'a, C: Coordinator> {
     next_ticket: u64,
     waiting: BTreeMap<Ticket, oneshot::Sender<Result<C::Reply, ErrorCode>>>,
     /// Not appended yet.
-    batch: Vec<(Bytes, Option<Bytes>)>,
+    batch: Vec<KeyValue>,
     /// What waits for `batch` and all before it.
     held: Vec<Held<C>>,
     /// Not committed yet, in the log's order.
@@ -166,6 +176,8 @@ enum Held<C: Coordinator> {
 struct Appended<C: Coordinator> {
     answer: oneshot::Receiver<ProduceReply>,
     held: Vec<Held<C>>,
+    /// Whose marker it is.
+    completed: Option<oneshot::Sender<Result<(), ErrorCode>>>,
 }
 
 impl<'a, C: Coordinator> Work<'a, C> {
@@ -184,11 +196,38 @@ impl<'a, C: Coordinator> Work<'a, C> {
         }
     }
 
-    fn on_call(&mut self, (request, reply): Call<C>) {
+    /// Those that have come meanwhile go into the same batch.
+    fn on_calls(
+        &mut self,
+        first: Call<C>,
+        more: &mut mpsc::UnboundedReceiver<Call<C>>,
+    ) -> Result<(), Failed> {
+        self.on_call(first)?;
+        for _ in 1..BATCHED_MAX {
+            match more.try_recv() {
+                Ok(call) => self.on_call(call)?,
+                Err(_) => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn on_call(&mut self, call: Call<C>) -> Result<(), Failed> {
+        match call {
+            Call::Request(request, reply) => self.on_request(request, reply),
+            Call::Complete(marker, reply) => self.on_complete(marker, reply),
+        }
+    }
+
+    fn on_request(
+        &mut self,
+        request: C::Request,
+        reply: oneshot::Sender<Result<C::Reply, ErrorCode>>,
+    ) -> Result<(), Failed> {
         if !C::is_read(&request) && !self.shard.takes_records() {
             probe!("coordinator: refused while its log takes no records");
             let _may_have_left = reply.send(Err(ErrorCode::CoordinatorNotAvailable));
-            return;
+            return Ok(());
         }
         self.next_ticket += 1;
         let ticket = Ticket(self.next_ticket);
@@ -196,33 +235,66 @@ impl<'a, C: Coordinator> Work<'a, C> {
         let mut effects = Vec::new();
         let now_ms = self.shard.now_ms();
         self.core.handle(ticket, request, now_ms, &mut effects);
-        self.take(effects);
+        self.take(effects)
     }
 
-    fn on_timer(&mut self, timer: C::Timer) {
+    fn on_complete(
+        &mut self,
+        marker: Marker,
+        reply: oneshot::Sender<Result<(), ErrorCode>>,
+    ) -> Result<(), Failed> {
+        if !self.shard.takes_records() {
+            let _may_have_left = reply.send(Err(ErrorCode::CoordinatorNotAvailable));
+            return Ok(());
+        }
+        self.flush()?;
+        match self.append_marker(&marker)? {
+            Ok(answer) => {
+                self.core
+                    .replay_marker(marker.producer.id, marker.committed);
+                self.appended.push_back(Appended {
+                    answer,
+                    held: Vec::new(),
+                    completed: Some(reply),
+                });
+            }
+            Err(error) => {
+                probe!("coordinator: a marker was refused");
+                let _may_have_left = reply.send(Err(error));
+            }
+        }
+        Ok(())
+    }
+
+    fn on_timer(&mut self, timer: C::Timer) -> Result<(), Failed> {
         if !self.shard.takes_records() {
             self.timers.arm(timer, POSTPONED_MS, POSTPONED_MS);
-            return;
+            return Ok(());
         }
         let mut effects = Vec::new();
         self.core.timer(timer, self.shard.now_ms(), &mut effects);
-        self.take(effects);
+        self.take(effects)
     }
 
-    fn on_reports(&mut self) {
+    fn on_reports(&mut self) -> Result<(), Failed> {
         while self.shard.takes_records()
             && let Some(report) = self.postponed.pop_front()
         {
             let mut effects = Vec::new();
             self.core.report(report, self.shard.now_ms(), &mut effects);
-            self.take(effects);
+            self.take(effects)?;
         }
+        Ok(())
     }
 
-    fn take(&mut self, effects: Vec<Effect<C>>) {
+    fn take(&mut self, effects: Vec<Effect<C>>) -> Result<(), Failed> {
         for effect in effects {
             match effect {
                 Effect::Append(records) => self.batch.extend(records),
+                Effect::AppendTransactional(ticket, producer, proof, records) => {
+                    self.flush()?;
+                    self.on_transactional(ticket, (producer, proof), records)?;
+                }
                 Effect::Reply(ticket, reply) => self.held.push(Held::Reply(ticket, reply)),
                 Effect::Start(job) => self.held.push(Held::Start(job)),
                 Effect::ReplyNow(ticket, reply) => self.reply(ticket, reply),
@@ -230,6 +302,35 @@ impl<'a, C: Coordinator> Work<'a, C> {
                 Effect::Disarm(timer) => self.timers.disarm(&timer),
             }
         }
+        Ok(())
+    }
+
+    /// The partition knows whether the producer is fenced, or its transaction over: then nothing has happened.
+    fn on_transactional(
+        &mut self,
+        ticket: Ticket,
+        (producer, proof): (Producer, Proof),
+        records: Vec<KeyValue>,
+    ) -> Result<(), Failed> {
+        match self.append_transactional(producer, proof, &records)? {
+            Ok(answer) => {
+                for (key, value) in records {
+                    self.core.replay_transactional(producer.id, key, value);
+                }
+                self.appended.push_back(Appended {
+                    answer,
+                    held: Vec::new(),
+                    completed: None,
+                });
+            }
+            Err(error) => {
+                probe!("coordinator: a transactional batch was refused");
+                if let Some(waiting) = self.waiting.remove(&ticket) {
+                    let _may_have_left = waiting.send(Err(error));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn reply(&mut self, ticket: Ticket, reply: C::Reply) {
@@ -257,7 +358,11 @@ impl<'a, C: Coordinator> Work<'a, C> {
         if !self.batch.is_empty() {
             let records = std::mem::take(&mut self.batch);
             let answer = self.append(&records)?;
-            self.appended.push_back(Appended { answer, held });
+            self.appended.push_back(Appended {
+                answer,
+                held,
+                completed: None,
+            });
             return Ok(());
         }
         match self.appended.back_mut() {
@@ -267,33 +372,90 @@ impl<'a, C: Coordinator> Work<'a, C> {
         Ok(())
     }
 
-    fn append(
+    fn append(&self, records: &[KeyValue]) -> Result<oneshot::Receiver<ProduceReply>, Failed> {
+        let batch = self.batch_of(records, BatchOptions::default());
+        if mutant!(G_11) {
+            return Ok(self.shard.partition.produce(batch, -1));
+        }
+        self.produce(batch)
+    }
+
+    /// What the partition says to the batch, before it is replicated, is the inner result.
+    fn append_transactional(
         &self,
-        records: &[(Bytes, Option<Bytes>)],
-    ) -> Result<oneshot::Receiver<ProduceReply>, Failed> {
-        let mut builder = BatchBuilder::new(BatchOptions::default());
+        producer: Producer,
+        proof: Proof,
+        records: &[KeyValue],
+    ) -> Result<Result<oneshot::Receiver<ProduceReply>, ErrorCode>, Failed> {
+        let options = BatchOptions {
+            producer_id: producer.id,
+            producer_epoch: producer.epoch,
+            is_transactional: true,
+            ..BatchOptions::default()
+        };
+        let batch = self.batch_of(records, options).with_proof(proof);
+        Ok(judged(self.produce(batch)?))
+    }
+
+    fn append_marker(
+        &self,
+        marker: &Marker,
+    ) -> Result<Result<oneshot::Receiver<ProduceReply>, ErrorCode>, Failed> {
+        let end = EndTxnMarker {
+            committed: marker.committed,
+            coordinator_epoch: marker.coordinator_epoch,
+        };
+        let producer = marker.producer;
+        let now = self.shard.env.clock.wall();
+        let batch = ProduceBatch::end_of_transaction(producer.id, producer.epoch, end, now);
+        Ok(judged(self.produce(batch)?))
+    }
+
+    fn batch_of(&self, records: &[KeyValue], options: BatchOptions) -> ProduceBatch {
+        let mut builder = BatchBuilder::new(options);
         let now_ms = self.shard.now_ms();
         for (key, value) in records {
             builder.append(now_ms, Some(key), value.as_deref(), &[]);
         }
-        let batch = ProduceBatch::internal(BytesMut::from(builder.build().as_bytes()));
-        if mutant!(G_11) {
-            return Ok(self.shard.partition.produce(batch, -1));
-        }
-        let epoch = self.shard.epoch;
-        self.shard
-            .partition
-            .produce_in_epoch(batch, epoch)
-            .map_err(Failed)
+        ProduceBatch::internal(BytesMut::from(builder.build().as_bytes()))
+    }
+
+    fn produce(&self, batch: ProduceBatch) -> Result<oneshot::Receiver<ProduceReply>, Failed> {
+        let Shard {
+            partition, epoch, ..
+        } = self.shard;
+        partition.produce_in_epoch(batch, *epoch).map_err(Failed)
     }
 
     fn committed(&mut self, result: ProduceReply) -> Result<(), Failed> {
         result.map_err(Failed)?;
-        if let Some(appended) = self.appended.pop_front() {
-            self.release(appended.held);
+        let Some(appended) = self.appended.pop_front() else {
+            return Ok(());
+        };
+        if let Some(completed) = appended.completed {
+            let _may_have_left = completed.send(Ok(()));
         }
+        self.release(appended.held);
         Ok(())
     }
+}
+
+/// A batch that is refused is answered at once.
+fn judged(
+    mut answer: oneshot::Receiver<ProduceReply>,
+) -> Result<oneshot::Receiver<ProduceReply>, ErrorCode> {
+    match answer.try_recv() {
+        Ok(Err(error)) => Err(error),
+        Ok(Ok(produced)) => Ok(answered(produced)),
+        Err(_) => Ok(answer),
+    }
+}
+
+/// A channel that says so already: with one replica the batch is committed where it is appended.
+fn answered(produced: Produced) -> oneshot::Receiver<ProduceReply> {
+    let (reply, answer) = oneshot::channel();
+    let _kept_below = reply.send(Ok(produced));
+    answer
 }
 
 /// The oldest append is committed, or lost. Cancel-safe.

@@ -1,5 +1,7 @@
 //! The core's records as Kafka's, and back.
 
+mod consumer;
+
 use broker_core::group::{GroupMetadata, MemberMetadata, OffsetAndMetadata, Record};
 use broker_protocol::group_record as wire;
 use broker_protocol::group_record::GroupRecord;
@@ -35,6 +37,11 @@ pub fn to_wire(record: Record) -> GroupRecord {
             };
             GroupRecord::GroupMetadata(key, value.map(group_to_wire))
         }
+        Record::ConsumerGroup { .. }
+        | Record::TargetEpoch { .. }
+        | Record::Subscription { .. }
+        | Record::TargetAssignment { .. }
+        | Record::CurrentAssignment { .. } => consumer::to_wire(record),
     }
 }
 
@@ -50,6 +57,11 @@ pub fn from_wire(record: GroupRecord) -> Record {
             group: key.group,
             value: value.map(group_from_wire),
         },
+        GroupRecord::ConsumerGroupMetadata(..)
+        | GroupRecord::ConsumerGroupMemberMetadata(..)
+        | GroupRecord::ConsumerGroupTargetAssignmentMetadata(..)
+        | GroupRecord::ConsumerGroupTargetAssignmentMember(..)
+        | GroupRecord::ConsumerGroupCurrentMemberAssignment(..) => consumer::from_wire(record),
     }
 }
 
@@ -169,14 +181,12 @@ mod tests {
             partition: 1,
             value,
         };
-        for record in [
-            Record::Group {
-                group: "g".into(),
-                value: Some(group),
-            },
-            of(Some(offset)),
-            of(None),
-        ] {
+        let classic = Record::Group {
+            group: "g".into(),
+            value: Some(group),
+        };
+        let records = [classic, of(Some(offset)), of(None)];
+        for record in records.into_iter().chain(consumer::tests::records()) {
             let (key, value) = bytes(record.clone());
             let read = GroupRecord::decode(key, value).map(from_wire);
             assert_eq!(read, Ok(record));

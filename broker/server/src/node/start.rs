@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker_core::group::GroupCoordinator;
 use broker_env::{Address, Env, random};
 use broker_protocol::ids::{BrokerEpoch, NodeId, TopicPartition, Uuid};
 use broker_storage::{DirectoryOptions, LogDirectory};
@@ -22,7 +21,7 @@ use crate::controller_registration::ControllerRegistration;
 use crate::coordinator::Coordinators;
 use crate::directory_assignments::DirectoryAssignments;
 use crate::format::{FormatError, InitialVoters};
-use crate::group_coordinator::{GroupCoordinators, core_config};
+use crate::group_coordinator::{GroupCoordinators, GroupShard, core_config};
 use crate::internal_topics::{CONSUMER_OFFSETS, TRANSACTION_STATE};
 use crate::lifecycle::{Lifecycle, Standing};
 use crate::listener::{ConnectionLimits, Connections};
@@ -284,13 +283,13 @@ fn start_replicas(
         metadata.clone(),
         replicas.clone(),
     ));
-    let group_config = core_config(config);
+    let (group_config, topics) = (core_config(config), metadata.clone());
     let shards = Arc::new(Coordinators::new(
         env.clone(),
         CONSUMER_OFFSETS,
         replicas.clone(),
         observer.clone(),
-        move || GroupCoordinator::new(group_config.clone()),
+        move || GroupShard::new(group_config.clone(), topics.clone()),
         |started| match started.job {},
     ));
     let transaction_shards = transaction_shards(env, config, metadata, &replicas, observer);

@@ -7,7 +7,9 @@ use broker_core::replica::{Acks, Input, Produced};
 use broker_env::WallTime;
 use broker_protocol::ErrorCode;
 use broker_protocol::ids::{LeaderEpoch, Offset};
-use broker_protocol::record::{Batch, BatchError, Batches, Compression, EndTxnMarker};
+use broker_protocol::record::{
+    Batch, BatchBuilder, BatchError, BatchOptions, Batches, Compression, EndTxnMarker,
+};
 use broker_storage::{BatchInfo, end_txn_marker};
 use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
@@ -99,6 +101,17 @@ impl ProduceBatch {
             proof: Proof::NotNeeded,
             marker,
         }
+    }
+
+    /// One that stands for whatever the producer's transaction will write; it is never appended.
+    pub fn of_nothing((producer_id, producer_epoch): (i64, i16)) -> ProduceBatch {
+        let batch = BatchBuilder::new(BatchOptions {
+            producer_id,
+            producer_epoch,
+            is_transactional: true,
+            ..BatchOptions::default()
+        });
+        ProduceBatch::internal(BytesMut::from(batch.build().as_bytes()))
     }
 
     /// The end of a producer's transaction; a coordinator has decided on it.

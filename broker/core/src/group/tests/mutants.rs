@@ -129,3 +129,152 @@ fn g_05_loaded_offsets_expire_at_once() {
     assert_eq!(offsets_left(None, run), 1);
     assert_eq!(offsets_left(Some("G_05"), run), 0);
 }
+
+/// What is committed after a plain commit came between a transaction's record and its marker; and after
+/// compaction, which keeps the later record of the key, and a fail-over.
+fn late_marker(bug: Option<&'static str>) -> (Option<i64>, Option<i64>) {
+    with_bug(bug, || {
+        let mut world = World::new(Config::default());
+        let early = transactional(7, member("", -1), "t", 3);
+        world.request(Request::CommitTransactional(early));
+        let later = commit(member("", -1), "t", 5);
+        world.request(Request::Commit(later));
+        world.end(7, true);
+        let live = world.committed("t");
+        world.log.remove(0);
+        world.load();
+        (live, world.committed("t"))
+    })
+}
+
+#[test]
+fn g_07_an_offset_goes_back_after_compaction() {
+    assert_eq!(late_marker(None), (Some(5), Some(5)));
+    assert_eq!(late_marker(Some("G_07")), (Some(3), Some(5)));
+}
+
+/// Whether a member of a past generation commits in a transaction, and whether the next owner reads past it.
+fn zombie(bug: Option<&'static str>) -> (bool, ErrorCode) {
+    with_bug(bug, || {
+        let mut world = World::new(Config::default());
+        let generation = joined(&mut world, "m1");
+        sync(&mut world, "m1", generation);
+        let past = transactional(7, member("m1", generation - 1), "t", 3);
+        let (_, replies) = world.request(Request::CommitTransactional(past));
+        let is_taken = matches!(&replies[0].1, Reply::CommitTransactional(Ok(_)));
+        let current = transactional(8, member("m1", generation), "t", 4);
+        world.request(Request::CommitTransactional(current));
+        let (_, replies) = world.request(Request::FetchOffsets(FetchOffsetsRequest {
+            group: "g".into(),
+            member_id: None,
+            member_epoch: -1,
+            partitions: Some(vec![("t".into(), 0)]),
+            require_stable: true,
+        }));
+        let Reply::FetchOffsets(Ok(fetched)) = &replies[0].1 else {
+            panic!("{replies:?}");
+        };
+        (is_taken, fetched[0].error)
+    })
+}
+
+#[test]
+fn t_26_a_zombie_commits_offsets_inside_a_transaction() {
+    let fenced = (false, ErrorCode::UnstableOffsetCommit);
+    assert_eq!(zombie(None), fenced);
+    assert_eq!(zombie(Some("T_26")), (true, ErrorCode::None));
+}
+
+fn heartbeat(epoch: i32) -> ConsumerHeartbeatRequest {
+    let joins = epoch == 0;
+    ConsumerHeartbeatRequest {
+        group: "g".into(),
+        member_id: "m1".into(),
+        member_epoch: epoch,
+        rebalance_timeout_ms: if joins { 60_000 } else { -1 },
+        topics: joins.then(|| ["t".to_string()].into()),
+        owned: joins.then(BTreeMap::new),
+        ..ConsumerHeartbeatRequest::default()
+    }
+}
+
+fn heard(
+    world: &mut World,
+    request: ConsumerHeartbeatRequest,
+) -> Result<ConsumerHeartbeatReply, ErrorCode> {
+    let (_, mut replies) = world.request(Request::ConsumerHeartbeat(request));
+    match replies.remove(0).1 {
+        Reply::ConsumerHeartbeat(heard) => heard,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn with_topic() -> World {
+    let mut world = World::new(Config::default());
+    let topic = Topic {
+        id: Uuid([1; 16]),
+        partitions: 2,
+    };
+    world.topics.0.insert("t".into(), topic);
+    world
+}
+
+#[test]
+fn g_13_a_fenced_member_never_rejoins() {
+    let rejoin = |bug| {
+        with_bug(bug, || {
+            let mut world = with_topic();
+            heard(&mut world, heartbeat(0)).expect("it joins");
+            // Later its epoch is another one, and 0 not the one before.
+            world.topics.0.clear();
+            world.topics.1 += 1;
+            let mut without = heartbeat(1);
+            without.owned = Some(BTreeMap::new());
+            heard(&mut world, without).expect("it is told of the next epoch");
+            heard(&mut world, heartbeat(0)).map(|heard| heard.member_epoch)
+        })
+    };
+    assert_eq!(rejoin(None), Ok(2));
+    assert_eq!(rejoin(Some("G_13")), Err(ErrorCode::FencedMemberEpoch));
+}
+
+#[test]
+fn g_14_an_instance_id_that_changed_still_names_its_member() {
+    let changed = |bug| {
+        with_bug(bug, || {
+            let mut world = with_topic();
+            let mut first = heartbeat(0);
+            first.instance_id = Some("i".into());
+            heard(&mut world, first).expect("it joins");
+            let mut leaves = heartbeat(-1);
+            leaves.instance_id = Some("i".into());
+            let topics = world.topics.clone();
+            let mut out = Vec::new();
+            let request = Request::ConsumerHeartbeat(leaves);
+            world
+                .core
+                .handle(Ticket(9), request, now(0, &topics), &mut out);
+            invariants::check(&world.core).is_ok()
+        })
+    };
+    assert!(changed(None));
+    assert!(!changed(Some("G_14")));
+}
+
+#[test]
+fn g_20_a_member_never_learns_its_assignment() {
+    let told = |bug| {
+        with_bug(bug, || {
+            let mut world = with_topic();
+            heard(&mut world, heartbeat(0)).expect("the answer is lost");
+            let mut full = heartbeat(0);
+            full.member_epoch = 1;
+            heard(&mut world, full)
+                .expect("it asks again")
+                .assignment
+                .is_some()
+        })
+    };
+    assert!(told(None));
+    assert!(!told(Some("G_20")));
+}

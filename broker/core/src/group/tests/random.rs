@@ -26,6 +26,16 @@ enum Act {
         offset: i64,
         stale: bool,
     },
+    CommitTransactional {
+        member: u8,
+        producer: u8,
+        offset: i64,
+        stale: bool,
+    },
+    End {
+        producer: u8,
+        committed: bool,
+    },
     Wait {
         ms: u64,
     },
@@ -45,8 +55,12 @@ fn act() -> impl Strategy<Value = Act> {
         4 => member.clone().prop_map(|member| Act::Sync { member }),
         3 => member.clone().prop_map(|member| Act::Heartbeat { member }),
         1 => member.clone().prop_map(|member| Act::Leave { member }),
-        3 => (member, 0..100i64, any::<bool>())
+        3 => (member.clone(), 0..100i64, any::<bool>())
             .prop_map(|(member, offset, stale)| Act::Commit { member, offset, stale }),
+        3 => (member, 0..3u8, 0..100i64, any::<bool>()).prop_map(|(member, producer, offset, stale)| {
+            Act::CommitTransactional { member, producer, offset, stale }
+        }),
+        2 => (0..3u8, any::<bool>()).prop_map(|(producer, committed)| Act::End { producer, committed }),
         3 => prop_oneof![Just(100u64), Just(3_000), Just(11_000), Just(400_000)]
             .prop_map(|ms| Act::Wait { ms }),
         1 => Just(Act::FailOver),
@@ -177,6 +191,23 @@ impl Play {
                 let generation = client.generation - i32::from(stale);
                 self.commit(name, member(&client.id, generation), offset);
             }
+            Act::CommitTransactional {
+                member: name,
+                producer,
+                offset,
+                stale,
+            } => {
+                let client = self.clients.entry(name).or_default().clone();
+                let member = member(&client.id, client.generation - i32::from(stale));
+                self.commit_transactional(
+                    name,
+                    transactional(producer.into(), member, "t", offset),
+                );
+            }
+            Act::End {
+                producer,
+                committed,
+            } => self.world.end(producer.into(), committed),
             Act::Wait { ms } => {
                 let replies = self.world.wait(ms);
                 self.hear(replies);
@@ -213,6 +244,28 @@ impl Play {
             let stored = self.world.core.hard().group("g").expect("it has offsets");
             assert_eq!(stored.offsets[&("t".to_string(), 0)].offset, offset);
         }
+        self.hear(replies);
+    }
+
+    /// TXN-4: whatever comes of it, it is not committed yet; GRP-2: only the current generation is taken.
+    fn commit_transactional(&mut self, name: u8, request: TransactionalCommitRequest) {
+        let before = self.world.committed("t");
+        let member = request.member.clone();
+        let group = self.world.core.group("g");
+        let is_current = group.is_none_or(|group| {
+            group.generation == member.generation && group.members.contains_key(&member.member_id)
+        });
+        let (ticket, replies) = self.world.request(Request::CommitTransactional(request));
+        self.asked.insert(ticket, name);
+        let accepted = replies
+            .iter()
+            .any(|(_, reply)| matches!(reply, Reply::CommitTransactional(Ok(_))));
+        let is_of_generation = member.generation >= 0;
+        assert!(
+            !accepted || !is_of_generation || is_current,
+            "a stale commit"
+        );
+        assert_eq!(before, self.world.committed("t"));
         self.hear(replies);
     }
 
@@ -253,33 +306,103 @@ impl Play {
     }
 }
 
-/// What a cleaner may leave: of each key the last record, of others any.
-fn compacted(log: &[Record], keep: &[bool]) -> Vec<Record> {
-    let key = |record: &Record| match record {
-        Record::Offset {
-            group,
-            topic,
-            partition,
-            ..
-        } => (group.clone(), Some((topic.clone(), *partition))),
-        Record::Group { group, .. } => (group.clone(), None),
+/// What of two records the later one replaces the earlier one by.
+pub(super) type Key = (u8, String, String, i32);
+
+pub(super) fn key(entry: &Entry) -> Option<Key> {
+    let (Entry::Record(record) | Entry::Transactional { record, .. }) = entry else {
+        return None;
     };
-    let drawn = |index: usize| keep.get(index % keep.len().max(1)).copied().unwrap_or(true);
-    let kept = log.iter().enumerate().filter(|(index, record)| {
-        let of_key = |(_, other): &(usize, &Record)| key(other) == key(record);
-        let mut later = log.iter().enumerate().skip(index + 1);
-        if later.any(|other| of_key(&other)) {
-            return drawn(*index);
-        }
-        // A tombstone goes only after all that it deletes.
-        let mut earlier = log.iter().enumerate().take(*index);
-        let is_tombstone = matches!(
-            record,
-            Record::Offset { value: None, .. } | Record::Group { value: None, .. }
-        );
-        !is_tombstone || drawn(*index) || earlier.any(|other| of_key(&other) && drawn(other.0))
+    let (kind, name, partition) = match record {
+        Record::Offset {
+            topic, partition, ..
+        } => (1, topic.clone(), *partition),
+        Record::Group { .. } => (2, String::new(), 0),
+        Record::ConsumerGroup { .. } => (3, String::new(), 0),
+        Record::Subscription { member, .. } => (5, member.clone(), 0),
+        Record::TargetEpoch { .. } => (6, String::new(), 0),
+        Record::TargetAssignment { member, .. } => (7, member.clone(), 0),
+        Record::CurrentAssignment { member, .. } => (8, member.clone(), 0),
+    };
+    Some((kind, record.group().to_string(), name, partition))
+}
+
+fn is_tombstone(entry: &Entry) -> bool {
+    let Entry::Record(record) = entry else {
+        return false;
+    };
+    match record {
+        Record::Offset { value, .. } => value.is_none(),
+        Record::Group { value, .. } => value.is_none(),
+        Record::ConsumerGroup { value, .. } => value.is_none(),
+        Record::Subscription { value, .. } => value.is_none(),
+        Record::TargetEpoch { value, .. } => value.is_none(),
+        Record::TargetAssignment { value, .. } => value.is_none(),
+        Record::CurrentAssignment { value, .. } => value.is_none(),
+    }
+}
+
+/// Whose marker ends the transaction that an entry belongs to, and how; `None` while it is open.
+fn outcome(log: &[Entry], index: usize) -> Option<bool> {
+    let Entry::Transactional { producer_id, .. } = &log[index] else {
+        return Some(true);
+    };
+    let markers = log[index..].iter().filter_map(|entry| match entry {
+        Entry::Marker {
+            producer_id: ended,
+            committed,
+        } if ended == producer_id => Some(*committed),
+        _ => None,
     });
-    kept.map(|(_, record)| record.clone()).collect()
+    markers.into_iter().next()
+}
+
+/// What a cleaner may leave. It stops before the first open transaction. Records of aborted ones it drops; of
+/// each key the last of the others stays, and any of the earlier ones; a tombstone as long as something that it
+/// deletes, a marker as long as a record of its transaction.
+pub(super) fn compacted(log: &[Entry], keep: &[bool]) -> Vec<Entry> {
+    let drawn = |index: usize| keep.get(index % keep.len().max(1)).copied().unwrap_or(true);
+    let open = (0..log.len()).find(|index| outcome(log, *index).is_none());
+    let end = open.unwrap_or(log.len());
+    let mut kept: Vec<bool> = vec![true; log.len()];
+    for index in 0..end {
+        let Some(key_of) = key(&log[index]) else {
+            continue;
+        };
+        let of_key = |other: usize| key(&log[other]).as_ref() == Some(&key_of);
+        let is_superseded =
+            (index + 1..end).any(|later| of_key(later) && outcome(log, later) == Some(true));
+        kept[index] = if outcome(log, index) == Some(false) {
+            false
+        } else if is_superseded {
+            drawn(index)
+        } else {
+            let deletes = (0..index).any(|before| of_key(before) && kept[before]);
+            !is_tombstone(&log[index]) || deletes || drawn(index)
+        };
+    }
+    for index in 0..end {
+        if let Entry::Marker { producer_id, .. } = &log[index] {
+            let is_needed = needed(&log[..index], &kept, *producer_id);
+            kept[index] = is_needed || drawn(index);
+        }
+    }
+    let kept = log.iter().zip(kept).filter(|(_, kept)| *kept);
+    kept.map(|(entry, _)| entry.clone()).collect()
+}
+
+/// Whether a record of the transaction that ends here is kept.
+fn needed(log: &[Entry], kept: &[bool], ended: i64) -> bool {
+    for (index, entry) in log.iter().enumerate().rev() {
+        match entry {
+            Entry::Marker { producer_id, .. } if *producer_id == ended => return false,
+            Entry::Transactional { producer_id, .. } if *producer_id == ended && kept[index] => {
+                return true;
+            }
+            _ => {}
+        }
+    }
+    false
 }
 
 proptest! {
@@ -292,8 +415,8 @@ proptest! {
             play.act(act);
         }
         let mut hard = Hard::default();
-        for record in compacted(&play.world.log, &keep) {
-            hard.apply(&record);
+        for entry in compacted(&play.world.log, &keep) {
+            hard.apply(&entry);
         }
         prop_assert_eq!(&hard, play.world.core.hard());
         play.settle();

@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use super::consumer_group::Partitions;
 use super::*;
 
 #[test]
@@ -110,7 +111,12 @@ impl Script {
                 self.world.load();
                 return Vec::new();
             }
-            "log" => return self.world.log.iter().map(record).collect(),
+            "log" => return self.world.log.iter().map(entry).collect(),
+            "end" => {
+                let producer = words[0].parse().expect("a producer id");
+                self.world.end(producer, words[1] == "commit");
+                return Vec::new();
+            }
             "join" => Request::Join(join_request(words[0], options)),
             "sync" => Request::Sync(SyncRequest {
                 group: "g".into(),
@@ -127,9 +133,24 @@ impl Script {
                 group: "g".into(),
                 members: words.iter().map(|word| leaver(word)).collect(),
             },
-            "commit" => commit_request(words, options),
-            "fetch" => Request::FetchOffsets(FetchOffsetsRequest {
+            "commit" => Request::Commit(commit_request(words, options)),
+            "txn-commit" => {
+                let commit = commit_request(words, options);
+                Request::CommitTransactional(TransactionalCommitRequest {
+                    group: commit.group,
+                    member: commit.member,
+                    producer: Producer {
+                        id: options.number("producer").expect("who commits"),
+                        epoch: 0,
+                    },
+                    partitions: commit.partitions,
+                })
+            }
+            "fetch" | "fetch-stable" => Request::FetchOffsets(FetchOffsetsRequest {
                 group: "g".into(),
+                member_id: None,
+                member_epoch: -1,
+                require_stable: verb == "fetch-stable",
                 partitions: (!words.is_empty())
                     .then(|| words.iter().map(|topic| (topic.to_string(), 0)).collect()),
             }),
@@ -141,6 +162,32 @@ impl Script {
                 topic: words[0].into(),
             },
             "delete" => Request::DeleteGroup { group: "g".into() },
+            "topic" => {
+                let (name, partitions) = words[0].split_once(':').expect("name:partitions");
+                let id = options.number("id").expect("an id");
+                let topic = Topic {
+                    id: Uuid([id; 16]),
+                    partitions: partitions.parse().expect("a count"),
+                };
+                let FewTopics(topics, version) = &mut self.world.topics;
+                topics.insert(name.to_string(), topic);
+                *version += 1;
+                return Vec::new();
+            }
+            "no-topic" => {
+                self.world.topics.0.remove(words[0]);
+                self.world.topics.1 += 1;
+                return Vec::new();
+            }
+            "beat" => Request::ConsumerHeartbeat(consumer_heartbeat(words[0], options)),
+            "describe-consumers" => Request::DescribeConsumers { group: "g".into() },
+            "fetch-as" => Request::FetchOffsets(FetchOffsetsRequest {
+                group: "g".into(),
+                member_id: Some(words[0].into()),
+                member_epoch: options.number("epoch").expect("an epoch"),
+                require_stable: true,
+                partitions: None,
+            }),
             "describe" => Request::Describe { group: "g".into() },
             "list" => Request::List,
             other => panic!("unknown command {other}"),
@@ -212,14 +259,14 @@ fn leaver(word: &str) -> Leaver {
 }
 
 /// `commit m1 gen=1 t=5`; `nobody` for one that is no member.
-fn commit_request(words: &[&str], options: &Options<'_>) -> Request {
+fn commit_request(words: &[&str], options: &Options<'_>) -> CommitRequest {
     let mut request = commit(context(words[0], options), "", 0);
     if words[0] == "nobody" {
         request.member.member_id.clear();
     }
     request.retention_ms = options.number("retention").unwrap_or(-1);
     let template = request.partitions.remove(0);
-    let known = ["id", "instance", "gen", "retention", "metadata"];
+    let known = ["id", "instance", "gen", "retention", "metadata", "producer"];
     for (topic, offset) in options.0.iter().filter(|(key, _)| !known.contains(key)) {
         let mut partition = template.clone();
         partition.topic = topic.to_string();
@@ -228,7 +275,7 @@ fn commit_request(words: &[&str], options: &Options<'_>) -> Request {
         partition.metadata = "x".repeat(length);
         request.partitions.push(partition);
     }
-    Request::Commit(request)
+    request
 }
 
 fn names(errors: &Result<Vec<ErrorCode>, ErrorCode>) -> String {
@@ -271,12 +318,47 @@ fn describe(reply: &Reply) -> String {
         Reply::Sync(sync) if sync.error != ErrorCode::None => sync.error.name().into(),
         Reply::Sync(sync) => format!("assigned {}", String::from_utf8_lossy(&sync.assignment)),
         Reply::Heartbeat(error) | Reply::DeleteGroup(error) => error.name().into(),
-        Reply::Leave(errors) | Reply::Commit(errors) | Reply::DeleteOffsets(errors) => {
-            names(errors)
-        }
-        Reply::FetchOffsets(offsets) => {
-            let each = |offset: &FetchedOffset| format!("{}={}", offset.topic, offset.offset);
+        Reply::Leave(errors)
+        | Reply::Commit(errors)
+        | Reply::CommitTransactional(errors)
+        | Reply::DeleteOffsets(errors) => names(errors),
+        Reply::FetchOffsets(Err(error)) => error.name().into(),
+        Reply::FetchOffsets(Ok(offsets)) => {
+            let each = |offset: &FetchedOffset| match offset.error {
+                ErrorCode::None => format!("{}={}", offset.topic, offset.offset),
+                error => format!("{}: {}", offset.topic, error.name()),
+            };
             offsets.iter().map(each).collect::<Vec<_>>().join(" ")
+        }
+        Reply::ConsumerHeartbeat(Err(error)) | Reply::DescribeConsumers(Err(error)) => {
+            error.name().into()
+        }
+        Reply::ConsumerHeartbeat(Ok(heard)) => {
+            let assignment = heard.assignment.as_ref().map(partitions);
+            let assignment = assignment.map_or_else(String::new, |it| format!(" has [{it}]"));
+            format!(
+                "{} in epoch {}{assignment}",
+                heard.member_id, heard.member_epoch
+            )
+        }
+        Reply::DescribeConsumers(Ok(group)) => {
+            let each = |member: &DescribedConsumer| {
+                let of = |it: &DescribedPartitions| {
+                    let each = |it: &TopicPartitions| format!("{}{:?}", it.topic, it.partitions);
+                    it.iter().map(each).collect::<Vec<_>>().join(" ")
+                };
+                let (has, gets) = (of(&member.assignment), of(&member.target));
+                format!("{} {}: {has} -> {gets}", member.member_id, member.epoch)
+            };
+            let members: Vec<String> = group.members.iter().map(each).collect();
+            format!(
+                "{} epoch {}, targets {} by {} [{}]",
+                group.state,
+                group.epoch,
+                group.assignment_epoch,
+                group.assignor,
+                members.join("; ")
+            )
         }
         Reply::Describe(None) => "no such group".into(),
         Reply::Describe(Some(group)) => {
@@ -294,7 +376,11 @@ fn describe(reply: &Reply) -> String {
         }
         Reply::List(groups) => {
             let each = |group: &ListedGroup| {
-                format!("{} {} '{}'", group.group, group.state, group.protocol_type)
+                let kind = group.kind.name();
+                format!(
+                    "{} {kind} {} '{}'",
+                    group.group, group.state, group.protocol_type
+                )
             };
             groups.iter().map(each).collect::<Vec<_>>().join(", ")
         }
@@ -302,23 +388,110 @@ fn describe(reply: &Reply) -> String {
     }
 }
 
+fn entry(entry: &Entry) -> String {
+    match entry {
+        Entry::Record(it) => record(it),
+        Entry::Transactional {
+            producer_id,
+            record: it,
+        } => format!("{} if {producer_id} commits", record(it)),
+        Entry::Marker {
+            producer_id,
+            committed: true,
+        } => format!("{producer_id} committed"),
+        Entry::Marker { producer_id, .. } => format!("{producer_id} aborted"),
+    }
+}
+
 fn record(record: &Record) -> String {
+    let slot = |name: &str, value: Option<String>| match value {
+        Some(value) => format!("{name} {value}"),
+        None => format!("{name} deleted"),
+    };
     match record {
         Record::Offset { topic, value, .. } => match value {
             Some(value) => format!("offset {topic}={}", value.offset),
             None => format!("offset {topic} deleted"),
         },
-        Record::Group { value: None, .. } => "group deleted".into(),
-        Record::Group {
-            value: Some(group), ..
-        } => {
-            let each = |member: &MemberMetadata| member.member_id.clone();
-            let members: Vec<String> = group.members.iter().map(each).collect();
-            format!(
-                "group in generation {} [{}]",
-                group.generation,
-                members.join(" ")
-            )
+        Record::Group { value, .. } => slot("group", value.as_ref().map(classic)),
+        Record::ConsumerGroup { value, .. } => {
+            slot("epoch", value.map(|value| value.epoch.to_string()))
         }
+        Record::TargetEpoch { value, .. } => slot("targets", value.map(|it| it.to_string())),
+        Record::Subscription { member, value, .. } => {
+            let wants = value
+                .as_ref()
+                .map(|value| format!("wants {:?}", value.topics));
+            slot(member, wants)
+        }
+        Record::TargetAssignment { member, value, .. } => {
+            slot(&format!("{member} target"), value.as_ref().map(partitions))
+        }
+        Record::CurrentAssignment { member, value, .. } => slot(
+            member,
+            value.as_ref().map(|it| {
+                let has = partitions(&it.assigned);
+                let revokes = partitions(&it.pending_revocation);
+                format!(
+                    "is {:?} in {} with [{has}], revokes [{revokes}]",
+                    it.state, it.epoch
+                )
+            }),
+        ),
+    }
+}
+
+fn classic(group: &GroupMetadata) -> String {
+    let each = |member: &MemberMetadata| member.member_id.clone();
+    let members: Vec<String> = group.members.iter().map(each).collect();
+    format!("in generation {} [{}]", group.generation, members.join(" "))
+}
+
+/// Topics have ids of one repeated byte, which stands for them.
+fn partitions(partitions: &Partitions) -> String {
+    let each = |(topic, partition): (Uuid, i32)| format!("{}-{partition}", topic.0[0]);
+    consumer_group::each(partitions)
+        .map(each)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// `1-0,1-2`; nothing is nothing.
+fn owned(words: &[&str]) -> Partitions {
+    let mut owned = Partitions::new();
+    for word in words {
+        let (topic, partition) = word.split_once('-').expect("topic-partition");
+        let topic = Uuid([topic.parse().expect("a topic"); 16]);
+        let of_topic = owned.entry(topic).or_default();
+        of_topic.insert(partition.parse().expect("a partition"));
+    }
+    owned
+}
+
+/// `beat m1 epoch=0 topics=t`; an epoch of 0 sends all there is.
+fn consumer_heartbeat(name: &str, options: &Options<'_>) -> ConsumerHeartbeatRequest {
+    let epoch = options.number("epoch").expect("an epoch");
+    let topics = options.0.contains_key("topics").then(|| {
+        let topics = options.list("topics").into_iter();
+        topics.map(ToString::to_string).collect()
+    });
+    let says = epoch == 0 || options.0.contains_key("owned");
+    ConsumerHeartbeatRequest {
+        group: "g".into(),
+        member_id: name.into(),
+        fresh_member_id: "fresh".into(),
+        member_epoch: epoch,
+        instance_id: options.text("instance"),
+        rack_id: None,
+        rebalance_timeout_ms: match options.number("rebalance") {
+            Some(timeout) => timeout,
+            None if epoch == 0 || options.0.contains_key("full") => 60_000,
+            None => -1,
+        },
+        topics,
+        server_assignor: options.text("assignor"),
+        owned: says.then(|| owned(&options.list("owned"))),
+        client_id: "c".into(),
+        client_host: "/h".into(),
     }
 }
