@@ -42,7 +42,7 @@ defaults! {
     ControllerRegistrationRequest DeleteTopicsRequest UpdateFeaturesRequest AssignReplicasToDirsRequest
     AddRaftVoterRequest RemoveRaftVoterRequest UpdateRaftVoterRequest AddPartitionsToTxnRequest AddOffsetsToTxnRequest
     EndTxnRequest WriteTxnMarkersRequest TxnOffsetCommitRequest DescribeProducersRequest DescribeTransactionsRequest
-    ListTransactionsRequest
+    ListTransactionsRequest ConsumerGroupHeartbeatRequest ConsumerGroupDescribeRequest
 }
 
 impl Valid for wire::ProduceRequest {
