@@ -1,12 +1,15 @@
-//! A consumer in a group (classic protocol): the group's members share the partitions of their topics.
+//! A consumer in a group: the group's members share the partitions of their topics.
 //!
-//! - `membership`: join, sync, heartbeats, leave. `assignor`: the leader's range assignment. `offsets`: commits.
+//! - `membership`: the classic protocol: join, sync, heartbeats, leave. `assignor`: the leader's range assignment.
+//!   `epochs`: the protocol of KIP-848. `offsets`: commits.
 //!
 //! Membership is kept up by polling: heartbeats are sent between the waits of [`GroupConsumer::poll`], so the
-//! session ends `session.timeout.ms` after the last poll. All partitions are given up at the start of a
-//! rebalance (eager), and reading goes on from the committed offsets.
+//! session ends `session.timeout.ms` (KIP-848: the broker's `group.consumer.session.timeout.ms`) after the last
+//! poll. In the classic protocol all partitions are given up at the start of a rebalance (eager), and reading goes
+//! on from the committed offsets; in the other those that stay are read on.
 
 mod assignor;
+mod epochs;
 mod membership;
 mod offsets;
 
@@ -37,6 +40,20 @@ pub struct GroupConfig {
     pub rebalance_timeout: Duration,
     /// `heartbeat.interval.ms`
     pub heartbeat_interval: Duration,
+    /// `group.protocol`
+    pub protocol: GroupProtocol,
+    /// `group.remote.assignor` (KIP-848): `None` leaves it to the broker.
+    pub remote_assignor: Option<String>,
+}
+
+/// `group.protocol`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GroupProtocol {
+    /// Members agree among themselves, with the coordinator's help.
+    #[default]
+    Classic,
+    /// The coordinator decides (KIP-848).
+    Consumer,
 }
 
 impl GroupConfig {
@@ -47,17 +64,39 @@ impl GroupConfig {
             session_timeout: Duration::from_secs(45),
             rebalance_timeout: Duration::from_secs(300),
             heartbeat_interval: Duration::from_secs(3),
+            protocol: GroupProtocol::Classic,
+            remote_assignor: None,
         }
     }
 }
 
-/// The generation this member is in.
+/// The generation this member is in; with KIP-848 its epoch.
 #[derive(Clone, Debug)]
 struct Joined {
     generation: i32,
     partitions: Vec<TopicPartition>,
+    /// Those of `partitions` that came last.
+    added: Vec<TopicPartition>,
     begins_at: Committed,
     next_heartbeat: Instant,
+    /// An answer with an assignment has yet to be taken in (KIP-848).
+    needs_all: bool,
+    is_new: bool,
+}
+
+impl Joined {
+    /// Without partitions; `now` is when the next heartbeat is due.
+    fn new(generation: i32, now: Instant) -> Joined {
+        Joined {
+            generation,
+            partitions: Vec::new(),
+            added: Vec::new(),
+            begins_at: Committed::new(),
+            next_heartbeat: now,
+            needs_all: false,
+            is_new: true,
+        }
+    }
 }
 
 /// A member of a group. Dropped, it says nothing: its session ends by itself.
@@ -101,7 +140,7 @@ impl GroupConsumer {
     pub async fn poll(&mut self, limit: Duration) -> Result<ConsumerRecords, GroupError> {
         let deadline = self.client.env().now() + limit;
         loop {
-            if self.joined.is_none() && !self.join(deadline).await? {
+            if self.joined.is_none() && !self.come_in(deadline).await? {
                 return Ok(ConsumerRecords::default());
             }
             let now = self.client.env().now();
@@ -110,7 +149,7 @@ impl GroupConsumer {
                 .as_ref()
                 .map_or(now, |joined| joined.next_heartbeat);
             if heartbeat <= now {
-                self.heartbeat().await?;
+                self.stay_in().await?;
                 continue;
             }
             let left = deadline.min(heartbeat).saturating_since(now);
@@ -121,7 +160,21 @@ impl GroupConsumer {
         }
     }
 
-    /// Generation and member id, while in a group.
+    async fn come_in(&mut self, deadline: Instant) -> Result<bool, GroupError> {
+        match self.config.protocol {
+            GroupProtocol::Classic => self.join(deadline).await,
+            GroupProtocol::Consumer => self.join_by_heartbeat(deadline).await,
+        }
+    }
+
+    async fn stay_in(&mut self) -> Result<(), GroupError> {
+        match self.config.protocol {
+            GroupProtocol::Classic => self.heartbeat().await,
+            GroupProtocol::Consumer => self.heartbeat_in_epoch().await,
+        }
+    }
+
+    /// Generation, or member epoch, and member id, while in a group.
     pub fn membership(&self) -> Option<(i32, &str)> {
         let joined = self.joined.as_ref()?;
         Some((joined.generation, &self.member_id))
@@ -134,12 +187,17 @@ impl GroupConsumer {
             .map_or(&[], |joined| &joined.partitions)
     }
 
+    /// Those of them that came with the last change: reading them begins at the committed offsets.
+    pub fn added(&self) -> &[TopicPartition] {
+        self.joined.as_ref().map_or(&[], |joined| &joined.added)
+    }
+
     /// How often it was given an assignment.
     pub fn rebalances(&self) -> u64 {
         self.rebalances
     }
 
-    /// The committed offsets that this generation's reading began at.
+    /// The committed offsets that reading the added partitions began at.
     pub fn begins_at(&self) -> Committed {
         let joined = self.joined.as_ref();
         joined.map_or_else(Committed::new, |joined| joined.begins_at.clone())
@@ -150,10 +208,12 @@ impl GroupConsumer {
         self.consumer.position(partition)
     }
 
-    /// Leaves the group, unless it is a static member, and ends all tasks.
+    /// Leaves the group, a static member only for a while, and ends all tasks.
     pub async fn close(mut self) {
-        if self.config.instance_id.is_none() {
-            self.leave().await;
+        match self.config.protocol {
+            GroupProtocol::Classic if self.config.instance_id.is_some() => {}
+            GroupProtocol::Classic => self.leave().await,
+            GroupProtocol::Consumer => self.leave_by_heartbeat().await,
         }
         self.consumer.close();
     }

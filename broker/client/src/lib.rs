@@ -37,7 +37,7 @@ pub use client::Client;
 pub use config::{ClientConfig, ConsumerConfig, OffsetReset, ProducerConfig};
 pub use consumer::{Consumer, ConsumerRecord, ConsumerRecords, PartitionRecords};
 pub use error::{AdminError, CallError, ConsumerError, GroupError, ProduceError};
-pub use group::{CommitError, GroupConfig, GroupConsumer};
+pub use group::{CommitError, GroupConfig, GroupConsumer, GroupProtocol};
 pub use offsets::{ListedOffset, OffsetSpec};
 pub use partitioner::murmur2;
 pub use producer::{Delivery, Producer, ProducerRecord, RecordMetadata};

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_client::{
-    CommitError, ConsumerConfig, ErrorCode, GroupConfig, GroupConsumer, GroupError, OffsetReset,
-    TopicPartition,
+    CommitError, ConsumerConfig, ErrorCode, GroupConfig, GroupConsumer, GroupError, GroupProtocol,
+    OffsetReset, TopicPartition,
 };
 use sim_checkers::history::{Action, GroupAction, Outcome, Partition};
 
 use crate::produce_consume::{Reading, name_of};
+use crate::spec::CONSUMER_PROTOCOL;
 use crate::{ClientContext, Moment, WorkloadSpec};
 
 /// Of the only group of a run.
@@ -44,6 +45,10 @@ pub async fn take_part(context: ClientContext, spec: Arc<WorkloadSpec>) {
             session_timeout: SESSION,
             rebalance_timeout: REBALANCE,
             heartbeat_interval: Duration::from_secs(1),
+            protocol: match spec.group_protocol.as_str() {
+                CONSUMER_PROTOCOL => GroupProtocol::Consumer,
+                _ => GroupProtocol::Classic,
+            },
             ..GroupConfig::new(GROUP)
         };
         let member = GroupConsumer::new(client.clone(), config.clone(), group, &spec.topics);
@@ -66,7 +71,7 @@ async fn live(context: &ClientContext, mut member: GroupConsumer) {
         // Noted before the records of the new assignment.
         if member.rebalances() != rebalances {
             rebalances = member.rebalances();
-            reading.begin(member.assignment());
+            reading.begin(member.added());
             note_assignment(context, &member, invoked);
         }
         match polled {
@@ -107,7 +112,7 @@ fn note_assignment(context: &ClientContext, member: &GroupConsumer, invoked: Mom
         return;
     };
     let begins = member.begins_at();
-    let partitions = member.assignment().iter().map(|partition| {
+    let partitions = member.added().iter().map(|partition| {
         let committed = begins.get(partition).copied();
         (named(partition), committed)
     });

@@ -6,6 +6,10 @@ use broker_client::config::Acks;
 use broker_client::{Compression, ConsumerConfig, ProducerConfig};
 use serde::{Deserialize, Serialize};
 
+/// Values of `group.protocol`.
+pub(crate) const CLASSIC_PROTOCOL: &str = "classic";
+pub(crate) const CONSUMER_PROTOCOL: &str = "consumer";
+
 /// What the clients of a workload do.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -76,6 +80,8 @@ pub struct WorkloadSpec {
     pub idempotence: bool,
     /// `client.rack` of its consumers.
     pub client_rack: String,
+    /// `group.protocol` of its members: classic or consumer.
+    pub group_protocol: String,
     pub request_timeout_ms: u64,
     pub delivery_timeout_ms: u64,
     pub max_poll_records: u32,
@@ -105,6 +111,7 @@ impl Default for WorkloadSpec {
             compression: "none".to_string(),
             idempotence: true,
             client_rack: String::new(),
+            group_protocol: CLASSIC_PROTOCOL.to_string(),
             request_timeout_ms: 5_000,
             delivery_timeout_ms: 20_000,
             max_poll_records: 500,
@@ -152,6 +159,8 @@ impl WorkloadSpec {
             "acks must be -1, 0 or 1"
         } else if Compression::from_name(&self.compression).is_none() {
             "compression must be none, gzip, snappy, lz4 or zstd"
+        } else if ![CLASSIC_PROTOCOL, CONSUMER_PROTOCOL].contains(&self.group_protocol.as_str()) {
+            "group_protocol must be classic or consumer"
         } else if self.rate == 0 {
             "rate must be at least 1"
         } else if self.max_in_flight == 0 || self.outstanding == 0 || self.max_poll_records == 0 {

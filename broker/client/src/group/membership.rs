@@ -72,14 +72,16 @@ impl GroupConsumer {
             self.consumer.seek_with_epoch(partition, *offset, *epoch)?;
         }
         self.rebalances += 1;
+        let now = self.client.env().now();
         self.joined = Some(Joined {
-            generation: joined.generation_id,
+            added: partitions.clone(),
             partitions,
             begins_at: committed
                 .into_iter()
                 .map(|(partition, (offset, _))| (partition, offset))
                 .collect(),
-            next_heartbeat: self.client.env().now() + self.config.heartbeat_interval,
+            next_heartbeat: now + self.config.heartbeat_interval,
+            ..Joined::new(joined.generation_id, now)
         });
         Ok(())
     }

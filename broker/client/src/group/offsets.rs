@@ -7,7 +7,7 @@ use broker_protocol::api as wire;
 use broker_protocol::ids::{LeaderEpoch, TopicPartition};
 
 use super::membership::{check, may_come_back};
-use super::{GroupConsumer, Joined};
+use super::{GroupConsumer, GroupProtocol, Joined};
 use crate::coordinator::moved;
 use crate::error::GroupError;
 
@@ -121,9 +121,13 @@ impl GroupConsumer {
                 .push(partition.partition);
         }
         let topics = topics.into_iter();
+        let member = self.joined.as_ref();
+        let member = member.filter(|_| self.config.protocol == GroupProtocol::Consumer);
         let request = wire::OffsetFetchRequest {
             groups: vec![wire::OffsetFetchRequestGroup {
                 group_id: self.config.group_id.clone(),
+                member_id: member.map(|_| self.member_id.clone()),
+                member_epoch: member.map_or(-1, |joined| joined.generation),
                 topics: Some(
                     topics
                         .map(|(name, partition_indexes)| wire::OffsetFetchRequestTopics {

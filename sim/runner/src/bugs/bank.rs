@@ -414,6 +414,11 @@ pub const BANK: &[Bug] = &[
         "loaded offsets expire at once (KAFKA-8069)",
         "the group core's tests find it; no run is as long as a check of retention",
     ),
+    unfound(
+        "G_07",
+        "a transaction's offset that is older than another commit wins (KAFKA-5247)",
+        "the group core's tests find it; no workload commits one partition in a transaction and without",
+    ),
     bug(
         "G_08",
         "loading takes one record per batch (KAFKA-5600)",
@@ -425,9 +430,29 @@ pub const BANK: &[Bug] = &[
         "20 seeds of consumer-groups did not find it: no load there outlasts an epoch",
     ),
     unfound(
+        "G_13",
+        "a member that begins anew is fenced for ever (KAFKA-19233)",
+        "the group core's tests find it; LIVE-4 is not judged in runs yet",
+    ),
+    unfound(
+        "G_14",
+        "an instance id still names a member that is gone (KAFKA-20747)",
+        "the group core's tests find it; members of workloads are not static yet",
+    ),
+    unfound(
         "G_16",
         "an offset of a deleted topic is read by its namesake (KAFKA-19154)",
         "offsets of deleted topics are deleted, too; no workload recreates the topics of a group yet",
+    ),
+    unfound(
+        "G_20",
+        "a member that missed its assignment never learns it (KAFKA-16367)",
+        "the group core's tests find it; LIVE-4 is not judged in runs yet",
+    ),
+    unfound(
+        "T_26",
+        "a member of a past generation commits in a transaction (KIP-447)",
+        "the group core's tests find it; no workload of zombies is here yet",
     ),
     unfound(
         "P_07",

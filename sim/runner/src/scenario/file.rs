@@ -127,6 +127,8 @@ pub(crate) struct WorkloadTable {
     pub(crate) idempotence: Option<bool>,
     /// `client.rack` of its consumers.
     pub(crate) client_rack: Option<String>,
+    /// `group.protocol` of its members.
+    pub(crate) group_protocol: Option<String>,
     #[serde(default, deserialize_with = "optional_duration")]
     pub(crate) request_timeout: Option<Duration>,
     #[serde(default, deserialize_with = "optional_duration")]

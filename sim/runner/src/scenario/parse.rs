@@ -323,6 +323,10 @@ fn workload_spec(table: &WorkloadTable, topics: &[Topic]) -> WorkloadSpec {
         compression: table.compression.clone().unwrap_or(standard.compression),
         idempotence: table.idempotence.unwrap_or(standard.idempotence),
         client_rack: table.client_rack.clone().unwrap_or(standard.client_rack),
+        group_protocol: table
+            .group_protocol
+            .clone()
+            .unwrap_or(standard.group_protocol),
         request_timeout_ms: ms(table.request_timeout, standard.request_timeout_ms),
         delivery_timeout_ms: ms(table.delivery_timeout, standard.delivery_timeout_ms),
         max_poll_records: table.max_poll_records.unwrap_or(standard.max_poll_records),
