@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 pub use dynamic::{is_dynamic_config, topic_synonym, validate_dynamic_config};
 pub use endpoint::{Listener, SecurityProtocol, Server, Voter};
 pub use topic::{TOPIC_CONFIG_NAMES, TopicConfig, is_topic_config, validate_topic_config};
-pub use value::{ConfigError, Value};
+pub use value::{ConfigError, Ratio, Value};
 
 use crate::features;
 
@@ -197,6 +197,16 @@ broker_config! {
     log_retention_bytes: i64 = "log.retention.bytes", -1, minus_one_or_more;
     /// How often retention looks.
     log_retention_check_interval_ms: i64 = "log.retention.check.interval.ms", 300_000, positive;
+    /// Whether compacted logs are cleaned.
+    log_cleaner_enable: bool = "log.cleaner.enable", true, any;
+    /// Pause between two looks at what there is to clean.
+    log_cleaner_backoff_ms: i64 = "log.cleaner.backoff.ms", 15_000, positive;
+    /// Memory for the keys of a log that is being cleaned.
+    log_cleaner_dedupe_buffer_size: i64 = "log.cleaner.dedupe.buffer.size", 134_217_728, positive;
+    /// How long tombstones and markers stay in a compacted log.
+    log_cleaner_delete_retention_ms: i64 = "log.cleaner.delete.retention.ms", 24 * 3_600_000, not_negative;
+    /// Of a compacted log so much must be dirty before it is cleaned.
+    log_cleaner_min_cleanable_ratio: Ratio = "log.cleaner.min.cleanable.ratio", Ratio::HALF, any;
     /// A producer that sent nothing for so long is forgotten (KIP-854).
     producer_id_expiration_ms: i64 = "producer.id.expiration.ms", 24 * 3_600_000, positive;
     /// How often such producers are looked for.
@@ -555,6 +565,8 @@ impl BrokerConfig {
             retention_ms: self.log_retention_ms,
             retention_bytes: self.log_retention_bytes,
             max_message_bytes: self.message_max_bytes,
+            delete_retention_ms: self.log_cleaner_delete_retention_ms,
+            min_cleanable_dirty_ratio: self.log_cleaner_min_cleanable_ratio,
             min_insync_replicas: self.min_insync_replicas,
             unclean_leader_election_enable: self.unclean_leader_election_enable,
             ..TopicConfig::default()

@@ -125,6 +125,11 @@ pub enum Observation {
         partition: TopicIdPartition,
         log_start: Offset,
     },
+    /// The log was compacted below `end`.
+    LogCleaned {
+        partition: TopicIdPartition,
+        end: Offset,
+    },
     BecameLeader {
         partition: TopicIdPartition,
         epoch: LeaderEpoch,

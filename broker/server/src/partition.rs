@@ -5,8 +5,10 @@
 //! the lock.
 //!
 //! Map: `outputs` carries out what the core says · `produce` and `fetch` are the data path · `producers` knows
-//! what the log says of idempotent producers · `flush` makes durable.
+//! what the log says of idempotent producers · `flush` makes durable · `clean`
+//! compacts.
 
+mod clean;
 mod fetch;
 mod flush;
 mod outputs;
@@ -349,6 +351,7 @@ pub fn log_config(config: &TopicConfig) -> broker_storage::LogConfig {
         retention_bytes: config.retention_bytes,
         retention_ms: config.retention_ms,
         cleanup_delete: config.cleanup_policy == "delete",
+        cleanup_compact: config.is_compacted(),
         ..broker_storage::LogConfig::default()
     }
 }

@@ -59,6 +59,7 @@ pub struct LogDirectory {
     recovery_points: OffsetCheckpoint,
     high_watermarks: OffsetCheckpoint,
     log_starts: OffsetCheckpoint,
+    cleaner_offsets: OffsetCheckpoint,
     logs: Mutex<BTreeMap<TopicPartition, SharedLog>>,
     /// Two creations of the same log must not work on the same files.
     creation: tokio::sync::Mutex<()>,
@@ -184,6 +185,7 @@ impl LogDirectory {
         // A log of that name may have gone without the checkpoints being written since.
         self.high_watermarks.remove(partition);
         self.log_starts.remove(partition);
+        self.cleaner_offsets.remove(partition);
         let directory = self.path.join(partition.to_string());
         let created = self
             .begin_log(&directory, partition, topic_id, config, log_start, now_ms)
@@ -237,6 +239,7 @@ impl LogDirectory {
         };
         self.high_watermarks.remove(partition);
         self.log_starts.remove(partition);
+        self.cleaner_offsets.remove(partition);
         Ok(retired)
     }
 
@@ -281,15 +284,17 @@ impl LogDirectory {
     async fn write_checkpoints(&self) -> Result<(), DirectoryError> {
         self.check_online()?;
         for log in self.logs() {
-            let (partition, log_start) = {
-                let log = log.lock();
-                (log.partition().clone(), log.log_start())
-            };
-            self.log_starts.set(&partition, log_start);
+            let log = log.lock();
+            let partition = log.partition();
+            self.log_starts.set(partition, log.log_start());
+            if log.cleaned_to() > 0 {
+                self.cleaner_offsets.set(partition, log.cleaned_to());
+            }
         }
         self.health.watch(self.recovery_points.write().await)?;
         self.health.watch(self.high_watermarks.write().await)?;
         self.health.watch(self.log_starts.write().await)?;
+        self.health.watch(self.cleaner_offsets.write().await)?;
         Ok(())
     }
 
@@ -348,6 +353,7 @@ impl LogDirectory {
             health: self.health.clone(),
             recovery_points: self.recovery_points.clone(),
             log_start,
+            cleaned_to: 0,
             clean: false,
             now_ms,
         });

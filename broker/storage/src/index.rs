@@ -134,6 +134,12 @@ impl<E: Entry> IndexFile<E> {
         }))
     }
 
+    pub(crate) fn rename(&mut self, disk: &dyn Disk, to: PathBuf) -> Result<(), DiskError> {
+        disk.rename(&self.path, &to)?;
+        self.path = to;
+        Ok(())
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

@@ -29,6 +29,7 @@ pub mod snapshot;
 
 mod batch;
 mod buffers;
+mod cleaner;
 mod config;
 mod directory;
 mod epochs;
@@ -45,12 +46,16 @@ mod txn_index;
 
 pub use batch::{BatchInfo, end_txn_marker};
 pub use checkpoint::OffsetCheckpoint;
+pub use cleaner::{Cleaning, LastBatch};
 pub use config::LogConfig;
 pub use directory::{DirectoryOptions, FailedLog, LogDirectory, SharedLog};
 pub use epochs::{EpochEntry, EpochHistory};
 pub use error::{Corruption, Damage, DirectoryError, LogError};
 pub use health::DirectoryHealth;
-pub use log::{Appended, FlushDone, FlushJob, Log, LogOptions, LogRead, RemovalJob, TimestampHit};
+pub use log::{
+    Appended, CleanDone, CleanJob, Cleanable, FlushDone, FlushJob, Log, LogOptions, LogRead,
+    RemovalJob, TimestampHit,
+};
 pub use producer_snapshot::ProducerSnapshotEntry;
 pub use properties::{MetaProperties, PartitionMetadata};
 pub use quorum_state::QuorumState;

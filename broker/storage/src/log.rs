@@ -2,7 +2,7 @@
 //!
 //! Map: this file holds state and getters; `log/open.rs` loads and recovers; `log/append.rs` and `log/read.rs`
 //! are the data path; `log/truncate.rs` cuts the end; `log/retention.rs` moves the start; `log/flush.rs` makes
-//! durable; `log/producers.rs` keeps snapshots of the producers' state, `log/aborted.rs` what they aborted;
+//! durable; `log/clean.rs` compacts; `log/producers.rs` keeps snapshots of the producers' state, `log/aborted.rs` what they aborted;
 //! `log/delete.rs` ends it.
 //!
 //! Invariants: segments are contiguous in base offset order and the last one is active, all others are sealed;
@@ -10,6 +10,7 @@
 
 mod aborted;
 mod append;
+mod clean;
 mod delete;
 mod flush;
 mod open;
@@ -27,6 +28,7 @@ use broker_env::Disk;
 use broker_protocol::ids::{LeaderEpoch, Offset, TopicPartition};
 
 pub use append::Appended;
+pub use clean::{CleanDone, CleanJob, Cleanable};
 pub use flush::{FlushDone, FlushJob};
 pub use open::LogOptions;
 pub use read::{LogRead, TimestampHit};
@@ -57,6 +59,8 @@ pub struct Log {
     log_end: Offset,
     /// Everything below is durable: the recovery point.
     flushed_end: Offset,
+    /// Everything below was compacted.
+    cleaned_to: Offset,
     /// When the oldest append that is not flushed was made, in ms.
     unflushed_since_ms: Option<i64>,
     epochs: EpochHistory,
@@ -112,6 +116,11 @@ impl Log {
     /// Everything below is durable. Never above the log end; goes back with a truncation.
     pub fn flushed_end(&self) -> Offset {
         self.flushed_end
+    }
+
+    /// Everything below was compacted (`cleaner-offset-checkpoint`).
+    pub fn cleaned_to(&self) -> Offset {
+        self.cleaned_to
     }
 
     /// First offset of each leader epoch, ascending.

@@ -7,6 +7,7 @@ pub(crate) const INDEX: &str = "index";
 pub(crate) const TIME_INDEX: &str = "timeindex";
 pub(crate) const TXN_INDEX: &str = "txnindex";
 pub(crate) const PRODUCER_SNAPSHOT: &str = "snapshot";
+pub(crate) const CLEANED: &str = ".cleaned";
 pub(crate) const DELETED: &str = ".deleted";
 pub(crate) const DELETE_DIRECTORY: &str = "-delete";
 pub(crate) const STRAY_DIRECTORY: &str = "-stray";
@@ -15,6 +16,7 @@ pub(crate) const LOCK: &str = ".lock";
 pub(crate) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 pub(crate) const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
 pub(crate) const LOG_STARTS: &str = "log-start-offset-checkpoint";
+pub(crate) const CLEANER_OFFSETS: &str = "cleaner-offset-checkpoint";
 pub(crate) const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 
 /// `00000000000000000042.log` and its like.

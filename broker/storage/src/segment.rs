@@ -5,6 +5,7 @@
 //! `segment/search.rs` finds positions; `segment/recover.rs` opens what is on disk.
 
 mod aborted;
+mod cleaned;
 mod recover;
 mod search;
 
@@ -155,7 +156,19 @@ impl Segment {
         base_offset: Offset,
         now_ms: i64,
     ) -> Result<Segment, DiskError> {
-        let file = |extension| directory.join(names::segment_file(base_offset, extension));
+        Segment::create_as(disk, directory, (base_offset, ""), now_ms)
+    }
+
+    fn create_as(
+        disk: &Arc<dyn Disk>,
+        directory: &Path,
+        (base_offset, suffix): (Offset, &str),
+        now_ms: i64,
+    ) -> Result<Segment, DiskError> {
+        let file = |extension| {
+            let name = names::segment_file(base_offset, extension);
+            directory.join(name + suffix)
+        };
         let path = file(names::LOG);
         Ok(Segment {
             base_offset,
@@ -184,6 +197,10 @@ impl Segment {
             self.index.path().to_owned(),
             self.time_index.path().to_owned(),
         ]
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(crate) fn log_file(&self) -> Arc<dyn File> {

@@ -78,6 +78,18 @@ impl TailCache {
         }
     }
 
+    /// Drops batches that end below `offset`.
+    pub(crate) fn forget_below(&mut self, offset: Offset) {
+        while self
+            .batches
+            .front()
+            .is_some_and(|batch| batch.info.last_offset < offset)
+        {
+            let oldest = self.batches.pop_front().expect("just seen");
+            self.bytes -= oldest.end - oldest.start;
+        }
+    }
+
     pub(crate) fn clear(&mut self) {
         self.batches.clear();
         self.bytes = 0;

@@ -172,6 +172,7 @@ impl Fixture {
             health: DirectoryHealth::new(),
             recovery_points: self.recovery_points.clone(),
             log_start: 0,
+            cleaned_to: 0,
             clean,
             now_ms: 0,
         })

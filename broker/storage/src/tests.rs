@@ -2,6 +2,7 @@
 
 mod aborted;
 mod append;
+mod clean;
 mod crash;
 mod directory;
 mod dump;

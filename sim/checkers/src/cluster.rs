@@ -14,6 +14,8 @@
 //! What is lawful and looks wrong: a log that lost what was not flushed after a power loss; a truncation that
 //! a power loss undid; an old leader that counts what it knew; a node that publishes older metadata after
 //! its restart; fetches of a former life of a follower that are counted late.
+//!
+//! Not judged: the batches of a partition of which a replica was compacted.
 
 pub mod event;
 pub mod finish;
@@ -336,6 +338,11 @@ impl Cluster {
             .partitions
             .entry(id)
             .or_insert_with(|| Partition::new(id));
+        // From then on the storage's own tests have to tell what is left (LOG-4).
+        partition.cleaned |= matches!(event, Event::LogCleaned { .. });
+        if partition.cleaned {
+            return;
+        }
         match event {
             Event::LogLoaded {
                 log_start,

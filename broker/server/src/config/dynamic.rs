@@ -3,7 +3,12 @@
 use super::BrokerConfig;
 
 /// Each with the topic property that it is the default of.
-const DYNAMIC: [(&str, &str); 11] = [
+const DYNAMIC: [(&str, &str); 13] = [
+    ("log.cleaner.delete.retention.ms", "delete.retention.ms"),
+    (
+        "log.cleaner.min.cleanable.ratio",
+        "min.cleanable.dirty.ratio",
+    ),
     ("log.flush.interval.messages", "flush.messages"),
     ("log.flush.interval.ms", "flush.ms"),
     ("log.index.interval.bytes", "index.interval.bytes"),
@@ -54,6 +59,7 @@ mod tests {
             assert!(BrokerConfig::names().contains(&broker), "{broker}");
             let value = match topic {
                 "unclean.leader.election.enable" => "true",
+                "min.cleanable.dirty.ratio" => "0.1",
                 _ => "1000",
             };
             assert_eq!(validate_dynamic_config(broker, Some(value)), Ok(()));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use broker_core::replication_quota;
 
 use super::dynamic::topic_synonym;
-use super::value::Value;
+use super::value::{Ratio, Value};
 
 /// The effective configuration of a topic. Durations are milliseconds, sizes bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,10 @@ pub struct TopicConfig {
     pub retention_ms: i64,
     pub retention_bytes: i64,
     pub max_message_bytes: i64,
+    /// How long tombstones and markers stay in a compacted log.
+    pub delete_retention_ms: i64,
+    /// Of a compacted log so much must be dirty before it is cleaned.
+    pub min_cleanable_dirty_ratio: Ratio,
     pub min_insync_replicas: i32,
     /// `CreateTime` or `LogAppendTime`.
     pub message_timestamp_type: String,
@@ -42,6 +46,8 @@ impl Default for TopicConfig {
             retention_ms: 7 * 24 * 3_600_000,
             retention_bytes: -1,
             max_message_bytes: 1_048_588,
+            delete_retention_ms: 24 * 3_600_000,
+            min_cleanable_dirty_ratio: Ratio::HALF,
             min_insync_replicas: 1,
             message_timestamp_type: "CreateTime".into(),
             unclean_leader_election_enable: false,
@@ -52,7 +58,7 @@ impl Default for TopicConfig {
 }
 
 /// The topic-level properties that can be set.
-pub const TOPIC_CONFIG_NAMES: [&str; 15] = [
+pub const TOPIC_CONFIG_NAMES: [&str; 17] = [
     "cleanup.policy",
     "segment.bytes",
     "segment.ms",
@@ -63,6 +69,8 @@ pub const TOPIC_CONFIG_NAMES: [&str; 15] = [
     "retention.ms",
     "retention.bytes",
     "max.message.bytes",
+    "delete.retention.ms",
+    "min.cleanable.dirty.ratio",
     "min.insync.replicas",
     "message.timestamp.type",
     "unclean.leader.election.enable",
@@ -91,6 +99,10 @@ pub fn validate_topic_config(name: &str, value: &str) -> Result<(), String> {
 }
 
 impl TopicConfig {
+    pub fn is_compacted(&self) -> bool {
+        self.cleanup_policy == "compact"
+    }
+
     /// Applies overrides; those that do not parse were refused when they were set and are skipped.
     pub fn with_overrides(mut self, overrides: &BTreeMap<String, String>) -> TopicConfig {
         for (name, value) in overrides {
@@ -135,6 +147,9 @@ impl TopicConfig {
                 self.follower_replication_throttled_replicas =
                     throttled_replicas(value).map_err(named)?;
             }
+            "min.cleanable.dirty.ratio" => {
+                self.min_cleanable_dirty_ratio = Ratio::parse(value).map_err(named)?;
+            }
             "min.insync.replicas" => {
                 let parsed = i32::parse(value).map_err(named)?;
                 if parsed < 1 {
@@ -167,6 +182,7 @@ impl TopicConfig {
             "retention.ms" => (&mut self.retention_ms, -1),
             "retention.bytes" => (&mut self.retention_bytes, -1),
             "max.message.bytes" => (&mut self.max_message_bytes, 0),
+            "delete.retention.ms" => (&mut self.delete_retention_ms, 0),
             _ => return None,
         })
     }
@@ -184,6 +200,8 @@ impl TopicConfig {
             self.retention_ms.to_string(),
             self.retention_bytes.to_string(),
             self.max_message_bytes.to_string(),
+            self.delete_retention_ms.to_string(),
+            self.min_cleanable_dirty_ratio.print(),
             self.min_insync_replicas.to_string(),
             self.message_timestamp_type.clone(),
             self.unclean_leader_election_enable.to_string(),

@@ -115,6 +115,41 @@ impl Value for String {
     }
 }
 
+/// A part of a whole, from 0 to 1, in millionths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ratio(u32);
+
+impl Ratio {
+    pub const HALF: Ratio = Ratio(500_000);
+
+    /// Whether `part` of `whole` is more.
+    pub fn is_below(self, part: u64, whole: u64) -> bool {
+        u128::from(part) * 1_000_000 > u128::from(whole) * u128::from(self.0)
+    }
+}
+
+impl Value for Ratio {
+    fn parse(text: &str) -> Result<Ratio, String> {
+        let number: f64 = text
+            .trim()
+            .parse()
+            .map_err(|_| "not a number".to_string())?;
+        if !(0.0..=1.0).contains(&number) {
+            return Err("must be between 0 and 1".into());
+        }
+        let millionths = (number * 1e6).round();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "between 0 and a million"
+        )]
+        Ok(Ratio(millionths as u32))
+    }
+    fn print(&self) -> String {
+        (f64::from(self.0) / 1e6).to_string()
+    }
+}
+
 impl<T: Value> Value for Vec<T> {
     fn parse(text: &str) -> Result<Vec<T>, String> {
         text.split(',')

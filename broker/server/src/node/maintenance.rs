@@ -1,4 +1,4 @@
-//! What a broker does from time to time: checkpoints, flushes, retention, forgetting silent producers, a look at
+//! What a broker does from time to time: checkpoints, flushes, retention, compaction, forgetting silent producers, a look at
 //! lagging followers.
 
 use std::future::Future;
@@ -76,6 +76,25 @@ pub fn start(
             Ok(())
         },
     );
+    if config.log_cleaner_enable {
+        let map_bytes = usize::try_from(config.log_cleaner_dedupe_buffer_size);
+        let map_bytes = map_bytes.unwrap_or(usize::MAX);
+        every(
+            env,
+            "cleaner",
+            millis(config.log_cleaner_backoff_ms),
+            replicas,
+            failures,
+            move |replicas| async move {
+                for partition in replicas.partitions() {
+                    if partition.topic_config().is_compacted() {
+                        partition.clean_if_dirty(map_bytes).await;
+                    }
+                }
+                Ok(())
+            },
+        );
+    }
     every(
         env,
         "producer expiration",

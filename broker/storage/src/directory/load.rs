@@ -32,6 +32,7 @@ pub(super) async fn load(
         recovery_points: read_checkpoint(&disk, &path.join(names::RECOVERY_POINTS))?,
         high_watermarks: read_checkpoint(&disk, &path.join(names::HIGH_WATERMARKS))?,
         log_starts: read_checkpoint(&disk, &path.join(names::LOG_STARTS))?,
+        cleaner_offsets: read_checkpoint(&disk, &path.join(names::CLEANER_OFFSETS))?,
         disk,
         path,
         properties,
@@ -125,6 +126,7 @@ async fn load_log(
         health: directory.health.clone(),
         recovery_points: directory.recovery_points.clone(),
         log_start: directory.log_starts.get(partition).unwrap_or(0),
+        cleaned_to: directory.cleaner_offsets.get(partition).unwrap_or(0),
         clean: directory.clean.is_some(),
         now_ms: options.now_ms,
     })?;

@@ -5,8 +5,10 @@
 
 use broker_probe::probe;
 use broker_protocol::ids::Offset;
+use broker_protocol::record::RecordBatch;
 
 use super::Log;
+use crate::batch::end_txn_marker;
 use crate::error::LogError;
 use crate::txn_index::AbortedTxn;
 
@@ -80,7 +82,33 @@ impl Log {
                 break;
             }
         }
+        if self.config.cleanup_compact {
+            let mut present = Vec::with_capacity(found.len());
+            for txn in found {
+                if self.has_marker(txn.last_offset)? {
+                    present.push(txn);
+                }
+            }
+            return Ok(present);
+        }
         Ok(found)
+    }
+
+    /// Compaction takes markers away and leaves the index as it is. To name a transaction whose marker does not
+    /// come would make readers leave out all that comes later from its producer.
+    fn has_marker(&self, offset: Offset) -> Result<bool, LogError> {
+        let Some((_, segment)) = self.segments.range(..=offset).next_back() else {
+            return Ok(false);
+        };
+        let Some(located) = self.watch(segment.locate(offset))? else {
+            return Ok(false);
+        };
+        if located.info.last_offset != offset {
+            return Ok(false);
+        }
+        let bytes = self.watch(segment.read_batch(located))?;
+        let batch = RecordBatch::new(bytes).ok();
+        Ok(batch.is_some_and(|batch| end_txn_marker(&batch).is_some()))
     }
 
     /// All markers below are accounted for. After opening, replay what the log says of its producers from a

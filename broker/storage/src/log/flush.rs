@@ -31,6 +31,11 @@ impl Versions {
         self.durable_generation < self.generation
     }
 
+    /// Truncations so far.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
     pub(super) fn truncated(&mut self) {
         self.generation += 1;
         self.names.changes += 1;

@@ -34,6 +34,8 @@ pub struct LogOptions {
     pub recovery_points: OffsetCheckpoint,
     /// Log start from the checkpoint, or where a new log begins.
     pub log_start: Offset,
+    /// Everything below was compacted, from the checkpoint.
+    pub cleaned_to: Offset,
     /// Stopped under a clean-shutdown marker: nothing is scanned unless it looks wrong.
     pub clean: bool,
     /// Wall time in ms.
@@ -337,6 +339,7 @@ impl Loader {
             config,
             health,
             recovery_points,
+            cleaned_to,
             clean,
             now_ms,
             ..
@@ -362,6 +365,7 @@ impl Loader {
             log_start,
             log_end,
             flushed_end: 0,
+            cleaned_to: cleaned_to.clamp(0, log_end),
             unflushed_since_ms: (flushed_end < log_end).then_some(now_ms),
             epochs: self.epochs,
             versions,
@@ -399,7 +403,8 @@ fn clean_up(disk: &dyn Disk, directory: &Path) -> Result<Found, DiskError> {
         let index = names::base_offset_of(name, names::INDEX)
             .or(names::base_offset_of(name, names::TIME_INDEX));
         let orphan = index.is_some_and(|base| bases.binary_search(&base).is_err());
-        if orphan || name.ends_with(names::DELETED) || name.ends_with(".tmp") {
+        let left_over = [names::DELETED, names::CLEANED, ".tmp"];
+        if orphan || left_over.iter().any(|suffix| name.ends_with(suffix)) {
             disk.remove(&directory.join(name))?;
         }
     }

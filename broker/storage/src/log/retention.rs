@@ -64,7 +64,8 @@ impl Log {
         high_watermark: Offset,
     ) -> Result<Option<RemovalJob>, LogError> {
         self.check_usable()?;
-        if Arc::strong_count(&self.removal_pending) > 1 {
+        // Nor while segments are being cleaned (P-10).
+        if Arc::strong_count(&self.removal_pending) > 1 && !mutant!(P_10) {
             return Ok(None);
         }
         self.apply_retention(now_ms, high_watermark)?;

@@ -106,6 +106,9 @@ impl Log {
         if self.epochs.truncate_end(self.log_end) {
             self.versions.epochs_changed();
         }
+        if !mutant!(P_08) {
+            self.cleaned_to = self.cleaned_to.min(self.log_end);
+        }
         self.tail.truncate(self.log_end);
         self.versions.truncated();
         self.set_flushed_end(self.flushed_end.min(self.log_end));

@@ -97,6 +97,10 @@ impl Segment {
                 Err(ScanError::Disk(error)) => return Err(error.into()),
             }
         }
+        match self.time_index.last()? {
+            Some(entry) if !self.is_right_time(entry)? => return Ok(false),
+            _ => {}
+        }
         self.newest = match self.find_newest() {
             Ok(newest) => newest,
             Err(LogError::Corrupt(_)) => return Ok(false),

@@ -173,6 +173,20 @@ impl Segment {
         )
     }
 
+    /// Also an index that a crash left beside a log that was cleaned since must not be believed.
+    pub(super) fn is_right_time(&self, entry: TimeEntry) -> Result<bool, LogError> {
+        let offset = self.absolute(entry.relative_offset);
+        let located = match self.locate(offset) {
+            Ok(located) => located,
+            Err(LogError::Corrupt(_)) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        Ok(located.is_some_and(|located| {
+            let info = located.info;
+            info.last_offset == offset && info.max_timestamp == entry.timestamp
+        }))
+    }
+
     fn first_from(
         &self,
         start: u32,

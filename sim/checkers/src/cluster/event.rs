@@ -125,6 +125,11 @@ pub enum Event {
         partition: PartitionId,
         end: i64,
     },
+    /// Compacted below `end`.
+    LogCleaned {
+        partition: PartitionId,
+        end: i64,
+    },
     LogStartAdvanced {
         partition: PartitionId,
         log_start: i64,
@@ -314,6 +319,7 @@ impl Event {
             | Event::Appended { partition, .. }
             | Event::Truncated { partition, .. }
             | Event::Flushed { partition, .. }
+            | Event::LogCleaned { partition, .. }
             | Event::LogStartAdvanced { partition, .. }
             | Event::BecameLeader { partition, .. }
             | Event::BecameFollower { partition, .. }

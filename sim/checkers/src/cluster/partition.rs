@@ -69,6 +69,8 @@ pub struct Partition {
     pub registered_end: Option<i64>,
     pub min_insync: usize,
     pub removed: bool,
+    /// A replica was compacted: batches are gone or rewritten that others still have as they were written.
+    pub cleaned: bool,
 }
 
 impl Partition {
@@ -84,6 +86,7 @@ impl Partition {
             registered_end: None,
             min_insync: 1,
             removed: false,
+            cleaned: false,
         }
     }
 

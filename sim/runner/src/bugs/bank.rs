@@ -455,9 +455,34 @@ pub const BANK: &[Bug] = &[
         "the group core's tests find it; no workload of zombies is here yet",
     ),
     unfound(
+        "P_01",
+        "a marker goes because a user's key is its own (KAFKA-14055)",
+        "the storage tests find it; no scenario compacts a log yet",
+    ),
+    unfound(
+        "P_04",
+        "emptied batches that carry a producer's last sequence go (KAFKA-5490)",
+        "the storage tests find it; no scenario compacts a log yet",
+    ),
+    unfound(
+        "P_05",
+        "compaction goes beyond the high watermark and into open transactions (KAFKA-13194)",
+        "the storage tests find it; no scenario compacts a log yet",
+    ),
+    unfound(
         "P_07",
         "retention passes the high watermark (KAFKA-5634)",
         "the replica core asserts against it; scenarios do not delete records yet",
+    ),
+    unfound(
+        "P_08",
+        "what was cleaned is not forgotten with a truncation (KAFKA-3330)",
+        "the storage tests find it; no scenario compacts a log yet",
+    ),
+    unfound(
+        "P_10",
+        "segments are cleaned and removed at once (KAFKA-7322)",
+        "the storage tests find it; no scenario compacts a log yet",
     ),
     unfound(
         "P_16",

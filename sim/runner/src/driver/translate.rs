@@ -105,6 +105,7 @@ pub fn event(observation: Observation) -> Event {
         | Observation::Appended { .. }
         | Observation::Truncated { .. }
         | Observation::Flushed { .. }
+        | Observation::LogCleaned { .. }
         | Observation::LogStartAdvanced { .. }) => log_event(log),
         replica => replica_event(replica),
     }
@@ -154,6 +155,10 @@ fn log_event(observation: Observation) -> Event {
             log_end,
         },
         Observation::Flushed { partition, end } => Event::Flushed {
+            partition: partition_id(partition),
+            end,
+        },
+        Observation::LogCleaned { partition, end } => Event::LogCleaned {
             partition: partition_id(partition),
             end,
         },
