@@ -1,12 +1,13 @@
 //! Stateright models that wrap broker/core as it is: what the checker explores is what production runs.
 //!
 //! [`check`] explores a model breadth first and reports; [`explore`] serves Stateright's explorer for it.
-//! One module per component: [`raft`], [`replica`].
+//! One module per component: [`raft`], [`replica`], [`transaction`].
 
 pub mod counterexample;
 pub mod harness;
 pub mod raft;
 pub mod replica;
+pub mod transaction;
 
 use std::time::Duration;
 
@@ -90,6 +91,30 @@ pub const MODELS: &[(&str, &str)] = &[
         "replica-nightly",
         "a partition and its controller: shrinking ISR, fencing, crashes, lost data, all at once",
     ),
+    (
+        "transaction",
+        "transactions with an epoch each (KIP-890): records and requests to end one come late",
+    ),
+    (
+        "transaction-fail-over",
+        "transactions with an epoch each: the coordinator changes, answers and reports get lost",
+    ),
+    (
+        "transaction-fencing",
+        "transactions with an epoch each: a timeout, and a second instance of the producer",
+    ),
+    (
+        "transaction-verified",
+        "classic transactions that partitions verify (KIP-890 part 1): nothing hangs",
+    ),
+    (
+        "transaction-classic",
+        "classic transactions: what comes late hangs or belongs to the next one (T-01)",
+    ),
+    (
+        "transaction-classic-fail-over",
+        "classic transactions: the coordinator changes, answers and reports get lost",
+    ),
 ];
 
 /// Those that take too long for every change.
@@ -101,6 +126,9 @@ pub fn check(name: &str, limits: Limits) -> Option<CheckReport> {
     if let Some(model) = replica::ReplicaModel::by_name(name) {
         return Some(harness::run(name, model, limits));
     }
+    if let Some(model) = transaction::TransactionModel::by_name(name) {
+        return Some(harness::run(name, model, limits));
+    }
     let model = raft::RaftModel::by_name(name)?;
     Some(harness::run(name, model, limits))
 }
@@ -109,6 +137,10 @@ pub fn check(name: &str, limits: Limits) -> Option<CheckReport> {
 /// no such model.
 pub fn explore(name: &str, address: &str) -> Option<()> {
     if let Some(model) = replica::ReplicaModel::by_name(name) {
+        harness::explore(model, address);
+        return Some(());
+    }
+    if let Some(model) = transaction::TransactionModel::by_name(name) {
         harness::explore(model, address);
         return Some(());
     }

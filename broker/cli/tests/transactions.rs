@@ -128,6 +128,18 @@ impl Client {
         described
     }
 
+    /// Waits until the transaction is over.
+    fn completed(&mut self) -> String {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let state = self.describe(self.id).transaction_state;
+            if state.starts_with("Complete") || Instant::now() > deadline {
+                return state;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     fn list(&mut self, state: &str, pattern: Option<&str>) -> wire::ListTransactionsResponse {
         let states = [state].into_iter().filter(|state| !state.is_empty());
         let request = wire::ListTransactionsRequest {
@@ -147,7 +159,7 @@ fn names(listed: &wire::ListTransactionsResponse) -> Vec<&str> {
 /// As librdkafka does it: partitions first, one epoch for all.
 #[test]
 fn the_classic_protocol_walks_from_begin_to_end() {
-    let node = Node::start(CLASSIC);
+    let mut node = Node::start(CLASSIC);
     node.connect().create_topic("t", 1, &[]);
     let mut client = Client::new(&node, "x");
     assert_eq!(client.init(60_000, 4), ErrorCode::None);
@@ -160,10 +172,52 @@ fn the_classic_protocol_walks_from_begin_to_end() {
     assert_eq!(described.transaction_timeout_ms, 60_000);
     assert_eq!(described.topics[0].topic, "t");
     assert_eq!(client.end(true, 1), ErrorCode::None);
-    assert!(
-        ["PrepareCommit", "CompleteCommit"]
-            .contains(&client.describe("x").transaction_state.as_str())
-    );
+    assert_eq!(client.completed(), "CompleteCommit");
+    // The same epoch again, and this time it is aborted.
+    assert_eq!(client.add(&["t"], 0), [ErrorCode::None]);
+    assert_eq!(client.end(false, 1), ErrorCode::None);
+    assert_eq!(client.completed(), "CompleteAbort");
+    assert_eq!(client.end(false, 1), ErrorCode::None);
+    assert_eq!(client.end(true, 1), ErrorCode::InvalidTxnState);
+    assert_eq!(client.producer, producer);
+    // A new coordinator knows it all.
+    node.terminate();
+    node.launch();
+    let mut again = Client::new(&node, "x");
+    assert_eq!(again.completed(), "CompleteAbort");
+    assert_eq!(again.init(60_000, 4), ErrorCode::None);
+    assert_eq!(again.producer, (producer.0, 1));
+}
+
+/// KIP-890 part 2: each end raises the epoch.
+#[test]
+fn the_end_of_a_transaction_gives_the_next_one_its_epoch() {
+    let node = Node::start(CLASSIC);
+    node.connect().create_topic("t", 1, &[]);
+    let mut client = Client::new(&node, "x");
+    assert_eq!(client.init(60_000, 5), ErrorCode::None);
+    let id = client.producer.0;
+    for epoch in 0..3 {
+        assert_eq!(client.producer, (id, epoch));
+        assert_eq!(client.add(&["t"], 3), [ErrorCode::None]);
+        assert_eq!(client.end(epoch == 1, 5), ErrorCode::None);
+    }
+    // An abort of nothing is fine.
+    assert_eq!(client.end(false, 5), ErrorCode::None);
+    assert_eq!(client.producer, (id, 4));
+    assert_eq!(client.end(true, 5), ErrorCode::InvalidTxnState);
+}
+
+#[test]
+fn a_transaction_that_takes_too_long_is_aborted() {
+    let often = "transaction.abort.timed.out.transaction.cleanup.interval.ms=50";
+    let node = Node::start(&format!("{CLASSIC}\n{often}"));
+    node.connect().create_topic("t", 1, &[]);
+    let mut client = Client::new(&node, "x");
+    assert_eq!(client.init(100, 4), ErrorCode::None);
+    assert_eq!(client.add(&["t"], 3), [ErrorCode::None]);
+    assert_eq!(client.completed(), "CompleteAbort");
+    assert_eq!(client.end(true, 3), ErrorCode::ProducerFenced);
 }
 
 #[test]

@@ -314,60 +314,60 @@ pub const BANK: &[Bug] = &[
         "the leader epoch falls behind during a reassignment (KAFKA-9212)",
         &[within(50, "reassignment")],
     ),
-    unfound(
+    bug(
         "T_01",
-        "a record of no ongoing transaction is appended and begins one (KAFKA-14402)",
-        "the core tests find it; no scenario has delayed transactional requests yet",
+        "what comes late of a transaction hangs, or belongs to the next one (KIP-890, KAFKA-17754)",
+        &[model("transaction")],
     ),
-    unfound(
+    bug(
         "T_02",
         "a verification that is older than the marker counts (KAFKA-14884)",
-        "the core tests find it; no scenario has delayed transactional requests yet",
+        &[model("transaction-verified")],
     ),
-    unfound(
+    bug(
         "T_07",
         "completion is written twice (KAFKA-10080)",
-        "the transaction core's tests find it; no scenario has transactions yet",
+        &[model("transaction-classic")],
     ),
-    unfound(
+    bug(
         "T_08",
         "nobody notices that all markers are written (KAFKA-9777)",
-        "the transaction core's tests find it; no scenario has transactions yet",
+        &[model("transaction-classic")],
     ),
-    unfound(
+    bug(
         "T_10",
         "attempts to fence use up the epochs (KAFKA-9666)",
-        "the transaction core's tests find it; no scenario has transactions yet",
+        &[model("transaction-classic")],
     ),
     unfound(
         "T_11",
         "EndTxn accepts a higher epoch from clients (KAFKA-9600)",
-        "the transaction core's tests find it; no scenario has transactions yet",
+        "the transaction core's tests find it; no client makes up an epoch",
     ),
-    unfound(
+    bug(
         "T_13",
         "after the clock went back no transaction begins (KAFKA-8803)",
-        "the transaction core's tests find it; no scenario has transactions yet",
+        &[model("transaction-classic")],
     ),
     unfound(
         "T_14",
         "a partition that has moved answers a marker with a fatal error (KAFKA-5610)",
         "the server's tests find it; no scenario moves partitions of open transactions yet",
     ),
-    unfound(
+    bug(
         "T_16",
         "the old epoch's transaction counts as open for the new one (KAFKA-18575)",
-        "the core tests find it; no scenario has delayed transactional requests yet",
+        &[model("transaction-fail-over")],
     ),
-    unfound(
+    bug(
         "T_17",
         "a marker that is sent again is refused (KAFKA-19999)",
-        "the core tests find it; no scenario loses answers to markers yet",
+        &[model("transaction-fail-over")],
     ),
-    unfound(
+    bug(
         "T_19",
         "an abort of nothing fences its own producer (KAFKA-18464)",
-        "the transaction core's tests find it; no scenario has transactions yet",
+        &[model("transaction")],
     ),
     bug(
         "T_20",
@@ -384,15 +384,15 @@ pub const BANK: &[Bug] = &[
         "an old coordinator's state survives (KAFKA-9307, KAFKA-18137)",
         "not tried yet: no scenario has transactions",
     ),
-    unfound(
+    bug(
         "T_28",
         "the coordinator forgets that a transaction began (Redpanda #6018)",
-        "the transaction core's tests find it; no scenario has transactions yet",
+        &[model("transaction-fail-over")],
     ),
-    unfound(
+    bug(
         "T_29",
         "a commit that is asked for again is told to have failed (Redpanda #3616)",
-        "the transaction core's tests find it; no scenario has transactions yet",
+        &[model("transaction-classic-fail-over")],
     ),
     unfound(
         "G_01",
@@ -494,10 +494,10 @@ pub const BANK: &[Bug] = &[
         "two batches of a partition are in flight after a retry (KAFKA-3197)",
         "the producer core's tests find it; 100 runs of five scenarios did not",
     ),
-    unfound(
+    bug(
         "C_04",
         "a new identity in the middle of a transaction is the old one (librdkafka 3575)",
-        "the transaction core's tests find it; no scenario has transactions yet",
+        &[model("transaction-fencing")],
     ),
     unfound(
         "C_07",

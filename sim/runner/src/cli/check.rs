@@ -41,7 +41,12 @@ fn export(name: &str, mutant: Option<&'static str>, arguments: &Check) -> Result
             file.display()
         ));
     }
-    let found = counterexample::find(name, models::limits(name)).ok_or_else(|| unknown(name))?;
+    let found = counterexample::find(name, models::limits(name)).ok_or_else(|| {
+        match MODELS.iter().any(|(known, _)| *known == name) {
+            true => format!("{name}: the simulator cannot play the counterexamples of this model"),
+            false => unknown(name),
+        }
+    })?;
     let way = found
         .ok_or_else(|| format!("the model {name} holds: there is no counterexample to write"))?;
     println!(
