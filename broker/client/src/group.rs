@@ -21,8 +21,9 @@ pub use offsets::{CommitError, Committed};
 use crate::client::Client;
 use crate::config::ConsumerConfig;
 use crate::consumer::{Consumer, ConsumerRecords};
-use crate::coordinator::GroupCoordinator;
+use crate::coordinator::Coordinator;
 use crate::error::GroupError;
+use crate::producer::GroupMetadata;
 
 /// Of a [`GroupConsumer`], by Kafka's names and with Kafka's defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +38,9 @@ pub struct GroupConfig {
     pub rebalance_timeout: Duration,
     /// `heartbeat.interval.ms`
     pub heartbeat_interval: Duration,
+    /// `auto.commit.interval.ms` with `enable.auto.commit`; `None` without. Polls commit what earlier polls returned,
+    /// and so does `close`.
+    pub auto_commit_interval: Option<Duration>,
 }
 
 impl GroupConfig {
@@ -47,6 +51,7 @@ impl GroupConfig {
             session_timeout: Duration::from_secs(45),
             rebalance_timeout: Duration::from_secs(300),
             heartbeat_interval: Duration::from_secs(3),
+            auto_commit_interval: None,
         }
     }
 }
@@ -58,6 +63,7 @@ struct Joined {
     partitions: Vec<TopicPartition>,
     begins_at: Committed,
     next_heartbeat: Instant,
+    next_commit: Option<Instant>,
 }
 
 /// A member of a group. Dropped, it says nothing: its session ends by itself.
@@ -67,7 +73,7 @@ pub struct GroupConsumer {
     consumer: Consumer,
     config: GroupConfig,
     topics: Vec<String>,
-    coordinator: GroupCoordinator,
+    coordinator: Coordinator,
     member_id: String,
     joined: Option<Joined>,
     rebalances: u64,
@@ -86,7 +92,7 @@ impl GroupConsumer {
             client,
             config,
             topics: topics.to_vec(),
-            coordinator: GroupCoordinator::default(),
+            coordinator: Coordinator::default(),
             member_id: String::new(),
             joined: None,
             rebalances: 0,
@@ -104,6 +110,7 @@ impl GroupConsumer {
             if self.joined.is_none() && !self.join(deadline).await? {
                 return Ok(ConsumerRecords::default());
             }
+            self.commit_if_due().await;
             let now = self.client.env().now();
             let heartbeat = self
                 .joined
@@ -125,6 +132,38 @@ impl GroupConsumer {
     pub fn membership(&self) -> Option<(i32, &str)> {
         let joined = self.joined.as_ref()?;
         Some((joined.generation, &self.member_id))
+    }
+
+    /// Joins again with the next poll, and reads on from what the group has committed: what was read since then
+    /// comes again.
+    pub fn rejoin(&mut self) {
+        self.joined = None;
+    }
+
+    /// What a producer needs to commit this member's offsets in its transactions.
+    pub fn group_metadata(&self) -> GroupMetadata {
+        let (generation_id, member_id) = self.membership().unwrap_or((-1, ""));
+        GroupMetadata {
+            group_id: self.config.group_id.clone(),
+            generation_id,
+            member_id: member_id.to_string(),
+            group_instance_id: self.config.instance_id.clone(),
+        }
+    }
+
+    /// A failure is made good by the next one.
+    async fn commit_if_due(&mut self) {
+        let now = self.client.env().now();
+        let Some(joined) = &mut self.joined else {
+            return;
+        };
+        if joined.next_commit.is_some_and(|due| due <= now) {
+            joined.next_commit = self
+                .config
+                .auto_commit_interval
+                .map(|interval| now + interval);
+            let _next = self.commit().await;
+        }
     }
 
     /// The partitions of this generation.
@@ -152,6 +191,9 @@ impl GroupConsumer {
 
     /// Leaves the group, unless it is a static member, and ends all tasks.
     pub async fn close(mut self) {
+        if self.config.auto_commit_interval.is_some() {
+            let _tried = self.commit().await;
+        }
         if self.config.instance_id.is_none() {
             self.leave().await;
         }

@@ -80,6 +80,10 @@ impl GroupConsumer {
                 .map(|(partition, (offset, _))| (partition, offset))
                 .collect(),
             next_heartbeat: self.client.env().now() + self.config.heartbeat_interval,
+            next_commit: self
+                .config
+                .auto_commit_interval
+                .map(|interval| self.client.env().now() + interval),
         });
         Ok(())
     }
