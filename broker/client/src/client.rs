@@ -91,6 +91,30 @@ impl Client {
         self.call_address(&address, lane, request, limit).await
     }
 
+    /// As [`Client::call`], in no version of the request above `max`.
+    pub(crate) async fn call_up_to<R: Request>(
+        &self,
+        node: NodeId,
+        request: &R,
+        max: i16,
+        limit: Duration,
+    ) -> Result<R::Response, CallError> {
+        let address = self.address(node)?;
+        let connection = self.connection(&address, Lane::General, limit).await?;
+        connection.call_up_to(request, max, limit).await
+    }
+
+    /// The `transaction.version` that a broker takes for finalized.
+    pub(crate) async fn transaction_version(
+        &self,
+        node: NodeId,
+        limit: Duration,
+    ) -> Result<i16, CallError> {
+        let address = self.address(node)?;
+        let connection = self.connection(&address, Lane::General, limit).await?;
+        Ok(connection.transaction_version())
+    }
+
     /// Sends a request that is not answered.
     pub(crate) async fn send<R: Request>(
         &self,

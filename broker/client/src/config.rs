@@ -108,6 +108,10 @@ pub struct ProducerConfig {
     /// `enable.idempotence`: no duplicates by retries, and order. Settings that contradict it switch it off, as
     /// Kafka's default does: see [`ProducerConfig::is_idempotent`].
     pub idempotence: bool,
+    /// `transactional.id`: the producer is transactional, and fences earlier ones of the same id.
+    pub transactional_id: Option<String>,
+    /// `transaction.timeout.ms`: the coordinator aborts what is open for longer.
+    pub transaction_timeout: Duration,
 }
 
 impl Default for ProducerConfig {
@@ -125,6 +129,8 @@ impl Default for ProducerConfig {
             max_request_size: 1024 * 1024,
             buffer_memory: 32 * 1024 * 1024,
             idempotence: true,
+            transactional_id: None,
+            transaction_timeout: Duration::from_secs(60),
         }
     }
 }
@@ -137,6 +143,26 @@ impl ProducerConfig {
             && self.acks == Acks::All
             && self.retries > 0
             && self.max_in_flight <= BATCHES_REMEMBERED
+    }
+}
+
+/// `isolation.level`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum IsolationLevel {
+    /// Everything below the high watermark, also of open and aborted transactions.
+    #[default]
+    ReadUncommitted,
+    /// Below the last stable offset, without what is aborted.
+    ReadCommitted,
+}
+
+impl IsolationLevel {
+    /// The number on the wire.
+    pub fn code(self) -> i8 {
+        match self {
+            IsolationLevel::ReadUncommitted => 0,
+            IsolationLevel::ReadCommitted => 1,
+        }
     }
 }
 
@@ -155,6 +181,8 @@ pub struct ConsumerConfig {
     pub max_partition_fetch_bytes: i32,
     /// `auto.offset.reset`; `None` is Kafka's `none`: `poll` returns an error and the application seeks.
     pub auto_offset_reset: Option<OffsetReset>,
+    /// `isolation.level`
+    pub isolation_level: IsolationLevel,
     /// `check.crcs`
     pub check_crcs: bool,
     /// `client.rack`: a replica there may serve this consumer (KIP-392); empty for none.
@@ -170,6 +198,7 @@ impl Default for ConsumerConfig {
             fetch_max_wait: Duration::from_millis(500),
             max_partition_fetch_bytes: 1024 * 1024,
             auto_offset_reset: Some(OffsetReset::Latest),
+            isolation_level: IsolationLevel::ReadUncommitted,
             check_crcs: true,
             client_rack: String::new(),
         }

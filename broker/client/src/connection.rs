@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use broker_env::time::timeout;
 use broker_env::{Address, BoxConnection, Env, select};
-use broker_protocol::api::ApiVersionsRequest;
+use broker_protocol::api::{ApiVersionsRequest, ApiVersionsResponse};
 use broker_protocol::frame::{decode_response, encode_request, take_frame};
 use broker_protocol::{ErrorCode, Request, api_versions};
 use bytes::{Buf, Bytes, BytesMut};
@@ -23,6 +23,8 @@ use state::{Expected, State};
 /// Answers may be as large as a fetch answer with its limits raised.
 const RESPONSE_BYTES_MAX: usize = 256 * 1024 * 1024;
 const READ_BUFFER_BYTES: usize = 16 * 1024;
+/// The feature that decides how transactions are made.
+const TRANSACTION_VERSION: &str = "transaction.version";
 
 /// An open connection with negotiated versions; dropping it closes it.
 pub(crate) struct Connection {
@@ -31,6 +33,8 @@ pub(crate) struct Connection {
     state: Arc<State>,
     /// By API key: what the broker takes.
     versions: Vec<(i16, i16, i16)>,
+    /// Finalized level of `transaction.version` (KIP-890); 0 if the broker names none.
+    transaction_version: i16,
 }
 
 impl Connection {
@@ -48,9 +52,24 @@ impl Connection {
             client_id,
             state,
             versions: Vec::new(),
+            transaction_version: 0,
         };
-        connection.versions = connection.negotiate().await?;
+        let negotiated = connection.negotiate().await?;
+        let features = negotiated.finalized_features.iter();
+        connection.transaction_version = features
+            .filter(|feature| feature.name == TRANSACTION_VERSION)
+            .map(|feature| feature.max_version_level)
+            .next()
+            .unwrap_or(0);
+        let versions = negotiated.api_keys.iter();
+        connection.versions = versions
+            .map(|api| (api.api_key, api.min_version, api.max_version))
+            .collect();
         Ok(connection)
+    }
+
+    pub fn transaction_version(&self) -> i16 {
+        self.transaction_version
     }
 
     pub fn is_open(&self) -> bool {
@@ -71,7 +90,17 @@ impl Connection {
         request: &R,
         limit: Duration,
     ) -> Result<R::Response, CallError> {
-        let version = self.version_of::<R>()?;
+        self.call_up_to(request, i16::MAX, limit).await
+    }
+
+    /// As `call`, in no version above `max`.
+    pub async fn call_up_to<R: Request>(
+        &self,
+        request: &R,
+        max: i16,
+        limit: Duration,
+    ) -> Result<R::Response, CallError> {
+        let version = self.version_of::<R>(max)?;
         let frame = self.exchange(request, version, limit).await?;
         decode_response::<R>(frame, version)
             .map(|(_, response)| response)
@@ -83,7 +112,7 @@ impl Connection {
 
     /// Sends a request that is not answered (produce with acks=0); complete when it is written.
     pub async fn send<R: Request>(&self, request: &R, limit: Duration) -> Result<(), CallError> {
-        let version = self.version_of::<R>()?;
+        let version = self.version_of::<R>(i16::MAX)?;
         let frame = |correlation_id| {
             encode_request(request, version, correlation_id, Some(&self.client_id))
         };
@@ -115,13 +144,14 @@ impl Connection {
         }
     }
 
-    /// The highest version both sides speak.
-    fn version_of<R: Request>(&self) -> Result<i16, CallError> {
+    /// The highest version both sides speak, up to `max`.
+    fn version_of<R: Request>(&self, max: i16) -> Result<i16, CallError> {
         let unsupported = CallError::UnsupportedVersion {
             api: R::API_KEY.name(),
         };
         let ours = api_versions::range_of(api_versions::ListenerKind::Broker, R::API_KEY);
         let our_max = ours.map_or(R::MAX_VERSION, |range| range.max.min(R::MAX_VERSION));
+        let our_max = our_max.min(max);
         let theirs = self
             .versions
             .iter()
@@ -135,7 +165,7 @@ impl Connection {
     }
 
     /// A broker that does not know our version of ApiVersions answers in version 0, with what it knows.
-    async fn negotiate(&self) -> Result<Vec<(i16, i16, i16)>, CallError> {
+    async fn negotiate(&self) -> Result<ApiVersionsResponse, CallError> {
         let request = ApiVersionsRequest {
             client_software_name: "trial".to_string(),
             client_software_version: env!("CARGO_PKG_VERSION").to_string(),
@@ -158,11 +188,7 @@ impl Connection {
                 continue;
             }
             return match ErrorCode::from_code_or_unknown(response.error_code) {
-                ErrorCode::None => Ok(response
-                    .api_keys
-                    .iter()
-                    .map(|api| (api.api_key, api.min_version, api.max_version))
-                    .collect()),
+                ErrorCode::None => Ok(response),
                 error => Err(CallError::Refused(error)),
             };
         }

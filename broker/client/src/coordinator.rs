@@ -1,4 +1,4 @@
-//! Finding the coordinator of a group and asking it.
+//! Finding the coordinator of a group or a transactional id, and asking it.
 
 use std::collections::BTreeSet;
 
@@ -10,9 +10,27 @@ use broker_protocol::{ErrorCode, Request};
 use crate::client::Client;
 use crate::error::{CallError, GroupError};
 
-/// A group's coordinator, as far as it is known.
+/// What is coordinated: FindCoordinator's key type.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Coordinated {
+    #[default]
+    Group,
+    Transaction,
+}
+
+impl Coordinated {
+    fn key_type(self) -> i8 {
+        match self {
+            Coordinated::Group => 0,
+            Coordinated::Transaction => 1,
+        }
+    }
+}
+
+/// A coordinator, as far as it is known; of a group unless made by [`Coordinator::of_transactions`].
 #[derive(Clone, Debug, Default)]
-pub(crate) struct GroupCoordinator {
+pub(crate) struct Coordinator {
+    of: Coordinated,
     node: Option<NodeId>,
 }
 
@@ -26,7 +44,14 @@ pub(crate) fn moved(error: ErrorCode) -> bool {
     )
 }
 
-impl GroupCoordinator {
+impl Coordinator {
+    pub fn of_transactions() -> Coordinator {
+        Coordinator {
+            of: Coordinated::Transaction,
+            node: None,
+        }
+    }
+
     /// Asks again who it is.
     pub fn forget(&mut self) {
         self.node = None;
@@ -47,7 +72,7 @@ impl GroupCoordinator {
             if let Some(node) = self.node {
                 return Ok(node);
             }
-            let last = match ask(client, group).await {
+            let last = match ask(client, self.of, group).await {
                 Ok(Ok(node)) => {
                     self.node = Some(node);
                     continue;
@@ -75,10 +100,24 @@ impl GroupCoordinator {
         request: &R,
         deadline: Instant,
     ) -> Result<R::Response, (GroupError, bool)> {
+        self.call_up_to(client, group, request, i16::MAX, deadline)
+            .await
+    }
+
+    /// As `call`, in no version of the request above `max`.
+    pub async fn call_up_to<R: Request>(
+        &mut self,
+        client: &Client,
+        group: &str,
+        request: &R,
+        max: i16,
+        deadline: Instant,
+    ) -> Result<R::Response, (GroupError, bool)> {
         let node = self.find(client, group, deadline).await;
         let node = node.map_err(|error| (error, false))?;
         let left = deadline.saturating_since(client.env().now());
-        client.call(node, request, left).await.map_err(|error| {
+        let called = client.call_up_to(node, request, max, left).await;
+        called.map_err(|error| {
             self.forget();
             let may_have_arrived = error.may_have_arrived();
             match error {
@@ -94,9 +133,14 @@ impl GroupCoordinator {
     }
 }
 
-async fn ask(client: &Client, group: &str) -> Result<Result<NodeId, ErrorCode>, CallError> {
+async fn ask(
+    client: &Client,
+    of: Coordinated,
+    key: &str,
+) -> Result<Result<NodeId, ErrorCode>, CallError> {
     let request = wire::FindCoordinatorRequest {
-        coordinator_keys: vec![group.to_string()],
+        key_type: of.key_type(),
+        coordinator_keys: vec![key.to_string()],
         ..Default::default()
     };
     let limit = client.config().request_timeout;

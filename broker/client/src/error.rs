@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use broker_core::producer::transaction::TransactionState;
 use broker_env::NetworkError;
 use broker_protocol::ErrorCode;
 use broker_protocol::codec::{DecodeError, EncodeError};
@@ -86,6 +87,35 @@ impl ProduceError {
         ProduceError::Unknown {
             error,
             reason: reason.into(),
+        }
+    }
+}
+
+/// Why a transaction, or the call that is about it, has no success.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TransactionError {
+    /// The transaction can only be aborted.
+    #[error("{0}: the transaction has to be aborted")]
+    Abortable(ErrorCode),
+    /// The producer is of no use any more; another one of the transactional id, or its operator, has to go on.
+    #[error("{0}: the producer has to be closed")]
+    Fatal(ErrorCode),
+    /// The call does not fit the state.
+    #[error("not possible in the state {0:?}")]
+    State(TransactionState),
+    /// It goes on; the same call may be made again.
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    #[error("the client is closed")]
+    Closed,
+}
+
+impl From<TransactionState> for TransactionError {
+    fn from(state: TransactionState) -> TransactionError {
+        match state {
+            TransactionState::AbortableError(error) => TransactionError::Abortable(error),
+            TransactionState::FatalError(error) => TransactionError::Fatal(error),
+            other => TransactionError::State(other),
         }
     }
 }

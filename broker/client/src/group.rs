@@ -24,8 +24,9 @@ pub use offsets::{CommitError, Committed};
 use crate::client::Client;
 use crate::config::ConsumerConfig;
 use crate::consumer::{Consumer, ConsumerRecords};
-use crate::coordinator::GroupCoordinator;
+use crate::coordinator::Coordinator;
 use crate::error::GroupError;
+use crate::producer::GroupMetadata;
 
 /// Of a [`GroupConsumer`], by Kafka's names and with Kafka's defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,9 @@ pub struct GroupConfig {
     pub rebalance_timeout: Duration,
     /// `heartbeat.interval.ms`
     pub heartbeat_interval: Duration,
+    /// `auto.commit.interval.ms` with `enable.auto.commit`; `None` without. Polls commit what earlier polls returned,
+    /// and so does `close`.
+    pub auto_commit_interval: Option<Duration>,
     /// `group.protocol`
     pub protocol: GroupProtocol,
     /// `group.remote.assignor` (KIP-848): `None` leaves it to the broker.
@@ -66,6 +70,7 @@ impl GroupConfig {
             heartbeat_interval: Duration::from_secs(3),
             protocol: GroupProtocol::Classic,
             remote_assignor: None,
+            auto_commit_interval: None,
         }
     }
 }
@@ -79,6 +84,7 @@ struct Joined {
     added: Vec<TopicPartition>,
     begins_at: Committed,
     next_heartbeat: Instant,
+    next_commit: Option<Instant>,
     /// An answer with an assignment has yet to be taken in (KIP-848).
     needs_all: bool,
     is_new: bool,
@@ -86,13 +92,14 @@ struct Joined {
 
 impl Joined {
     /// Without partitions; `now` is when the next heartbeat is due.
-    fn new(generation: i32, now: Instant) -> Joined {
+    fn new(generation: i32, now: Instant, config: &GroupConfig) -> Joined {
         Joined {
             generation,
             partitions: Vec::new(),
             added: Vec::new(),
             begins_at: Committed::new(),
             next_heartbeat: now,
+            next_commit: config.auto_commit_interval.map(|interval| now + interval),
             needs_all: false,
             is_new: true,
         }
@@ -106,7 +113,7 @@ pub struct GroupConsumer {
     consumer: Consumer,
     config: GroupConfig,
     topics: Vec<String>,
-    coordinator: GroupCoordinator,
+    coordinator: Coordinator,
     member_id: String,
     joined: Option<Joined>,
     rebalances: u64,
@@ -125,7 +132,7 @@ impl GroupConsumer {
             client,
             config,
             topics: topics.to_vec(),
-            coordinator: GroupCoordinator::default(),
+            coordinator: Coordinator::default(),
             member_id: String::new(),
             joined: None,
             rebalances: 0,
@@ -143,6 +150,7 @@ impl GroupConsumer {
             if self.joined.is_none() && !self.come_in(deadline).await? {
                 return Ok(ConsumerRecords::default());
             }
+            self.commit_if_due().await;
             let now = self.client.env().now();
             let heartbeat = self
                 .joined
@@ -180,6 +188,38 @@ impl GroupConsumer {
         Some((joined.generation, &self.member_id))
     }
 
+    /// Joins again with the next poll, and reads on from what the group has committed: what was read since then
+    /// comes again.
+    pub fn rejoin(&mut self) {
+        self.joined = None;
+    }
+
+    /// What a producer needs to commit this member's offsets in its transactions.
+    pub fn group_metadata(&self) -> GroupMetadata {
+        let (generation_id, member_id) = self.membership().unwrap_or((-1, ""));
+        GroupMetadata {
+            group_id: self.config.group_id.clone(),
+            generation_id,
+            member_id: member_id.to_string(),
+            group_instance_id: self.config.instance_id.clone(),
+        }
+    }
+
+    /// A failure is made good by the next one.
+    async fn commit_if_due(&mut self) {
+        let now = self.client.env().now();
+        let Some(joined) = &mut self.joined else {
+            return;
+        };
+        if joined.next_commit.is_some_and(|due| due <= now) {
+            joined.next_commit = self
+                .config
+                .auto_commit_interval
+                .map(|interval| now + interval);
+            let _next = self.commit().await;
+        }
+    }
+
     /// The partitions of this generation.
     pub fn assignment(&self) -> &[TopicPartition] {
         self.joined
@@ -210,6 +250,9 @@ impl GroupConsumer {
 
     /// Leaves the group, a static member only for a while, and ends all tasks.
     pub async fn close(mut self) {
+        if self.config.auto_commit_interval.is_some() {
+            let _tried = self.commit().await;
+        }
         match self.config.protocol {
             GroupProtocol::Classic if self.config.instance_id.is_some() => {}
             GroupProtocol::Classic => self.leave().await,

@@ -34,10 +34,13 @@ pub use broker_protocol::ErrorCode;
 pub use broker_protocol::ids::TopicPartition;
 pub use broker_protocol::record::{Compression, Header};
 pub use client::Client;
-pub use config::{ClientConfig, ConsumerConfig, OffsetReset, ProducerConfig};
+pub use config::{ClientConfig, ConsumerConfig, IsolationLevel, OffsetReset, ProducerConfig};
 pub use consumer::{Consumer, ConsumerRecord, ConsumerRecords, PartitionRecords};
-pub use error::{AdminError, CallError, ConsumerError, GroupError, ProduceError};
+pub use error::{AdminError, CallError, ConsumerError, GroupError, ProduceError, TransactionError};
 pub use group::{CommitError, GroupConfig, GroupConsumer, GroupProtocol};
 pub use offsets::{ListedOffset, OffsetSpec};
 pub use partitioner::murmur2;
-pub use producer::{Delivery, Producer, ProducerRecord, RecordMetadata};
+pub use producer::{
+    Delivery, GroupMetadata, Producer, ProducerIdAndEpoch, ProducerRecord, RecordMetadata,
+    TransactionState,
+};

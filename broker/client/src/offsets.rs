@@ -8,6 +8,7 @@ use broker_protocol::api as wire;
 use broker_protocol::ids::{LeaderEpoch, NodeId, TopicPartition};
 
 use crate::client::Client;
+use crate::config::IsolationLevel;
 use crate::error::{AdminError, CallError};
 
 /// Which offset is asked for.
@@ -17,6 +18,8 @@ pub enum OffsetSpec {
     Earliest,
     /// The high watermark: where the next record a consumer gets will be.
     Latest,
+    /// The last stable offset: where a consumer that reads committed records gets its next one.
+    LastStable,
     /// Of the record with the greatest timestamp.
     MaxTimestamp,
     /// Of the first record with this timestamp (ms) or a later one.
@@ -26,7 +29,7 @@ pub enum OffsetSpec {
 impl OffsetSpec {
     fn code(self) -> i64 {
         match self {
-            OffsetSpec::Latest => -1,
+            OffsetSpec::Latest | OffsetSpec::LastStable => -1,
             OffsetSpec::Earliest => -2,
             OffsetSpec::MaxTimestamp => -3,
             OffsetSpec::Timestamp(timestamp) => timestamp,
@@ -74,6 +77,7 @@ pub(crate) async fn ask(
         };
     let request = wire::ListOffsetsRequest {
         replica_id: -1,
+        isolation_level: isolation(questions).code(),
         topics: topics.into_iter().map(topic).collect(),
         timeout_ms: crate::config::millis(client.config().request_timeout),
         ..Default::default()
@@ -82,6 +86,16 @@ pub(crate) async fn ask(
         .call(node, &request, client.config().request_timeout)
         .await?;
     Ok(answers(response))
+}
+
+/// One for all: nobody asks for both ends at once, and the start is the same for all.
+fn isolation(questions: &[Question]) -> IsolationLevel {
+    let stable = |(_, _, spec): &Question| *spec == OffsetSpec::LastStable;
+    if questions.iter().any(stable) {
+        IsolationLevel::ReadCommitted
+    } else {
+        IsolationLevel::ReadUncommitted
+    }
 }
 
 fn answers(response: wire::ListOffsetsResponse) -> Answers {

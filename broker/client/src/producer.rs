@@ -2,6 +2,7 @@
 //! of it.
 //!
 //! - `admission`: records on their way in. `shell`: the core's inputs and outputs. `request`: Produce requests and their answers.
+//!   `transactions`: begin, commit, abort and offsets in between.
 //!
 //! A record goes through two futures: [`Producer::send`] ends when the record is queued (it waits for
 //! metadata and for memory, at most `max.block.ms`), the [`Delivery`] it gives ends with the outcome, at
@@ -11,6 +12,7 @@
 mod admission;
 mod request;
 mod shell;
+mod transactions;
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -28,6 +30,10 @@ use crate::client::Client;
 use crate::config::ProducerConfig;
 use crate::error::ProduceError;
 use shell::Shell;
+
+pub use broker_core::producer::ProducerIdAndEpoch;
+pub use broker_core::producer::transaction::TransactionState;
+pub use transactions::GroupMetadata;
 
 /// What to send.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,12 +2,13 @@
 //! what it was (KIP-320: fencing, validation, truncation detection).
 //!
 //! - [`message`]: inputs, outputs, configuration. `position`: one partition's state.
-//! - `fetch`: fetches and their answers. `reset`: finding a valid position.
+//! - [`aborted`]: what of an answer belongs to aborted transactions. `fetch`: fetches and their answers. `reset`: finding a valid position.
 //!
 //! Two offsets per partition: the fetch offset runs ahead of what the application has got. Each change of
 //! position other than by reading begins a new [`Generation`]; answers and records of an older one are void
 //! ([`Output::DropBuffered`] says so). Group membership is not here.
 
+pub mod aborted;
 mod fetch;
 pub mod message;
 mod position;

@@ -2,7 +2,7 @@
 //!
 //! - [`message`]: inputs, outputs, configuration. `batch`: batches and a partition's queue of them.
 //! - `sender`: what may be sent now. `completion`: answers, retries and outcomes (CLI-5). `identity`:
-//!   producer id and sequences.
+//!   producer id and sequences. [`transaction`]: the transactional half.
 //!
 //! With one request in flight per connection a partition has at most one batch in flight, on whatever
 //! connection: after a leader change a second one could overtake it (C-02). With idempotence it has as many as
@@ -16,6 +16,7 @@ pub mod message;
 mod sender;
 #[cfg(test)]
 mod tests;
+pub mod transaction;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,6 +28,7 @@ pub use message::{
     BatchId, BatchToSend, Config, Input, Outcome, Output, ProducerIdAndEpoch, RecordHandle,
     RequestId, Sequence, Timer,
 };
+use transaction::Transaction;
 
 /// Most requests in flight with idempotence: so many batches of a producer a broker recognises again.
 pub const BATCHES_REMEMBERED: usize = 5;
@@ -40,6 +42,7 @@ pub struct Producer {
     sendable: BTreeSet<(NodeId, TopicIdPartition)>,
     requests: BTreeMap<RequestId, Request>,
     identity: Identity,
+    transaction: Transaction,
     buffered_bytes: u64,
     next_batch: u64,
     next_request: u64,
@@ -62,12 +65,17 @@ impl Producer {
             "a broker recognises the last {BATCHES_REMEMBERED} batches of an idempotent producer, not {}",
             config.max_in_flight
         );
+        assert!(
+            config.idempotence || !config.transactional,
+            "a transactional producer has to be idempotent"
+        );
         Producer {
             config,
             queues: BTreeMap::new(),
             sendable: BTreeSet::new(),
             requests: BTreeMap::new(),
             identity: Identity::default(),
+            transaction: Transaction::default(),
             buffered_bytes: 0,
             next_batch: 0,
             next_request: 0,
@@ -96,6 +104,11 @@ impl Producer {
             Input::Response { request, results } => self.on_response(request, &results, out),
             Input::RequestFailed { request, sent } => self.on_request_failed(request, sent, out),
             Input::ProducerId(result) => self.on_producer_id(result, out),
+            Input::PartitionsAdded => self.on_partitions_added(out),
+            Input::Commit => self.commit(out),
+            Input::Abort => self.abort(out),
+            Input::TransactionEnded { next } => self.on_ended(next, out),
+            Input::Refused { asked, error } => self.on_refused(asked, error, out),
             Input::Flush => self.flush(out),
             Input::Timer(Timer::Linger(partition)) => self.close_batch(partition, out),
             Input::Timer(Timer::Retry(partition)) => self.on_retry(partition, out),

@@ -6,6 +6,7 @@
 //! appear or do not, and, without idempotence, duplicates.
 
 mod atomicity;
+mod chains;
 mod content;
 mod cycles;
 mod deletions;
@@ -59,6 +60,7 @@ pub fn check(history: &History, promise: Promise) -> Report {
     deletions::check(history, promise, &mut report);
     let offsets_seen = groups::check(history, promise, &mut report);
     atomicity::check(history, &observed, &offsets_seen, &mut report);
+    chains::check(history, &observed, &mut report);
     fencing::check(history, &observed, &mut report);
     cycles::check(history, &observed, &mut report);
     liveness::check(history, promise, &mut report);

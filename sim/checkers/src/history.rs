@@ -91,8 +91,17 @@ pub struct Transaction {
     pub producer: Option<(i64, i16)>,
     /// `None`: its client never came to ask for an end.
     pub end: Option<End>,
-    /// Offsets that were committed in it, by group.
-    pub offsets: Vec<(String, Partition, i64)>,
+    /// Offsets that were committed in it.
+    pub offsets: Vec<Consumed>,
+}
+
+/// What a transaction consumed of a partition for a group: it commits `next`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Consumed {
+    pub group: String,
+    pub partition: Partition,
+    pub from: i64,
+    pub next: i64,
 }
 
 /// What a producer asked a transaction to become.

@@ -14,8 +14,8 @@ pub fn totals(stats: &ClientStats) -> ClientTotals {
         failed: stats.failed,
         unknown: stats.unknown,
         consumed: stats.consumed,
-        txns_committed: 0,
-        txns_aborted: 0,
+        txns_committed: stats.txns_committed,
+        txns_aborted: stats.txns_aborted,
     }
 }
 

@@ -137,6 +137,14 @@ impl Scenario {
         self.topics.iter().map(of).min().unwrap_or(1)
     }
 
+    /// Whether logs lose what is old or too much.
+    pub fn deletes_records(&self) -> bool {
+        let limits = |name: &String| name.contains("retention.");
+        let mut topics = self.topics.iter();
+        topics.any(|topic| topic.config.keys().any(limits))
+            || self.cluster.config.keys().any(limits)
+    }
+
     /// The smallest replication factor of all topics.
     pub fn replication_factor(&self) -> u32 {
         let factors = self.topics.iter().map(|topic| topic.replicas);

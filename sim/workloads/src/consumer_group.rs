@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use broker_client::{
     CommitError, ConsumerConfig, ErrorCode, GroupConfig, GroupConsumer, GroupError, GroupProtocol,
-    OffsetReset, TopicPartition,
+    IsolationLevel, OffsetReset, TopicPartition,
 };
 use sim_checkers::history::{Action, GroupAction, Outcome, Partition};
 
@@ -15,10 +15,10 @@ use crate::spec::CONSUMER_PROTOCOL;
 use crate::{ClientContext, Moment, WorkloadSpec};
 
 /// Of the only group of a run.
-const GROUP: &str = "members";
+pub(crate) const GROUP: &str = "members";
 const POLL: Duration = Duration::from_millis(500);
 const RETRY: Duration = Duration::from_millis(500);
-const SESSION: Duration = Duration::from_secs(6);
+pub(crate) const SESSION: Duration = Duration::from_secs(6);
 const REBALANCE: Duration = Duration::from_secs(10);
 /// One poll in so many is followed by a commit.
 const COMMIT_EACH: usize = 3;
@@ -60,7 +60,7 @@ pub async fn take_part(context: ClientContext, spec: Arc<WorkloadSpec>) {
 
 /// One member, from its first poll to its end.
 async fn live(context: &ClientContext, mut member: GroupConsumer) {
-    let mut reading = Reading::new(context);
+    let mut reading = Reading::new(context, IsolationLevel::ReadUncommitted);
     let mut rebalances = 0;
     while !context.stop.is_stopped() {
         let invoked = context.recorder.now();
@@ -72,7 +72,7 @@ async fn live(context: &ClientContext, mut member: GroupConsumer) {
         if member.rebalances() != rebalances {
             rebalances = member.rebalances();
             reading.begin(member.added());
-            note_assignment(context, &member, invoked);
+            note_assignment(context, GROUP, &member, invoked);
         }
         match polled {
             Ok(records) => reading.record(invoked, records),
@@ -107,7 +107,12 @@ fn end(context: &ClientContext) -> Option<End> {
 }
 
 /// `invoked`: a moment before the committed offsets were asked for.
-fn note_assignment(context: &ClientContext, member: &GroupConsumer, invoked: Moment) {
+pub(crate) fn note_assignment(
+    context: &ClientContext,
+    group: &str,
+    member: &GroupConsumer,
+    invoked: Moment,
+) {
     let Some((generation, _)) = member.membership() else {
         return;
     };
@@ -117,7 +122,7 @@ fn note_assignment(context: &ClientContext, member: &GroupConsumer, invoked: Mom
         (named(partition), committed)
     });
     let action = GroupAction::Assigned {
-        group: GROUP.to_string(),
+        group: group.to_string(),
         generation,
         partitions: partitions.collect(),
     };
@@ -126,7 +131,7 @@ fn note_assignment(context: &ClientContext, member: &GroupConsumer, invoked: Mom
         .note(context.process, invoked, Action::Group(action));
 }
 
-fn named(partition: &TopicPartition) -> Partition {
+pub(crate) fn named(partition: &TopicPartition) -> Partition {
     Partition {
         topic: partition.topic.clone(),
         index: partition.partition,
@@ -134,6 +139,10 @@ fn named(partition: &TopicPartition) -> Partition {
 }
 
 async fn commit(context: &ClientContext, member: &mut GroupConsumer) {
+    commit_as(context, GROUP, member).await;
+}
+
+pub(crate) async fn commit_as(context: &ClientContext, group: &str, member: &mut GroupConsumer) {
     let Some((generation, _)) = member.membership() else {
         return;
     };
@@ -145,7 +154,7 @@ async fn commit(context: &ClientContext, member: &mut GroupConsumer) {
         .iter()
         .map(|(partition, offset)| (named(partition), *offset));
     let action = GroupAction::Commit {
-        group: GROUP.to_string(),
+        group: group.to_string(),
         generation,
         offsets: offsets.collect(),
     };
@@ -166,7 +175,7 @@ async fn commit(context: &ClientContext, member: &mut GroupConsumer) {
     context.recorder.complete(begun, "commit", outcome, |_| {});
 }
 
-fn name(error: &GroupError) -> &'static str {
+pub(crate) fn name(error: &GroupError) -> &'static str {
     match error {
         GroupError::Group(error) => ErrorCode::name(*error),
         GroupError::Consumer(error) => name_of(error),

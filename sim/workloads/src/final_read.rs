@@ -1,10 +1,12 @@
 //! The complete read at the end: every partition from its start to its end, by a fresh consumer.
 
+mod proofs;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker_client::{Client, Consumer, OffsetSpec, TopicPartition};
+use broker_client::{Client, Consumer, ConsumerConfig, IsolationLevel, OffsetSpec, TopicPartition};
 use broker_env::{BoxFuture, Instant};
 use serde::{Deserialize, Serialize};
 
@@ -45,7 +47,19 @@ pub fn finish(context: ClientContext, spec: Arc<WorkloadSpec>) -> BoxFuture<'sta
         let client = context.client(&spec);
         let deadline = context.env.now() + Duration::from_millis(spec.finish_timeout_ms);
         let result = match ends(&context, &client, &spec, deadline).await {
-            Ok(ends) => read(&context, &client, &spec, &ends, deadline).await,
+            Ok(ends) => {
+                let whole = IsolationLevel::ReadUncommitted;
+                let mut result = read(&context, &client, &spec, &ends, whole, deadline).await;
+                if spec.isolation() == IsolationLevel::ReadCommitted {
+                    let stable = proofs::stable_ends(&context, &client, &spec, &ends, deadline);
+                    let (stable, committed) = (stable.await, spec.isolation());
+                    let again = read(&context, &client, &spec, &stable, committed, deadline).await;
+                    result.stuck.extend(again.stuck);
+                }
+                proofs::note_bounds(&context, &client, &spec, ends.keys()).await;
+                proofs::work_again(&context, &client, &spec).await;
+                result
+            }
             Err(stuck) => FinalRead {
                 stuck: vec![stuck],
                 complete: 0,
@@ -100,10 +114,15 @@ async fn read(
     client: &Client,
     spec: &WorkloadSpec,
     ends: &BTreeMap<TopicPartition, i64>,
+    isolation_level: IsolationLevel,
     deadline: Instant,
 ) -> FinalRead {
-    let consumer = Consumer::new(client.clone(), spec.consumer_config());
-    let mut reading = Reading::new(context);
+    let config = ConsumerConfig {
+        isolation_level,
+        ..spec.consumer_config()
+    };
+    let consumer = Consumer::new(client.clone(), config);
+    let mut reading = Reading::new(context, isolation_level);
     let partitions: Vec<TopicPartition> = ends.keys().cloned().collect();
     let assigned = reading.assign(&consumer, &partitions).await;
     let behind = || -> Vec<(&TopicPartition, i64)> {

@@ -4,7 +4,8 @@
 //! client runs on a host of its own through [`run`]. Around them: [`setup`] creates topics,
 //! [`finish`] reads every partition from its start to its end after the quiet phase.
 //!
-//! - [`consumer_group`]: members of a group that come and go.
+//! - [`consumer_group`]: members of a group that come and go. [`transactions`]: sends and polls in transactions, and
+//!   transfers. [`transform`]: consume, transform, produce.
 //! - [`produce_consume`]: producers at a rate, consumers that follow, observers that ask for offsets.
 //!   [`create_delete_topics`]: topics come and go. [`reassign_partitions`]: replicas move. [`final_read`]: the complete read at the end.
 //! - [`recorder`]: the shared history and counters. [`content`]: values that name themselves.
@@ -24,6 +25,9 @@ pub mod setup;
 pub mod spec;
 pub mod stats;
 pub mod stop;
+mod transactional;
+pub mod transactions;
+pub mod transform;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -112,6 +116,8 @@ pub fn run(context: ClientContext, spec: Arc<WorkloadSpec>, role: Role) -> BoxFu
         Role::Producer => Box::pin(produce_consume::produce(context, spec)),
         Role::Consumer => Box::pin(produce_consume::consume(context, spec)),
         Role::Member => Box::pin(consumer_group::take_part(context, spec)),
+        Role::Transactor => Box::pin(transactions::transact(context, spec)),
+        Role::Transformer => Box::pin(transform::transform(context, spec)),
         Role::Observer => Box::pin(produce_consume::observe(context, spec)),
         Role::Reassigner => Box::pin(reassign_partitions::operate(context, spec)),
         Role::TopicChurner => Box::pin(create_delete_topics::churn(context, spec)),

@@ -6,8 +6,10 @@ mod producer;
 
 pub use consumer::consume;
 pub(crate) use consumer::{Reading, name_of};
+pub(crate) use observer::bounds;
 pub use observer::observe;
 pub use producer::produce;
+pub(crate) use producer::{make_record, send};
 
 use std::time::Duration;
 
@@ -16,10 +18,10 @@ use broker_client::{Client, TopicPartition};
 use crate::{ClientContext, WorkloadSpec};
 
 /// Pause after something that has to work was refused.
-const RETRY: Duration = Duration::from_millis(500);
+pub(crate) const RETRY: Duration = Duration::from_millis(500);
 
 /// All partitions of the workload's topics; `None` if the client was stopped before they were known.
-async fn partitions(
+pub(crate) async fn partitions(
     context: &ClientContext,
     client: &Client,
     spec: &WorkloadSpec,

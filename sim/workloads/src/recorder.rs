@@ -1,6 +1,6 @@
 //! The history that all clients write, and their counters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sim_checkers::history::{Action, History, Operation, Outcome};
@@ -91,6 +91,13 @@ impl Recorder {
         Begun(id)
     }
 
+    /// Adds to an operation that is under way what is known of it meanwhile.
+    pub fn amend(&self, begun: &Begun, change: impl FnOnce(&mut Action)) {
+        if let Some((_, _, action)) = self.lock().pending.get_mut(&begun.0) {
+            change(action);
+        }
+    }
+
     /// Ends an operation. `change` adds what is known only now; the latency of a success is counted as `name`.
     pub fn complete(
         &self,
@@ -123,6 +130,29 @@ impl Recorder {
         self.lock()
             .operations
             .push(operation(by.into(), invoked, now, action, Outcome::Ok));
+    }
+
+    /// An operation that is over, however it ended.
+    pub fn note_as(&self, by: impl Into<By>, invoked: Moment, action: Action, outcome: Outcome) {
+        let now = self.now();
+        self.lock()
+            .operations
+            .push(operation(by.into(), invoked, now, action, outcome));
+    }
+
+    /// Of all producers so far.
+    pub fn transactional_ids(&self) -> BTreeSet<String> {
+        let recorded = self.lock();
+        let ids = recorded
+            .operations
+            .iter()
+            .filter_map(|one| match &one.action {
+                Action::InitTransactions {
+                    transactional_id, ..
+                } => Some(transactional_id.clone()),
+                _ => None,
+            });
+        ids.collect()
     }
 
     /// Counts a latency without an operation.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use broker_client::config::Acks;
-use broker_client::{Compression, ConsumerConfig, ProducerConfig};
+use broker_client::{Compression, ConsumerConfig, IsolationLevel, ProducerConfig};
 use serde::{Deserialize, Serialize};
 
 /// Values of `group.protocol`.
@@ -25,6 +25,13 @@ pub enum WorkloadKind {
     Consume,
     /// Producers, and consumers that are members of one group.
     ConsumerGroup,
+    /// Transactions that mix sends and polls, as Jepsen's Kafka workload has them, and consumers.
+    Transactions,
+    /// Transfers: transactions that write a debit to one partition and the credit to another.
+    Bank,
+    /// Members of one group that read the first topic and write to the last, each batch in a transaction with its
+    /// offsets; some go on as zombies.
+    ConsumeTransformProduce,
     /// Creates and deletes topics.
     CreateDeleteTopics,
     /// Moves replicas and elects leaders.
@@ -42,6 +49,10 @@ pub enum Role {
     Consumer,
     /// Joins a group, reads what it is assigned, commits, leaves or falls silent, and comes back.
     Member,
+    /// Makes transactions of sends and polls.
+    Transactor,
+    /// Reads, writes and commits offsets in transactions, as a member of a group.
+    Transformer,
     /// Asks for the offsets of all partitions now and then.
     Observer,
     /// Creates topics and deletes them.
@@ -78,6 +89,9 @@ pub struct WorkloadSpec {
     /// Kafka's names: none, gzip, snappy, lz4, zstd.
     pub compression: String,
     pub idempotence: bool,
+    /// `isolation.level` of its consumers and observers is read_committed.
+    pub read_committed: bool,
+    pub transaction_timeout_ms: u64,
     /// `client.rack` of its consumers.
     pub client_rack: String,
     /// `group.protocol` of its members: classic or consumer.
@@ -110,6 +124,8 @@ impl Default for WorkloadSpec {
             max_in_flight: 5,
             compression: "none".to_string(),
             idempotence: true,
+            read_committed: false,
+            transaction_timeout_ms: 10_000,
             client_rack: String::new(),
             group_protocol: CLASSIC_PROTOCOL.to_string(),
             request_timeout_ms: 5_000,
@@ -137,6 +153,13 @@ impl WorkloadSpec {
                 .collect(),
             WorkloadKind::ConsumerGroup => producers()
                 .chain(of(Role::Member, self.consumers))
+                .collect(),
+            WorkloadKind::Transactions | WorkloadKind::Bank => of(Role::Transactor, self.producers)
+                .chain(consumers())
+                .chain(of(Role::Observer, self.observers))
+                .collect(),
+            WorkloadKind::ConsumeTransformProduce => producers()
+                .chain(of(Role::Transformer, self.consumers))
                 .collect(),
             WorkloadKind::Produce => producers().collect(),
             WorkloadKind::Consume => consumers().collect(),
@@ -173,6 +196,22 @@ impl WorkloadSpec {
         Err(problem.to_string())
     }
 
+    /// Whether its clients make transactions; their consumers read committed records.
+    pub fn is_transactional(&self) -> bool {
+        matches!(
+            self.kind,
+            WorkloadKind::Transactions | WorkloadKind::Bank | WorkloadKind::ConsumeTransformProduce
+        )
+    }
+
+    pub(crate) fn isolation(&self) -> IsolationLevel {
+        if self.read_committed || self.is_transactional() {
+            IsolationLevel::ReadCommitted
+        } else {
+            IsolationLevel::ReadUncommitted
+        }
+    }
+
     /// Whether a producer's records keep their order in each partition (CLI-6).
     pub fn orders_sends(&self) -> bool {
         self.is_idempotent() || self.max_in_flight == 1
@@ -198,6 +237,7 @@ impl WorkloadSpec {
             max_block: Duration::from_millis(self.delivery_timeout_ms),
             compression: Compression::from_name(&self.compression).unwrap_or_default(),
             idempotence: self.idempotence,
+            transaction_timeout: Duration::from_millis(self.transaction_timeout_ms),
             ..ProducerConfig::default()
         }
     }
@@ -208,6 +248,7 @@ impl WorkloadSpec {
             max_poll_records: usize::try_from(self.max_poll_records).unwrap_or(usize::MAX),
             fetch_max_wait: Duration::from_millis(self.fetch_max_wait_ms),
             auto_offset_reset: None,
+            isolation_level: self.isolation(),
             client_rack: self.client_rack.clone(),
             ..ConsumerConfig::default()
         }

@@ -17,6 +17,9 @@ pub struct ClientStats {
     pub bytes_sent: u64,
     /// Of values and keys polled.
     pub bytes_consumed: u64,
+    /// Transactions whose commit is acknowledged, and that were aborted.
+    pub txns_committed: u64,
+    pub txns_aborted: u64,
     pub topics_created: u64,
     pub topics_deleted: u64,
     /// Moves of replicas begun and cancelled.

@@ -10,7 +10,7 @@ use broker_protocol::ids::TopicPartition;
 use broker_protocol::{ErrorCode, Request};
 
 use super::Admin;
-use crate::coordinator::{GroupCoordinator, moved};
+use crate::coordinator::{Coordinator, moved};
 use crate::error::{AdminError, CallError, GroupError};
 
 /// A group as its coordinator lists it.
@@ -217,7 +217,7 @@ impl Admin {
         verdict: impl Fn(&R::Response) -> ErrorCode,
     ) -> Result<R::Response, AdminError> {
         let deadline: Instant = self.client.env().now() + limit;
-        let mut coordinator = GroupCoordinator::default();
+        let mut coordinator = Coordinator::default();
         let mut attempt = 0;
         loop {
             let called = coordinator

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Weak};
 
+use broker_core::consumer::aborted::{AbortedTransactions, BatchOfProducer};
 use broker_core::consumer::{
     EpochEndOffset, FetchPosition, Fetched, FetchedBatch, Generation, Input, OffsetAndEpoch,
 };
@@ -10,7 +11,7 @@ use broker_core::fetch_session::{FetchParams, SessionRequest};
 use broker_protocol::ErrorCode;
 use broker_protocol::api as wire;
 use broker_protocol::ids::{LeaderEpoch, NodeId, TopicIdPartition, Uuid};
-use broker_protocol::record::{RecordBatch, RecordBatches};
+use broker_protocol::record::{ControlRecordType, RecordBatch, RecordBatches};
 use bytes::Bytes;
 
 use super::ConsumerRecord;
@@ -129,6 +130,7 @@ impl Shell {
             max_wait_ms: millis(self.config.fetch_max_wait),
             min_bytes: self.config.fetch_min_bytes,
             max_bytes: self.config.fetch_max_bytes,
+            isolation_level: self.config.isolation_level.code(),
             rack_id: self.config.client_rack.clone(),
             session_id: session.session_id,
             session_epoch: session.session_epoch,
@@ -234,7 +236,12 @@ impl Shell {
             records: VecDeque::new(),
         };
         let bytes = data.records.unwrap_or_default();
-        let sound = self.decode(bytes, id, &mut fetched, &mut arrived);
+        let aborted = data.aborted_transactions.unwrap_or_default();
+        let aborted = aborted
+            .iter()
+            .map(|one| (one.producer_id, one.first_offset));
+        let aborted = AbortedTransactions::new(aborted);
+        let sound = self.decode(bytes, id, aborted, &mut fetched, &mut arrived);
         // What is sound comes first; the next fetch begins with the rest.
         if !sound && fetched.batches.is_empty() {
             return (Err(ErrorCode::CorruptMessage), None);
@@ -247,6 +254,7 @@ impl Shell {
         &self,
         bytes: Bytes,
         id: TopicIdPartition,
+        mut aborted: AbortedTransactions,
         fetched: &mut Fetched,
         arrived: &mut Arrived,
     ) -> bool {
@@ -258,7 +266,9 @@ impl Shell {
             let Some((records, batch)) = records else {
                 return false;
             };
-            arrived.records.extend(records);
+            if !aborted.is_aborted(of_producer(&batch)) {
+                arrived.records.extend(records);
+            }
             fetched.batches.push(FetchedBatch {
                 base_offset: batch.base_offset(),
                 last_offset: batch.last_offset(),
@@ -299,6 +309,26 @@ impl Shell {
         });
         records.collect()
     }
+}
+
+fn of_producer(batch: &RecordBatch) -> BatchOfProducer {
+    BatchOfProducer {
+        last_offset: batch.last_offset(),
+        producer_id: batch.producer_id(),
+        is_transactional: batch.is_transactional(),
+        is_abort_marker: batch.is_control() && is_abort_marker(batch),
+    }
+}
+
+/// A marker is the only record of its batch.
+fn is_abort_marker(batch: &RecordBatch) -> bool {
+    let Ok(mut records) = batch.records(DECOMPRESSED_BYTES_MAX) else {
+        return false;
+    };
+    let key = records.next().and_then(Result::ok);
+    let key = key.and_then(|record| record.key);
+    let kind = key.and_then(|key| ControlRecordType::from_key(&key).ok().flatten());
+    kind == Some(ControlRecordType::Abort)
 }
 
 fn diverging(told: &wire::FetchEpochEndOffset) -> Option<EpochEndOffset> {

@@ -13,6 +13,7 @@ use broker_protocol::ids::{LeaderEpoch, NodeId, TopicIdPartition, TopicPartition
 
 use super::shell::{Shell, State};
 use crate::client::Client;
+use crate::config::IsolationLevel;
 use crate::error::CallError;
 use crate::offsets::{self, OffsetSpec};
 
@@ -91,7 +92,12 @@ impl Shell {
                 .map_or("", |name| name.as_ref());
             TopicPartition::new(topic, partition.partition)
         };
-        for (node, lookups) in lookups.offsets {
+        let committed = self.config.isolation_level == IsolationLevel::ReadCommitted;
+        for (node, mut lookups) in lookups.offsets {
+            let latest = lookups
+                .iter_mut()
+                .filter(|lookup| committed && lookup.spec == OffsetSpec::Latest);
+            latest.for_each(|lookup| lookup.spec = OffsetSpec::LastStable);
             let names = lookups
                 .iter()
                 .map(|lookup| named(lookup.partition))

@@ -36,7 +36,7 @@ impl GroupConsumer {
             match self.send_heartbeat(JOIN_EPOCH, true).await {
                 Ok(answer) => {
                     let now = self.client.env().now();
-                    self.joined = Some(Joined::new(answer.member_epoch, now));
+                    self.joined = Some(Joined::new(answer.member_epoch, now, &self.config));
                     self.hear(answer).await?;
                     return Ok(true);
                 }

@@ -81,7 +81,7 @@ impl GroupConsumer {
                 .map(|(partition, (offset, _))| (partition, offset))
                 .collect(),
             next_heartbeat: now + self.config.heartbeat_interval,
-            ..Joined::new(joined.generation_id, now)
+            ..Joined::new(joined.generation_id, now, &self.config)
         });
         Ok(())
     }

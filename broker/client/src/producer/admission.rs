@@ -138,6 +138,12 @@ impl Shell {
                 "the producer is closed",
             ));
         }
+        if let Err(error) = state.core.accepts_records() {
+            return Err(ProduceError::definite(
+                error,
+                "no transaction takes records",
+            ));
+        }
         let first = !state.names.contains_key(&partition.topic_id);
         if first {
             state.names.insert(partition.topic_id, record.topic.clone());

@@ -16,6 +16,9 @@ use crate::config::{Acks, ProducerConfig, millis};
 use crate::error::CallError;
 use crate::tasks::lock;
 
+/// The last version in which a partition has to be in the transaction before its records come (KIP-890).
+const PRODUCE_CLASSIC: i16 = 11;
+
 /// What a broker, or the network, said beside the error code.
 #[derive(Debug, Default)]
 pub struct Told {
@@ -61,7 +64,9 @@ impl Shell {
         let wire_request = self.wire_request(state, batches);
         let (weak, client) = (Arc::downgrade(self), self.client.clone());
         let config = self.config.clone();
-        let exchange = async move { exchange(&client, node, &wire_request, &config).await };
+        let classic = config.transactional_id.is_some() && !state.core.is_implicit();
+        let max = if classic { PRODUCE_CLASSIC } else { i16::MAX };
+        let exchange = async move { exchange(&client, node, &wire_request, max, &config).await };
         let begun = begin(Box::pin(exchange));
         self.tasks.spawn("produce", async move {
             let result = begun.await;
@@ -88,7 +93,7 @@ impl Shell {
             ..Default::default()
         };
         wire::ProduceRequest {
-            transactional_id: None,
+            transactional_id: self.config.transactional_id.clone(),
             acks: self.config.acks.code(),
             timeout_ms: millis(self.config.request_timeout),
             topic_data: topics.into_iter().map(topic).collect(),
@@ -99,6 +104,7 @@ impl Shell {
     fn encode(&self, state: &State, batch: &BatchToSend) -> Bytes {
         let mut options = BatchOptions {
             compression: self.config.compression,
+            is_transactional: self.config.transactional_id.is_some(),
             ..Default::default()
         };
         if let Some(sequence) = batch.sequence {
@@ -223,6 +229,7 @@ async fn exchange(
     client: &Client,
     node: NodeId,
     request: &wire::ProduceRequest,
+    max: i16,
     config: &ProducerConfig,
 ) -> Result<Option<wire::ProduceResponse>, CallError> {
     if config.acks == Acks::None {
@@ -232,7 +239,7 @@ async fn exchange(
             .map(|()| None);
     }
     client
-        .call(node, request, config.request_timeout)
+        .call_up_to(node, request, max, config.request_timeout)
         .await
         .map(Some)
 }

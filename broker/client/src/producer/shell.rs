@@ -15,6 +15,7 @@ use super::request::Told;
 use super::{ProducerRecord, RecordMetadata, wait_until};
 use crate::client::Client;
 use crate::config::ProducerConfig;
+use crate::coordinator::Coordinator;
 use crate::error::ProduceError;
 use crate::partitioner::Sticky;
 use crate::refresh::{self, Refresh, Subscriber};
@@ -32,6 +33,8 @@ pub struct Shell {
     /// Some records have got their outcome.
     pub(super) progress: Notify,
     pub(super) state: Mutex<State>,
+    /// Of the transactional id.
+    pub(super) coordinator: tokio::sync::Mutex<Coordinator>,
 }
 
 pub struct State {
@@ -42,6 +45,8 @@ pub struct State {
     pub names: BTreeMap<Uuid, String>,
     pub sticky: BTreeMap<String, Sticky>,
     pub closed: bool,
+    /// The coordinator may have got the end of the transaction without an answer to it.
+    pub end_may_have_arrived: bool,
 }
 
 /// A record on its way.
@@ -60,6 +65,7 @@ impl Shell {
             retries: config.retries,
             linger: !config.linger.is_zero(),
             idempotence: config.is_idempotent(),
+            transactional: config.transactional_id.is_some(),
         });
         let state = State {
             core,
@@ -68,6 +74,7 @@ impl Shell {
             names: BTreeMap::new(),
             sticky: BTreeMap::new(),
             closed: false,
+            end_may_have_arrived: false,
         };
         let env = client.env().clone();
         let shell = Arc::new(Shell {
@@ -78,6 +85,7 @@ impl Shell {
             refresh: Refresh::default(),
             progress: Notify::new(),
             state: Mutex::new(state),
+            coordinator: tokio::sync::Mutex::new(Coordinator::of_transactions()),
         });
         let weak = Arc::downgrade(&shell);
         let fire =
@@ -128,13 +136,27 @@ impl Shell {
 
     /// Gives the core an input and does what it says. `told` is what the broker said about this.
     pub(super) fn step(self: &Arc<Self>, state: &mut State, input: Input, told: &Told) {
-        let mut inputs = VecDeque::from([input]);
         let mut out = Vec::new();
-        while let Some(input) = inputs.pop_front() {
-            state.core.step(input, &mut out);
+        state.core.step(input, &mut out);
+        self.carry_out(state, out, told);
+    }
+
+    /// Does what the core says, and gives it what comes of that at once.
+    pub(super) fn carry_out(
+        self: &Arc<Self>,
+        state: &mut State,
+        mut out: Vec<Output>,
+        told: &Told,
+    ) {
+        let mut inputs = VecDeque::new();
+        loop {
             for output in out.drain(..) {
                 inputs.extend(self.perform(state, output, told));
             }
+            let Some(input) = inputs.pop_front() else {
+                return;
+            };
+            state.core.step(input, &mut out);
         }
     }
 
@@ -156,6 +178,14 @@ impl Shell {
             Output::RefreshMetadata { partition } => self.want_metadata(state, partition),
             Output::Arm { timer, attempt } => self.arm(timer, attempt),
             Output::InitProducerId { previous } => return self.init_producer_id(previous),
+            Output::AddPartitions { partitions } => {
+                let identity = state.core.producer_id();
+                self.add_partitions(&state.names, identity, &partitions);
+            }
+            Output::EndTxn { committed } => {
+                let (identity, implicit) = (state.core.producer_id(), state.core.is_implicit());
+                self.end_txn(identity, implicit, committed);
+            }
         }
         None
     }
@@ -250,6 +280,10 @@ impl Shell {
 
     /// Without transactions the next epoch is the client's own affair (KIP-360).
     fn init_producer_id(self: &Arc<Self>, previous: Option<ProducerIdAndEpoch>) -> Option<Input> {
+        if self.config.transactional_id.is_some() {
+            self.init_transactional_id(previous);
+            return None;
+        }
         if let Some(previous) = previous
             && let Some(producer_epoch) = previous.producer_epoch.checked_add(1)
         {

@@ -56,6 +56,7 @@ impl Producer {
             self.offer(partition, out);
         }
         self.drain(finished.node, out);
+        self.maybe_end(out);
     }
 
     fn settle(
@@ -81,9 +82,14 @@ impl Producer {
         if needs_metadata(error) {
             out.push(Output::RefreshMetadata { partition });
         }
-        if error == ErrorCode::MessageTooLarge && batch.records.len() > 1 && !batch.told {
+        if self.config.transactional && !self.may_retry_in_transaction() {
+            self.give_up(partition, batch, error, out);
+        } else if error == ErrorCode::MessageTooLarge && batch.records.len() > 1 && !batch.told {
             self.split(partition, batch, out);
-        } else if batch.sequence.is_some() && self.must_restart(partition, &batch, error) {
+        } else if batch.sequence.is_some()
+            && !self.config.transactional
+            && self.must_restart(partition, &batch, error)
+        {
             self.restart(partition, batch, error, out);
         } else if self.may_retry(partition, &batch, error) {
             self.retry(partition, batch, out);
@@ -149,6 +155,7 @@ impl Producer {
         if let Some(batch) = self.remove_queued(partition, id) {
             self.give_up(partition, batch, ErrorCode::RequestTimedOut, out);
             self.maybe_raise_epoch(out);
+            self.maybe_end(out);
             return self.offer(partition, out);
         }
         let in_flight = self
@@ -171,6 +178,7 @@ impl Producer {
             records,
             outcome,
         });
+        self.on_given_up(true, ErrorCode::RequestTimedOut, out);
     }
 
     fn remove_queued(&mut self, partition: TopicIdPartition, id: BatchId) -> Option<Batch> {
@@ -190,9 +198,21 @@ impl Producer {
         out: &mut Vec<Output>,
     ) {
         // A sequence that is not used up is a gap.
-        if batch.sequence.is_some() {
+        let gap = batch.sequence.is_some();
+        if gap {
             self.retire_epoch();
         }
+        self.give_up_quietly(partition, batch, error, out);
+        self.on_given_up(gap, error, out);
+    }
+
+    pub(super) fn give_up_quietly(
+        &mut self,
+        partition: TopicIdPartition,
+        batch: Batch,
+        error: ErrorCode,
+        out: &mut Vec<Output>,
+    ) {
         let outcome = if batch.may_be_appended {
             Outcome::Unknown(error)
         } else {
@@ -247,6 +267,11 @@ fn is_refusal(error: ErrorCode) -> bool {
             | ErrorCode::InvalidProducerEpoch
             | ErrorCode::UnknownProducerId
             | ErrorCode::ProducerFenced
+            | ErrorCode::InvalidTxnState
+            | ErrorCode::InvalidProducerIdMapping
+            | ErrorCode::ConcurrentTransactions
+            | ErrorCode::TransactionAbortable
+            | ErrorCode::TransactionalIdAuthorizationFailed
     )
 }
 

@@ -46,6 +46,10 @@ impl Identity {
         })
     }
 
+    pub fn current(&self) -> Option<ProducerIdAndEpoch> {
+        self.current
+    }
+
     /// Whether the batch was sent under the epoch that new ones are sent under.
     pub fn is_current(&self, batch: &Batch) -> bool {
         batch.sequence.map(|sequence| sequence.producer) == self.current
@@ -113,7 +117,7 @@ impl Producer {
     }
 
     pub(super) fn retire_epoch(&mut self) {
-        if self.config.idempotence {
+        if self.config.idempotence && !self.config.transactional {
             probe!("producer: epoch retired");
             self.identity.retired = true;
         }
@@ -136,12 +140,10 @@ impl Producer {
         self.identity.asked = false;
         match result {
             Ok(current) => {
-                self.identity.current = Some(current);
-                self.identity.retired = false;
-                for queue in self.queues.values_mut() {
-                    queue.next_sequence = 0;
-                    queue.known = false;
+                if self.config.transactional {
+                    return self.on_initialized(current);
                 }
+                self.take_identity(current);
                 self.drain_all(out);
             }
             // Also after a fatal error: records fail by their delivery timeout, and say so.
@@ -152,6 +154,16 @@ impl Producer {
                     attempt: 0,
                 });
             }
+        }
+    }
+
+    /// All sequences begin anew.
+    pub(super) fn take_identity(&mut self, current: ProducerIdAndEpoch) {
+        self.identity.current = Some(current);
+        self.identity.retired = false;
+        for queue in self.queues.values_mut() {
+            queue.next_sequence = 0;
+            queue.known = false;
         }
     }
 

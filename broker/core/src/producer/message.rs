@@ -3,6 +3,8 @@
 use broker_protocol::ErrorCode;
 use broker_protocol::ids::{NodeId, Offset, TopicIdPartition};
 
+use super::transaction::Asked;
+
 /// Producer configuration, by Kafka's names. Durations are the shell's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Config {
@@ -17,6 +19,8 @@ pub struct Config {
     pub linger: bool,
     /// `enable.idempotence`
     pub idempotence: bool,
+    /// Whether there is a `transactional.id`.
+    pub transactional: bool,
 }
 
 /// Names a record whose bytes the shell holds; given in ascending order.
@@ -67,6 +71,21 @@ pub enum Input {
     },
     /// Answer to [`Output::InitProducerId`].
     ProducerId(Result<ProducerIdAndEpoch, ErrorCode>),
+    /// Answer to [`Output::AddPartitions`].
+    PartitionsAdded,
+    /// Ends the transaction once all its records are acknowledged.
+    Commit,
+    /// Drops what is not on its way, then ends the transaction.
+    Abort,
+    /// Answer to [`Output::EndTxn`]; `next` is the identity of the next transaction, if it is another one.
+    TransactionEnded {
+        next: Option<ProducerIdAndEpoch>,
+    },
+    /// A coordinator's final answer is an error.
+    Refused {
+        asked: Asked,
+        error: ErrorCode,
+    },
     /// Closes all open batches, whatever linger says.
     Flush,
     Timer(Timer),
@@ -103,6 +122,13 @@ pub enum Output {
     /// Get a producer id; with `previous`, the next epoch of it.
     InitProducerId {
         previous: Option<ProducerIdAndEpoch>,
+    },
+    /// Tell the transaction's coordinator of these partitions; their records wait for it.
+    AddPartitions {
+        partitions: Vec<TopicIdPartition>,
+    },
+    EndTxn {
+        committed: bool,
     },
     /// Timers are not disarmed: a late one is ignored. `attempt` counts from 0.
     Arm {

@@ -29,6 +29,7 @@ impl Producer {
         if !muted && !queue.closed.is_empty() {
             self.sendable.insert((node, partition));
             self.drain(node, out);
+            self.ask_for_partitions(out);
         }
     }
 
@@ -119,9 +120,13 @@ impl Producer {
         (batches, wire)
     }
 
-    /// None also while the batch needs a sequence and there is no producer id to count under.
+    /// None also while the batch needs a sequence and there is no producer id to count under, and before the
+    /// transaction has the partition.
     fn take_batch(&mut self, partition: TopicIdPartition, out: &mut Vec<Output>) -> Option<Batch> {
         let needs_sequence = self.config.idempotence;
+        if !self.may_send_to(partition) {
+            return None;
+        }
         let queue = self.queues.get_mut(&partition)?;
         let front = queue.closed.front_mut()?;
         if needs_sequence && front.sequence.is_none() {

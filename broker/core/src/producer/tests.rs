@@ -1,6 +1,7 @@
 //! Batching, order, retries and outcomes.
 
 mod sequences;
+mod transactions;
 
 use broker_protocol::ErrorCode;
 use broker_protocol::ids::{NodeId, Offset, TopicIdPartition, Uuid};
@@ -16,6 +17,7 @@ const CONFIG: Config = Config {
     retries: 10,
     linger: true,
     idempotence: false,
+    transactional: false,
 };
 
 fn partition(number: i32) -> TopicIdPartition {

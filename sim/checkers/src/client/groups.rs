@@ -92,9 +92,10 @@ fn commits(history: &History) -> BTreeMap<Key<'_>, Commits> {
                 }
             }
             Action::Transaction(transaction) => {
-                for (group, partition, offset) in &transaction.offsets {
-                    let known = commits.entry((group, partition)).or_default();
-                    known.add_transaction(*offset, operation, transaction);
+                for consumed in &transaction.offsets {
+                    let key = (consumed.group.as_str(), &consumed.partition);
+                    let known = commits.entry(key).or_default();
+                    known.add_transaction(consumed.next, operation, transaction);
                 }
             }
             _ => {}

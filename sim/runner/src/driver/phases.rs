@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sim_checkers::anomaly::Report;
-use sim_checkers::client::{self, Promise};
+use sim_checkers::client::{self, Promise, Quiet};
 use sim_checkers::history::History;
 use sim_checkers::reference;
 use sim_faults::{Durability, Schedule, World};
@@ -152,7 +152,7 @@ impl Run {
         );
         self.watch.checker().finish(&state);
         let history = self.clients.recorder.finish();
-        let promise = self.promise(reads.is_complete());
+        let promise = self.promise(reads.is_complete(), began);
         self.account.report.merge(client::check(&history, promise));
         let refined = reference::check(&history, promise);
         self.account.report.merge(refined);
@@ -196,7 +196,7 @@ impl Run {
         reasons
     }
 
-    fn promise(&self, complete_final_reads: bool) -> Promise {
+    fn promise(&self, complete_final_reads: bool, quiet_from: Duration) -> Promise {
         let mut workloads = self.scenario.workloads.iter();
         let durable = self.scenario.durability != Durability::Unlimited;
         Promise {
@@ -206,8 +206,11 @@ impl Run {
             ordered_sends: workloads.all(|workload| workload.orders_sends()),
             complete_final_reads,
             create_time: true,
-            retention: false,
-            quiet: None,
+            retention: self.scenario.deletes_records(),
+            quiet: Some(Quiet {
+                from_ns: u64::try_from(quiet_from.as_nanos()).unwrap_or(u64::MAX),
+                bound_ns: u64::try_from(self.scenario.quiet.as_nanos()).unwrap_or(u64::MAX),
+            }),
         }
     }
 

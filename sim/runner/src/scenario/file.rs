@@ -125,6 +125,10 @@ pub(crate) struct WorkloadTable {
     pub(crate) max_in_flight: Option<u32>,
     pub(crate) compression: Option<String>,
     pub(crate) idempotence: Option<bool>,
+    /// `isolation.level` of its consumers and observers.
+    pub(crate) read_committed: Option<bool>,
+    #[serde(default, deserialize_with = "optional_duration")]
+    pub(crate) transaction_timeout: Option<Duration>,
     /// `client.rack` of its consumers.
     pub(crate) client_rack: Option<String>,
     /// `group.protocol` of its members.
@@ -152,6 +156,11 @@ pub(crate) enum Kind {
     Consume,
     /// Producers, and consumers that are members of one group.
     ConsumerGroup,
+    /// Transactions of sends and polls, and consumers.
+    Transactions,
+    /// Transfers, each of two records in one transaction.
+    Bank,
+    ConsumeTransformProduce,
     CreateDeleteTopics,
     ReassignPartitions,
 }
@@ -163,6 +172,9 @@ impl Kind {
             Kind::Produce => WorkloadKind::Produce,
             Kind::Consume => WorkloadKind::Consume,
             Kind::ConsumerGroup => WorkloadKind::ConsumerGroup,
+            Kind::Transactions => WorkloadKind::Transactions,
+            Kind::Bank => WorkloadKind::Bank,
+            Kind::ConsumeTransformProduce => WorkloadKind::ConsumeTransformProduce,
             Kind::CreateDeleteTopics => WorkloadKind::CreateDeleteTopics,
             Kind::ReassignPartitions => WorkloadKind::ReassignPartitions,
         }

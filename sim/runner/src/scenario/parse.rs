@@ -322,6 +322,8 @@ fn workload_spec(table: &WorkloadTable, topics: &[Topic]) -> WorkloadSpec {
         max_in_flight: table.max_in_flight.unwrap_or(standard.max_in_flight),
         compression: table.compression.clone().unwrap_or(standard.compression),
         idempotence: table.idempotence.unwrap_or(standard.idempotence),
+        read_committed: table.read_committed.unwrap_or(standard.read_committed),
+        transaction_timeout_ms: ms(table.transaction_timeout, standard.transaction_timeout_ms),
         client_rack: table.client_rack.clone().unwrap_or(standard.client_rack),
         group_protocol: table
             .group_protocol

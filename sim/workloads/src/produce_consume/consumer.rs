@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_client::{
-    Consumer, ConsumerError, ConsumerRecord, ConsumerRecords, PartitionRecords, TopicPartition,
+    Consumer, ConsumerError, ConsumerRecord, ConsumerRecords, IsolationLevel, PartitionRecords,
+    TopicPartition,
 };
 use bytes::Bytes;
 use sim_checkers::history::{Action, Isolation, Partition, Record};
 
+use crate::recorder::By;
 use crate::{ClientContext, Moment, WorkloadSpec, content};
 
 /// Only the end of a poll's wait without records.
@@ -20,7 +22,7 @@ pub async fn consume(context: ClientContext, spec: Arc<WorkloadSpec>) {
     let client = context.client(&spec);
     if let Some(partitions) = super::partitions(&context, &client, &spec).await {
         let consumer = Consumer::new(client.clone(), spec.consumer_config());
-        let mut reading = Reading::new(&context);
+        let mut reading = Reading::new(&context, spec.isolation());
         if reading.assign(&consumer, &partitions).await {
             while !context.stop.is_stopped() {
                 broker_env::select! {
@@ -37,14 +39,22 @@ pub async fn consume(context: ClientContext, spec: Arc<WorkloadSpec>) {
 /// One consumer's share of the history.
 pub(crate) struct Reading<'a> {
     context: &'a ClientContext,
+    isolation: Isolation,
+    /// What polls are part of now.
+    pub transaction: Option<u64>,
     /// Their next poll begins anew, wherever it is.
     starting: BTreeSet<TopicPartition>,
 }
 
 impl<'a> Reading<'a> {
-    pub fn new(context: &'a ClientContext) -> Reading<'a> {
+    pub fn new(context: &'a ClientContext, isolation: IsolationLevel) -> Reading<'a> {
         Reading {
             context,
+            isolation: match isolation {
+                IsolationLevel::ReadUncommitted => Isolation::ReadUncommitted,
+                IsolationLevel::ReadCommitted => Isolation::ReadCommitted,
+            },
+            transaction: None,
             starting: BTreeSet::new(),
         }
     }
@@ -96,6 +106,10 @@ impl<'a> Reading<'a> {
 
     fn record_stretch(&mut self, invoked: Moment, stretch: PartitionRecords) {
         let process = self.context.process;
+        let by = By {
+            process,
+            transaction: self.transaction,
+        };
         let partition = Partition {
             topic: stretch.partition.topic.clone(),
             index: stretch.partition.partition,
@@ -113,9 +127,9 @@ impl<'a> Reading<'a> {
             from: stretch.from,
             records,
             next: stretch.next,
-            isolation: Isolation::ReadUncommitted,
+            isolation: self.isolation,
         };
-        self.context.recorder.note(process, invoked, action);
+        self.context.recorder.note(by, invoked, action);
     }
 
     fn recover(&mut self, consumer: &Consumer, error: &ConsumerError) {

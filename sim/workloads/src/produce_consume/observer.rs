@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker_client::{AdminError, Client, OffsetSpec, TopicPartition};
+use broker_client::{AdminError, Client, IsolationLevel, OffsetSpec, TopicPartition};
 use sim_checkers::history::{Action, Isolation, Partition};
 
 use crate::{ClientContext, WorkloadSpec};
@@ -33,7 +33,7 @@ async fn look(
 ) {
     for partition in partitions {
         let invoked = context.recorder.now();
-        match bounds(client, spec, partition).await {
+        match bounds(client, spec, partition, spec.isolation()).await {
             Ok((earliest, latest)) => {
                 let named = Partition {
                     topic: partition.topic.clone(),
@@ -44,7 +44,10 @@ async fn look(
                     partition: named,
                     earliest,
                     latest,
-                    isolation: Isolation::ReadUncommitted,
+                    isolation: match spec.isolation() {
+                        IsolationLevel::ReadUncommitted => Isolation::ReadUncommitted,
+                        IsolationLevel::ReadCommitted => Isolation::ReadCommitted,
+                    },
                 };
                 context.recorder.note(context.process, invoked, action);
             }
@@ -57,16 +60,21 @@ async fn look(
 }
 
 /// The start is asked for first: it may only grow until the end is known.
-async fn bounds(
+pub(crate) async fn bounds(
     client: &Client,
     spec: &WorkloadSpec,
     partition: &TopicPartition,
+    isolation: IsolationLevel,
 ) -> Result<(i64, i64), AdminError> {
     let one = std::slice::from_ref(partition);
     let limit = spec.request_timeout();
     let earliest = client
         .list_offsets(one, OffsetSpec::Earliest, limit)
         .await?;
-    let latest = client.list_offsets(one, OffsetSpec::Latest, limit).await?;
+    let end = match isolation {
+        IsolationLevel::ReadUncommitted => OffsetSpec::Latest,
+        IsolationLevel::ReadCommitted => OffsetSpec::LastStable,
+    };
+    let latest = client.list_offsets(one, end, limit).await?;
     Ok((earliest[partition].offset, latest[partition].offset))
 }

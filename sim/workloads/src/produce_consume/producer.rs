@@ -10,7 +10,7 @@ use bytes::Bytes;
 use sim_checkers::history::{Action, Outcome, Partition};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::recorder::Begun;
+use crate::recorder::{Begun, By};
 use crate::{ClientContext, Recorder, WorkloadSpec, content};
 
 /// A producer that fell behind its rate by more does not catch up.
@@ -56,7 +56,8 @@ async fn send_all(
         }
         let partition = &partitions[context.below(partitions.len())];
         let record = make_record(context, spec, partition, sequence);
-        send(context, spec, producer, record, sequence, permit).await;
+        let by = By::from(context.process);
+        send(context, spec, producer, record, sequence, by, permit).await;
         sequence += 1;
         due = due + interval / 2 + spread(context, interval);
         if context.env.now().saturating_since(due) > BEHIND_MAX {
@@ -70,7 +71,7 @@ fn spread(context: &ClientContext, interval: Duration) -> Duration {
     interval * u32::try_from(context.below(1_000)).expect("below 1000") / 1_000
 }
 
-fn make_record(
+pub(crate) fn make_record(
     context: &ClientContext,
     spec: &WorkloadSpec,
     partition: &TopicPartition,
@@ -96,13 +97,15 @@ fn make_record(
     }
 }
 
-async fn send(
+/// `held` is given back with the outcome.
+pub(crate) async fn send(
     context: &ClientContext,
     spec: &WorkloadSpec,
     producer: &Producer,
     record: ProducerRecord,
     sequence: u64,
-    permit: OwnedSemaphorePermit,
+    by: By,
+    held: OwnedSemaphorePermit,
 ) {
     let size =
         record.value.as_ref().map_or(0, Bytes::len) + record.key.as_ref().map_or(0, Bytes::len);
@@ -124,13 +127,13 @@ async fn send(
         offset: None,
         sequence,
     };
-    let begun = context.recorder.begin(context.process, action);
+    let begun = context.recorder.begin(by, action);
     match producer.send(record).await {
         Ok(delivery) => {
             let recorder = context.recorder.clone();
             context.env.spawn(
                 "await delivery",
-                await_delivery(recorder, begun, delivery, size, permit),
+                await_delivery(recorder, begun, delivery, size, held),
             );
         }
         Err(error) => settle(&context.recorder, begun, Err(error), size),

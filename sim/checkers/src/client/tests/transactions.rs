@@ -1,7 +1,7 @@
 //! Transactions: the smallest violating history of each anomaly, and its lawful twin.
 
 use super::*;
-use crate::history::{End, GroupAction, Isolation, Transaction};
+use crate::history::{Consumed, End, GroupAction, Isolation, Transaction};
 
 /// What is done, by whom, at times of its own: (process, invoked, completed).
 type When = (u32, u64, u64);
@@ -116,7 +116,12 @@ impl Tale {
         outcome: Outcome,
         offsets: &[i64],
     ) -> Tale {
-        let offsets = offsets.iter().map(|offset| ("g".into(), place(0), *offset));
+        let offsets = offsets.iter().map(|next| Consumed {
+            group: "g".into(),
+            partition: place(0),
+            from: next - 2,
+            next: *next,
+        });
         let transaction = Transaction {
             number,
             transactional_id: "id".into(),
@@ -462,4 +467,43 @@ fn what_is_deleted_is_not_missed_and_nothing_else_is_deleted() {
     listed(deleted(1, Outcome::Ok), 2).finds(&["CLI-1 deleted-early"]);
     // A reader of what is still there may not leave it out.
     listed(deleted(1, Outcome::Ok), 0).finds(&["CLI-1 lost-write"]);
+}
+
+#[test]
+fn chains_consume_each_record_once() {
+    let consumes = |tale: Tale, number: u64, (from, next): (i64, i64), outcome: Outcome| {
+        let transaction = Transaction {
+            number,
+            transactional_id: format!("id {number}"),
+            producer: None,
+            end: Some(End {
+                commit: true,
+                invoked_ns: 60 + number,
+            }),
+            offsets: vec![Consumed {
+                group: "g".into(),
+                partition: place(0),
+                from,
+                next,
+            }],
+        };
+        let action = Action::Transaction(transaction);
+        tale.add((5, 59, 60 + number), None, action, outcome)
+    };
+    let input = || three().commit(1, 20).poll(0, (0, 2), &[0, 1], 30);
+    let both = |first: (i64, i64), second: (i64, i64)| {
+        consumes(
+            consumes(input(), 2, first, Outcome::Ok),
+            3,
+            second,
+            Outcome::Ok,
+        )
+    };
+    both((0, 1), (1, 2)).finds(&[]);
+    both((0, 1), (0, 2)).finds(&["TXN-4 processed-twice"]);
+    both((0, 1), (2, 3)).finds(&["TXN-4 skipped-input"]);
+    let unknown_between = consumes(both((0, 1), (2, 3)), 4, (1, 2), unknown());
+    unknown_between.finds(&[]);
+    let aborted_too = consumes(both((0, 1), (1, 2)), 4, (0, 2), Outcome::Fail("no".into()));
+    aborted_too.finds(&[]);
 }
