@@ -171,3 +171,43 @@ fn committed_offsets_survive_their_coordinator() {
         std::thread::sleep(Duration::from_secs(2));
     }
 }
+
+/// What is copied in transactions is there once, whoever is killed: the copier, and a broker that leads and
+/// coordinates a third of it.
+#[test]
+fn confluent_kafka_copies_exactly_once_although_copier_and_broker_are_killed() {
+    if !installed(&["python3", "-c", "import confluent_kafka"]) {
+        return;
+    }
+    let mut cluster = Cluster::start(3);
+    let bootstrap = cluster.bootstrap();
+    let transactions = |phase: &str| {
+        let mut command = Command::new("python3");
+        command
+            .arg(script("transactions.py"))
+            .args([&bootstrap, phase]);
+        command
+    };
+    // The copier, after so many commits.
+    let copier = |commits: usize| {
+        let mut copier = transactions("copy")
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("python3 can be started");
+        let mut lines = BufReader::new(copier.stdout.take().expect("piped")).lines();
+        assert_eq!(lines.by_ref().take(commits).count(), commits);
+        (copier, lines)
+    };
+    run(&mut transactions("write"));
+    let (mut first, _) = copier(4);
+    first.kill().expect("a child can be killed");
+    first.wait().expect("a killed child ends");
+    let (mut second, lines) = copier(4);
+    cluster.kill(2);
+    std::thread::sleep(Duration::from_secs(1));
+    cluster.launch(2);
+    let rest = lines.count();
+    let status = second.wait().expect("the copier ends");
+    assert!(status.success(), "after {rest} more commits");
+    run(&mut transactions("check"));
+}

@@ -6,8 +6,11 @@ use std::time::{Duration, Instant};
 
 use broker_protocol::ErrorCode;
 use broker_protocol::api as wire;
+use broker_protocol::record::BatchOptions;
+use support::assert_says;
+use support::command::{Cli, done, failed};
 use support::node::Node;
-use support::wire::Wire;
+use support::wire::{Wire, batch_of, produce_request};
 
 const CLASSIC: &str = "transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n\
      transaction.state.log.num.partitions=2\noffsets.topic.replication.factor=1\n\
@@ -189,6 +192,53 @@ fn the_classic_protocol_walks_from_begin_to_end() {
     assert_eq!(again.producer, (producer.0, 1));
 }
 
+/// Also of a group that nobody has asked for: its topic is created.
+#[test]
+fn offsets_of_any_group_join_a_transaction() {
+    let node = Node::start(CLASSIC);
+    node.connect().create_topic("t", 1, &[]);
+    let mut client = Client::new(&node, "x");
+    assert_eq!(client.init(60_000, 4), ErrorCode::None);
+    let request = wire::AddOffsetsToTxnRequest {
+        transactional_id: "x".into(),
+        producer_id: client.producer.0,
+        producer_epoch: client.producer.1,
+        group_id: "g".into(),
+        ..Default::default()
+    };
+    let (error, ()) = settled(|| {
+        let answer = client.wire.call(&request, 3);
+        (code(answer.error_code), ())
+    });
+    assert_eq!(error, ErrorCode::None);
+    assert_eq!(client.describe("x").topics[0].topic, "__consumer_offsets");
+    let commit = wire::TxnOffsetCommitRequest {
+        transactional_id: "x".into(),
+        group_id: "g".into(),
+        producer_id: client.producer.0,
+        producer_epoch: client.producer.1,
+        topics: vec![wire::TxnOffsetCommitRequestTopic {
+            name: "t".into(),
+            partitions: vec![wire::TxnOffsetCommitRequestPartition {
+                committed_offset: 5,
+                ..Default::default()
+            }],
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let (error, ()) = settled(|| {
+        let mut answer = client.wire.call(&commit, 3);
+        let partition = answer.topics.remove(0).partitions.remove(0);
+        (code(partition.error_code), ())
+    });
+    assert_eq!(error, ErrorCode::None);
+    assert_eq!(client.end(true, 3), ErrorCode::None);
+    assert_eq!(client.completed(), "CompleteCommit");
+    let described = Cli::of(&node).run(&["groups", "describe", "--group", "g"]);
+    assert_says(&done(&described), &["t-0\t5\t"]);
+}
+
 /// KIP-890 part 2: each end raises the epoch.
 #[test]
 fn the_end_of_a_transaction_gives_the_next_one_its_epoch() {
@@ -291,4 +341,55 @@ fn transactions_are_listed_by_state_and_by_pattern() {
         code(client.list("", Some("(")).error_code),
         ErrorCode::InvalidRegularExpression
     );
+}
+
+/// A record of a transaction that no coordinator knows, as in clusters that did not verify.
+fn hang(node: &Node) {
+    let options = BatchOptions {
+        producer_id: 4711,
+        producer_epoch: 3,
+        base_sequence: 0,
+        is_transactional: true,
+        ..BatchOptions::default()
+    };
+    let mut request = produce_request("t", 0, -1, batch_of(&["lost"], options));
+    request.transactional_id = Some("forgotten".into());
+    let mut answer = node.connect().call(&request, 9);
+    let appended = answer.responses.remove(0).partition_responses.remove(0);
+    assert_eq!(code(appended.error_code), ErrorCode::None);
+}
+
+#[test]
+fn a_hanging_transaction_is_found_and_aborted_from_the_command_line() {
+    let unverified = "transaction.partition.verification.enable=false";
+    let node = Node::start(&format!("{CLASSIC}\n{unverified}"));
+    node.connect().create_topic("t", 1, &[]);
+    let mut client = Client::new(&node, "x");
+    assert_eq!(client.init(60_000, 4), ErrorCode::None);
+    assert_eq!(client.add(&["t"], 3), [ErrorCode::None]);
+    hang(&node);
+    let cli = Cli::of(&node);
+    let run = |arguments: &[&str]| done(&cli.run(&[&["transactions"], arguments].concat()));
+    let producer = client.producer.0;
+    let listed = run(&["list", "--state", "Ongoing"]);
+    assert_says(&listed, &[&format!("x\t1\t{producer}\tOngoing\n")]);
+    let described = run(&["describe", "--transactional-id", "x"]);
+    assert_says(&described, &["x: Ongoing", "timeout 60000 ms", "\nt-0\n"]);
+    let place = ["--topic", "t", "--partition", "0"];
+    let producers = run(&[&["describe-producers"], &place[..]].concat());
+    assert_says(&producers, &["4711\t3\t-\t0\t1700000000000\t0\n"]);
+    let find = ["find-hanging", "--max-transaction-timeout", "1"];
+    assert_says(&run(&find), &["t-0\t4711\t3\t-\t0\t1700000000000\n"]);
+    let abort = |start| [&["abort"], &place[..], &["--start-offset", start]].concat();
+    let none = cli.run(&[&["transactions"], &abort("1")[..]].concat());
+    assert_says(
+        &failed(&none, 1),
+        &["no transaction is open since offset 1"],
+    );
+    run(&abort("0"));
+    assert_eq!(run(&find).lines().count(), 1);
+    let unknown = cli.run(&["transactions", "list", "--state", "Odd"]);
+    assert_says(&failed(&unknown, 1), &["unknown states: Odd"]);
+    let unknown = cli.run(&["transactions", "describe", "--transactional-id", "y"]);
+    assert_says(&failed(&unknown, 1), &["TRANSACTIONAL_ID_NOT_FOUND"]);
 }

@@ -50,12 +50,15 @@ impl Cluster {
                  default.replication.factor={count}\nmin.insync.replicas={}\n\
                  log.segment.bytes=1048576\n\
                  offsets.topic.replication.factor={count}\noffsets.topic.num.partitions=4\n\
+                 transaction.state.log.replication.factor={count}\ntransaction.state.log.min.isr={}\n\
+                 transaction.state.log.num.partitions=4\n\
                  group.initial.rebalance.delay.ms=500\n\
                  broker.session.timeout.ms=3000\nbroker.heartbeat.interval.ms=500\n",
                 node.port,
                 ports[count + id - 1],
                 voters.join(","),
                 directory.join(format!("data{id}")).display(),
+                count / 2 + 1,
                 count / 2 + 1,
             );
             std::fs::write(config(&directory, id), properties)

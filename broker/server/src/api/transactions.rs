@@ -9,7 +9,7 @@ use broker_protocol::api as wire;
 use broker_protocol::ids::TopicPartition;
 
 use super::Api;
-use crate::internal_topics::{CONSUMER_OFFSETS, partition_for};
+use crate::internal_topics::{self, CONSUMER_OFFSETS, partition_for};
 
 /// The first version of these requests that knows PRODUCER_FENCED (KIP-588).
 const FENCED_SINCE: i16 = 2;
@@ -181,8 +181,14 @@ async fn add_group(api: &Api, request: &wire::AddOffsetsToTxnRequest) -> Result<
     let partition = api
         .metadata
         .read(|image| partition_for(image, CONSUMER_OFFSETS, &request.group_id));
-    // Whoever commits offsets finds the group's coordinator next, and that creates the topic.
-    let partition = partition.ok_or(ErrorCode::CoordinatorNotAvailable)?;
+    let Some(partition) = partition else {
+        // A producer may commit offsets of a group that has never asked for its coordinator.
+        let created = internal_topics::create(&api.config, &api.forwarder, CONSUMER_OFFSETS).await;
+        if let Err(reason) = created {
+            tracing::warn!(reason, "{CONSUMER_OFFSETS} was not created");
+        }
+        return Err(ErrorCode::CoordinatorNotAvailable);
+    };
     let asked = AddPartitionsRequest {
         transactional_id: request.transactional_id.clone(),
         producer: Producer {
