@@ -111,7 +111,7 @@ impl ProduceBatch {
             is_transactional: true,
             ..BatchOptions::default()
         });
-        ProduceBatch::internal(BytesMut::from(batch.build().as_bytes()))
+        ProduceBatch::internal(BytesMut::from(batch.build_until(0).as_bytes()))
     }
 
     /// The end of a producer's transaction; a coordinator has decided on it.
