@@ -138,6 +138,14 @@ impl SyncMark {
         self.durable < self.changes
     }
 
+    /// Of the durable file that took this one's place.
+    fn replaced(self) -> SyncMark {
+        SyncMark {
+            changes: self.changes + 1,
+            durable: self.changes + 1,
+        }
+    }
+
     pub(crate) fn synced(&mut self, changes: u64) {
         assert!(
             changes <= self.changes,

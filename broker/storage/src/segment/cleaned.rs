@@ -45,6 +45,12 @@ impl Segment {
         self.index.rename(disk, index)?;
         self.time_index.rename(disk, time_index)?;
         if let Some(old) = old {
+            // A flush of the old files may be under way, and ends with their marks.
+            self.log_mark = old.log_mark.replaced();
+            self.index_mark = old.index_mark.replaced();
+            if old.index_mark.is_dirty() {
+                self.index_mark.change();
+            }
             self.aborted = old.aborted;
         }
         self.unload_indexes();
