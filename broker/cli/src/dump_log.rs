@@ -2,7 +2,7 @@
 //!
 //! - `segment`: record batches of a `.log` or `.checkpoint` (snapshot) file, damaged ones too. `content`: what
 //!   records hold, control records and the metadata log decoded. `index`: the two indexes, checked against
-//!   their segment.
+//!   their segment, and `.txnindex`, the aborted transactions.
 //!
 //! Damage is reported with position and reason, the dump goes on where it can, and the exit code is 1.
 
@@ -21,7 +21,7 @@ use content::Content;
 
 #[derive(clap::Args)]
 pub struct DumpLog {
-    /// .log, .checkpoint, .index or .timeindex files, or the directory of a partition for all in it.
+    /// .log, .checkpoint, .index, .timeindex or .txnindex files, or the directory of a partition for all in it.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Prints keys, values and headers.
@@ -119,6 +119,7 @@ enum Kind {
     Batches,
     OffsetIndex,
     TimeIndex,
+    TxnIndex,
 }
 
 impl Kind {
@@ -127,6 +128,7 @@ impl Kind {
             "log" | "checkpoint" => Some(Kind::Batches),
             "index" => Some(Kind::OffsetIndex),
             "timeindex" => Some(Kind::TimeIndex),
+            "txnindex" => Some(Kind::TxnIndex),
             _ => None,
         }
     }
@@ -141,7 +143,7 @@ fn dump_file(
     let Some(kind) = Kind::of(path) else {
         return Err(Failure::file(
             path,
-            "not a .log, .checkpoint, .index or .timeindex file",
+            "not a .log, .checkpoint, .index, .timeindex or .txnindex file",
         ));
     };
     writeln!(out, "Dumping {}", path.display())?;
@@ -149,6 +151,7 @@ fn dump_file(
         Kind::Batches => segment::dump(disk, path, view, out),
         Kind::OffsetIndex => index::dump_offsets(disk, path, view, out),
         Kind::TimeIndex => index::dump_times(disk, path, view, out),
+        Kind::TxnIndex => index::dump_aborted(disk, path, view, out),
     }
 }
 

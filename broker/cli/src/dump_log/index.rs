@@ -1,10 +1,12 @@
-//! `.index` and `.timeindex`: entries, their order, and whether the segment beside them agrees.
+//! `.index` and `.timeindex`: entries, their order, and whether the segment beside them agrees. `.txnindex`: entries
+//! and their order.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
 use broker_env::{Disk, OpenMode};
+use broker_storage::AbortedTxn;
 use broker_storage::dump::BatchDump;
 
 use super::{Damages, View, base_offset};
@@ -79,6 +81,37 @@ pub fn dump_times(
         };
         damages += report(wrong, number * TIME_ENTRY_BYTES, out)?;
         previous = Some((timestamp, offset));
+    }
+    finish(entries.len(), rest, damages, out)
+}
+
+pub fn dump_aborted(
+    disk: &dyn Disk,
+    path: &Path,
+    view: View,
+    out: &mut impl Write,
+) -> Result<Damages, Failure> {
+    let bytes = read(disk, path)?;
+    let mut previous: Option<i64> = None;
+    let mut damages = 0;
+    let (entries, rest) = bytes.as_chunks::<{ AbortedTxn::BYTES }>();
+    for (number, entry) in entries.iter().enumerate() {
+        let wrong = match AbortedTxn::decode(entry) {
+            None => Some("not an entry of version 0".to_string()),
+            Some(txn) => {
+                if !view.verify {
+                    writeln!(
+                        out,
+                        "version: 0 producerId: {} firstOffset: {} lastOffset: {} lastStableOffset: {}",
+                        txn.producer_id, txn.first_offset, txn.last_offset, txn.last_stable_offset
+                    )?;
+                }
+                let follows = previous.is_none_or(|last| last < txn.last_offset);
+                previous = Some(txn.last_offset);
+                (!follows).then(|| "not after the entry before it".to_string())
+            }
+        };
+        damages += report(wrong, number * AbortedTxn::BYTES, out)?;
     }
     finish(entries.len(), rest, damages, out)
 }

@@ -32,10 +32,6 @@ enum Deed {
     },
 }
 
-#[expect(
-    clippy::disallowed_types,
-    reason = "prop_oneof shares its strategies so"
-)]
 fn deed() -> impl Strategy<Value = Deed> {
     prop_oneof![
         5 => prop::collection::vec((key(), prop::bool::weighted(0.8)), 1..4).prop_map(Deed::Write),
@@ -46,13 +42,16 @@ fn deed() -> impl Strategy<Value = Deed> {
     ]
 }
 
+/// Offsets and keys.
+type Written = Vec<(i64, Vec<u8>)>;
+
 /// What a log was told, whatever of it is left.
 #[derive(Default)]
 struct Truth {
     /// Committed or in no transaction, by offset: key and value.
     records: BTreeMap<i64, (Vec<u8>, Option<Vec<u8>>)>,
     /// Open: first offset, sequence and records.
-    open: BTreeMap<i64, (i64, Vec<(i64, Vec<u8>)>)>,
+    open: BTreeMap<i64, (i64, Written)>,
     sequences: BTreeMap<i64, i32>,
 }
 
