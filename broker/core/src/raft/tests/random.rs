@@ -21,9 +21,9 @@ const LAST_SHOWN: usize = 40;
 
 /// A number drawn by proptest: the low part chooses the kind of event, the high part one of that kind.
 #[derive(Clone, Copy, Debug)]
-struct Choice(u32);
+pub(super) struct Choice(pub(super) u32);
 
-type Kind = (u32, fn(&Cluster) -> Vec<Action>);
+pub(super) type Kind = (u32, fn(&Cluster) -> Vec<Action>);
 
 /// Weights in a thousand.
 const KINDS: [Kind; 10] = [
@@ -78,7 +78,7 @@ const RECONFIGURATION_KINDS: [Kind; 18] = [
     (3, Cluster::upgrades),
 ];
 
-fn kinds(shape: Shape, snapshots: bool) -> &'static [Kind] {
+pub(super) fn kinds(shape: Shape, snapshots: bool) -> &'static [Kind] {
     match shape.quorum {
         QuorumKind::Static if snapshots => &SNAPSHOT_KINDS,
         QuorumKind::Static => &KINDS,
@@ -86,7 +86,7 @@ fn kinds(shape: Shape, snapshots: bool) -> &'static [Kind] {
     }
 }
 
-fn choose(kinds: &[Kind], cluster: &Cluster, Choice(number): Choice) -> Option<Action> {
+pub(super) fn choose(kinds: &[Kind], cluster: &Cluster, Choice(number): Choice) -> Option<Action> {
     let (mut kind, which) = (number % 1000, number / 1000);
     let first = kinds.iter().position(|&(weight, _)| {
         let found = kind < weight;
@@ -103,7 +103,7 @@ fn choose(kinds: &[Kind], cluster: &Cluster, Choice(number): Choice) -> Option<A
 }
 
 /// Schedules about snapshots and voters begin with node 1 as leader, or most of them would not get far.
-fn elect_first(cluster: &mut Cluster) {
+pub(super) fn elect_first(cluster: &mut Cluster) {
     const STEPS_MAX: usize = 100;
     cluster.apply(&Action::Timer(NodeId(1), Timer::Election), &mut |_, _| {});
     for _ in 0..STEPS_MAX {
@@ -149,7 +149,7 @@ fn shape(voters: i32, observers: i32) -> Shape {
     }
 }
 
-fn changing(quorum: QuorumKind, voters: i32, observers: i32, tell: bool) -> Shape {
+pub(super) fn changing(quorum: QuorumKind, voters: i32, observers: i32, tell: bool) -> Shape {
     Shape {
         quorum,
         tell,
