@@ -10,6 +10,9 @@ pub use broker_core::metadata::{METADATA_VERSION_FEATURE, MetadataVersion, boots
 
 use crate::config::BrokerConfig;
 
+/// The group protocol of KIP-848.
+pub const GROUP_VERSION_FEATURE: &str = "group.version";
+
 /// Levels of each feature that a node can run at.
 pub type Supported = BTreeMap<String, VersionRange>;
 
@@ -26,7 +29,7 @@ pub struct UnsupportedLevel {
 }
 
 /// Features whose code this node has; a new cluster does not start with the others.
-const BUILT: [&str; 2] = [METADATA_VERSION_FEATURE, ELR_FEATURE];
+const BUILT: [&str; 3] = [METADATA_VERSION_FEATURE, ELR_FEATURE, GROUP_VERSION_FEATURE];
 
 /// What the node supports: its release's features, narrowed by `internal.supported.feature.levels`.
 pub fn supported(config: &BrokerConfig) -> Supported {
@@ -162,11 +165,13 @@ mod tests {
     #[test]
     fn a_new_cluster_starts_with_what_its_release_has() {
         let elr = (ELR_FEATURE.to_owned(), 1);
+        let groups = (GROUP_VERSION_FEATURE.to_owned(), 1);
         let version = |level| (METADATA_VERSION_FEATURE.to_owned(), level);
-        assert_eq!(bootstrapped(&[]), [elr.clone(), version(27)]);
+        let all = [elr.clone(), groups.clone(), version(27)];
+        assert_eq!(bootstrapped(&[]), all);
         assert_eq!(
             bootstrapped(&[("internal.bootstrap.release", "4.0")]),
-            [version(25)]
+            [groups.clone(), version(25)]
         );
         assert_eq!(
             bootstrapped(&[("internal.supported.release", "3.8")]),
@@ -177,7 +182,7 @@ mod tests {
             ("internal.supported.release", "4.0"),
             ("internal.bootstrap.release", "4.1"),
         ];
-        assert_eq!(bootstrapped(&both), [version(25)]);
+        assert_eq!(bootstrapped(&both), [groups, version(25)]);
     }
 
     #[test]

@@ -14,8 +14,8 @@ use broker_protocol::ids::Uuid;
 
 use super::Api;
 use super::groups::{Sender, ask};
+use crate::features::GROUP_VERSION_FEATURE;
 
-const GROUP_VERSION_FEATURE: &str = "group.version";
 /// From here on members choose their ids.
 const OWN_MEMBER_ID: i16 = 1;
 /// `MemberType` in ConsumerGroupDescribe.
