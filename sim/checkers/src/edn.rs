@@ -10,7 +10,7 @@
 //! partitions is one micro-operation; a transaction is one operation, `:fail` if it aborted.
 //!
 //! Keys of our own, which others pass over: `:positions`, for each poll the positions before and after by key,
-//! `:isolation`, `:transactional-id`, and `:end-time`, when the end of a transaction was asked for. [`import`] reads
+//! `:assigned`, keys at which a transaction's reader began anew, `:isolation`, `:transactional-id`, and `:end-time`, when the end of a transaction was asked for. [`import`] reads
 //! them if they are there, and does without if a history comes from Jepsen.
 
 mod import;
@@ -31,7 +31,8 @@ pub fn export(history: &History) -> String {
     let mut processes = Processes::new(history);
     for entry in entries(history) {
         let head = entry.head;
-        let process = processes.take(head);
+        let completed_ns = entry.completed_ns();
+        let process = processes.take(head, completed_ns);
         let f = entry.function();
         let (kind, error) = entry.completion();
         let extra = entry.extra();
@@ -46,10 +47,9 @@ pub fn export(history: &History) -> String {
         let value = entry.value(head.is_ok() || f == ":txn");
         let error = error.map_or(String::new(), |error| format!(", :error {}", string(error)));
         lines.push((
-            head.completed_ns,
+            completed_ns,
             format!(
-                "{{:process {process}, :type {kind}, :f {f}, :value {value}, :time {}{extra}{error}}}\n",
-                head.completed_ns
+                "{{:process {process}, :type {kind}, :f {f}, :value {value}, :time {completed_ns}{extra}{error}}}\n"
             ),
         ));
     }
@@ -63,12 +63,15 @@ struct Entry<'a> {
     head: &'a Operation,
     /// In order of invocation; of a poll its partitions, of a transaction what was done in it.
     parts: Vec<&'a Operation>,
+    /// Keys at which a transaction's reader began anew.
+    assigned: Vec<String>,
 }
 
 /// Operations in order of invocation; the parts of one poll or transaction together.
 fn entries(history: &History) -> Vec<Entry<'_>> {
     let mut entries: Vec<Entry<'_>> = Vec::new();
     let mut transactions: BTreeMap<u64, Vec<&Operation>> = BTreeMap::new();
+    let mut assigned: BTreeMap<u64, Vec<String>> = BTreeMap::new();
     for operation in &history.operations {
         match &operation.action {
             Action::Send { .. } | Action::Poll { .. } if operation.transaction.is_some() => {
@@ -79,6 +82,10 @@ fn entries(history: &History) -> Vec<Entry<'_>> {
                 Some(entry) if is_same_poll(&entry.parts, operation) => entry.parts.push(operation),
                 _ => entries.push(Entry::of(operation)),
             },
+            Action::Assign { partition, .. } if operation.transaction.is_some() => {
+                let number = operation.transaction.unwrap_or_default();
+                assigned.entry(number).or_default().push(key(partition));
+            }
             Action::Send { .. } | Action::Assign { .. } | Action::Transaction(_) => {
                 entries.push(Entry::of(operation));
             }
@@ -90,12 +97,22 @@ fn entries(history: &History) -> Vec<Entry<'_>> {
     }
     for entry in &mut entries {
         if let Action::Transaction(transaction) = &entry.head.action {
+            entry.assigned = assigned.remove(&transaction.number).unwrap_or_default();
             entry.parts = transactions.remove(&transaction.number).unwrap_or_default();
-            entry.parts.sort_by_key(|part| part.invoked_ns);
+            entry.parts.sort_by_key(|part| place(part));
         }
     }
     entries.sort_by_key(|entry| entry.head.invoked_ns);
     entries
+}
+
+/// Sends that were begun at one time are in the order in which they were made, not in that of their answers.
+fn place(part: &Operation) -> (u64, u64, u64) {
+    let sequence = match part.action {
+        Action::Send { sequence, .. } => sequence,
+        _ => 0,
+    };
+    (part.invoked_ns, part.invoked_event, sequence)
 }
 
 /// Whether it belongs to the poll of these: several polls may end at the same time, but each has a partition once.
@@ -121,6 +138,7 @@ impl<'a> Entry<'a> {
         Entry {
             head: operation,
             parts: vec![operation],
+            assigned: Vec::new(),
         }
     }
 
@@ -142,6 +160,14 @@ impl<'a> Entry<'a> {
         match &self.head.action {
             Action::Transaction(transaction) => Some(transaction),
             _ => None,
+        }
+    }
+
+    /// A reader that begins anew does so before the poll that shows it.
+    fn completed_ns(&self) -> u64 {
+        match self.head.action {
+            Action::Assign { .. } => self.head.invoked_ns,
+            _ => self.head.completed_ns,
         }
     }
 
@@ -199,6 +225,9 @@ impl<'a> Entry<'a> {
     /// Our own keys.
     fn extra(&self) -> String {
         let mut extra = String::new();
+        if !self.assigned.is_empty() {
+            write!(extra, ", :assigned [{}]", self.assigned.join(" ")).expect("to a string");
+        }
         let positions = self.micro().filter_map(|chunk| {
             let positions: Vec<String> = chunk.iter().filter_map(|part| position(part)).collect();
             (!positions.is_empty()).then(|| format!("{{{}}}", positions.join(", ")))
@@ -252,7 +281,7 @@ impl Processes {
         }
     }
 
-    fn take(&mut self, operation: &Operation) -> u64 {
+    fn take(&mut self, operation: &Operation, completed_ns: u64) -> u64 {
         let client = operation.process;
         let is_free =
             |until: &Option<u64>| until.is_some_and(|until| until <= operation.invoked_ns);
@@ -264,7 +293,7 @@ impl Processes {
         };
         let unknown = matches!(operation.outcome, Outcome::Info(_));
         self.busy
-            .insert((client, lane), (!unknown).then_some(operation.completed_ns));
+            .insert((client, lane), (!unknown).then_some(completed_ns));
         u64::from(client) + lane * self.clients
     }
 }

@@ -220,14 +220,17 @@ impl Partition {
         self.agrees(node, high_watermark.min(end), judge);
     }
 
-    /// REP-2: below a high watermark is what was committed.
+    /// REP-2: below a high watermark is what was committed. Not where a leader's log begins later: it no longer knows the
+    /// epochs before, so a follower keeps what it has there (KIP-101) until the same answer moves its log start.
     fn agrees(&mut self, node: i32, below: i64, judge: &mut Judge) {
+        let starts = self.replicas.values().map(|replica| replica.log.start);
+        let deleted = starts.max().unwrap_or(0);
         let Some(replica) = self.replicas.get_mut(&node) else {
             return;
         };
         let lack = self
             .committed
-            .lacking(&replica.log, replica.agreed, below, |_| true);
+            .lacking(&replica.log, replica.agreed.max(deleted), below, |_| true);
         let id = self.id;
         judge.demand(
             lack.is_none(),

@@ -203,6 +203,14 @@ impl Import {
                 self.positions.remove(&key);
             }
         }
+        for assigned in value
+            .get(":assigned")
+            .and_then(Value::list)
+            .unwrap_or_default()
+        {
+            let key = (process, partition(assigned)?);
+            self.positions.remove(&key);
+        }
         let micro = match told {
             Function::Forget | Function::Other => return Ok(()),
             Function::Send | Function::Poll | Function::Transaction => {

@@ -83,7 +83,7 @@ fn a_history_reads_as_jepsens_kafka_workload_writes_it() {
 {:process 3, :type :ok, :f :send, :value [[:send "orders-1" [0 7]]], :time 15}
 {:process 7, :type :info, :f :send, :value [[:send "orders-1" 8]], :time 17, :error "timed \"out\""}
 {:process 3, :type :invoke, :f :assign, :value ["orders-1"], :time 20}
-{:process 3, :type :ok, :f :assign, :value ["orders-1"], :time 25}
+{:process 3, :type :ok, :f :assign, :value ["orders-1"], :time 20}
 {:process 3, :type :invoke, :f :poll, :value [[:poll]], :time 30}
 {:process 3, :type :ok, :f :poll, :value [[:poll {"orders-1" [[0 7] [2 nil]]}]], :time 35, :positions [{"orders-1" [0 3]}], :isolation :read-uncommitted}
 {:process 3, :type :invoke, :f :send, :value [[:send "orders-1" 9]], :time 50}
@@ -205,7 +205,7 @@ fn a_transaction_is_one_operation_and_comes_back_as_it_was() {
     };
     let text = export(&history);
     let expected = r#"{:process 3, :type :invoke, :f :assign, :value ["orders-1"], :time 0}
-{:process 3, :type :ok, :f :assign, :value ["orders-1"], :time 5}
+{:process 3, :type :ok, :f :assign, :value ["orders-1"], :time 0}
 {:process 3, :type :invoke, :f :txn, :value [[:poll] [:send "orders-1" 7]], :time 10}
 {:process 4, :type :invoke, :f :txn, :value [[:send "orders-1" 8]], :time 20}
 {:process 3, :type :ok, :f :txn, :value [[:poll {"orders-1" [[3 4]]}] [:send "orders-1" [9 7]]], :time 100, :positions [{"orders-1" [2 6]}], :isolation :read-committed, :transactional-id "mover", :end-time 90}

@@ -119,7 +119,7 @@ impl<'a> Reading<'a> {
                 partition: partition.clone(),
                 position: stretch.from,
             };
-            self.context.recorder.note(process, invoked, action);
+            self.context.recorder.note(by, invoked, action);
         }
         let records = stretch.records.iter().map(record).collect();
         let action = Action::Poll {
