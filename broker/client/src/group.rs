@@ -139,7 +139,8 @@ impl GroupConsumer {
         }
     }
 
-    /// Records as soon as there are any; none when `limit` is over. A rebalance may take longer. May be dropped
+    /// Records as soon as there are any; none when `limit` is over, or when partitions came or went in the protocol
+    /// of KIP-848. A rebalance may take longer. May be dropped
     /// while it waits; a rebalance then begins anew.
     ///
     /// # Errors
@@ -147,6 +148,7 @@ impl GroupConsumer {
     pub async fn poll(&mut self, limit: Duration) -> Result<ConsumerRecords, GroupError> {
         let deadline = self.client.env().now() + limit;
         loop {
+            let rebalances = self.rebalances;
             if self.joined.is_none() && !self.come_in(deadline).await? {
                 return Ok(ConsumerRecords::default());
             }
@@ -158,6 +160,12 @@ impl GroupConsumer {
                 .map_or(now, |joined| joined.next_heartbeat);
             if heartbeat <= now {
                 self.stay_in().await?;
+            }
+            // One change at a time, so that the caller sees which partitions each one has brought.
+            if self.config.protocol == GroupProtocol::Consumer && self.rebalances != rebalances {
+                return Ok(ConsumerRecords::default());
+            }
+            if heartbeat <= now {
                 continue;
             }
             let left = deadline.min(heartbeat).saturating_since(now);

@@ -33,6 +33,19 @@ enum End {
     Sleeps,
 }
 
+pub(crate) fn group_config(spec: &WorkloadSpec) -> GroupConfig {
+    GroupConfig {
+        session_timeout: SESSION,
+        rebalance_timeout: REBALANCE,
+        heartbeat_interval: Duration::from_secs(1),
+        protocol: match spec.group_protocol.as_str() {
+            CONSUMER_PROTOCOL => GroupProtocol::Consumer,
+            _ => GroupProtocol::Classic,
+        },
+        ..GroupConfig::new(GROUP)
+    }
+}
+
 /// Runs until the stop.
 pub async fn take_part(context: ClientContext, spec: Arc<WorkloadSpec>) {
     let client = context.client(&spec);
@@ -41,17 +54,12 @@ pub async fn take_part(context: ClientContext, spec: Arc<WorkloadSpec>) {
         ..spec.consumer_config()
     };
     while !context.stop.is_stopped() {
-        let group = GroupConfig {
-            session_timeout: SESSION,
-            rebalance_timeout: REBALANCE,
-            heartbeat_interval: Duration::from_secs(1),
-            protocol: match spec.group_protocol.as_str() {
-                CONSUMER_PROTOCOL => GroupProtocol::Consumer,
-                _ => GroupProtocol::Classic,
-            },
-            ..GroupConfig::new(GROUP)
-        };
-        let member = GroupConsumer::new(client.clone(), config.clone(), group, &spec.topics);
+        let member = GroupConsumer::new(
+            client.clone(),
+            config.clone(),
+            group_config(&spec),
+            &spec.topics,
+        );
         live(&context, member).await;
         context.pause(RETRY).await;
     }

@@ -27,7 +27,7 @@ pub struct GroupDescription {
     pub group_id: String,
     pub state: String,
     pub protocol_type: String,
-    /// Of a stable group.
+    /// Of a stable group; of one of KIP-848 its assignor.
     pub protocol: String,
     pub members: Vec<GroupMember>,
 }
@@ -91,6 +91,9 @@ impl Admin {
         group: &str,
         limit: Duration,
     ) -> Result<GroupDescription, AdminError> {
+        if let Some(described) = self.describe_consumer_group(group, limit).await? {
+            return Ok(described);
+        }
         let request = wire::DescribeGroupsRequest {
             groups: vec![group.to_string()],
             ..Default::default()
@@ -107,6 +110,32 @@ impl Admin {
         found
             .map(described)
             .ok_or_else(|| AdminError::api(ErrorCode::GroupIdNotFound, None))
+    }
+
+    /// `None` if it is not of KIP-848, or the cluster has none of these.
+    async fn describe_consumer_group(
+        &self,
+        group: &str,
+        limit: Duration,
+    ) -> Result<Option<GroupDescription>, AdminError> {
+        let request = wire::ConsumerGroupDescribeRequest {
+            group_ids: vec![group.to_string()],
+            ..Default::default()
+        };
+        let verdict = |answer: &wire::ConsumerGroupDescribeResponse| {
+            let error = answer.groups.first().map_or(0, |group| group.error_code);
+            match ErrorCode::from_code_or_unknown(error) {
+                ErrorCode::GroupIdNotFound | ErrorCode::UnsupportedVersion => ErrorCode::None,
+                error => error,
+            }
+        };
+        let answer = self
+            .ask_coordinator(group, &request, limit, verdict)
+            .await?;
+        let found = answer.groups.into_iter().next();
+        Ok(found
+            .filter(|group| group.error_code == 0)
+            .map(described_consumers))
     }
 
     /// The next offset of each partition that the group has committed.
@@ -268,6 +297,31 @@ fn described(group: wire::DescribedGroup) -> GroupDescription {
         state: group.group_state,
         protocol_type: group.protocol_type,
         protocol: group.protocol_data,
+    }
+}
+
+fn described_consumers(group: wire::DescribedConsumerGroup) -> GroupDescription {
+    let members = group.members.into_iter().map(|member| {
+        let topics = member.assignment.topic_partitions.into_iter();
+        let partitions = topics.flat_map(|topic| {
+            let name = topic.topic_name;
+            let indexes = topic.partitions.into_iter();
+            indexes.map(move |index| TopicPartition::new(name.as_str(), index))
+        });
+        GroupMember {
+            partitions: partitions.collect(),
+            member_id: member.member_id,
+            instance_id: member.instance_id,
+            client_id: member.client_id,
+            host: member.client_host,
+        }
+    });
+    GroupDescription {
+        members: members.collect(),
+        group_id: group.group_id,
+        state: group.group_state,
+        protocol_type: CONSUMER_PROTOCOL_TYPE.to_string(),
+        protocol: group.assignor_name,
     }
 }
 

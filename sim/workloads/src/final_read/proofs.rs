@@ -112,10 +112,7 @@ pub async fn work_again(context: &ClientContext, client: &Client, spec: &Workloa
     }
     match spec.kind {
         WorkloadKind::ConsumerGroup => {
-            let group = GroupConfig {
-                session_timeout: consumer_group::SESSION,
-                ..GroupConfig::new(consumer_group::GROUP)
-            };
+            let group = consumer_group::group_config(spec);
             join(context, client, spec, group, &spec.topics).await;
         }
         WorkloadKind::ConsumeTransformProduce => {
