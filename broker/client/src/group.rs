@@ -91,14 +91,14 @@ struct Joined {
 }
 
 impl Joined {
-    /// Without partitions; `now` is when the next heartbeat is due.
+    /// As of now, without partitions.
     fn new(generation: i32, now: Instant, config: &GroupConfig) -> Joined {
         Joined {
             generation,
             partitions: Vec::new(),
             added: Vec::new(),
             begins_at: Committed::new(),
-            next_heartbeat: now,
+            next_heartbeat: now + config.heartbeat_interval,
             next_commit: config.auto_commit_interval.map(|interval| now + interval),
             needs_all: false,
             is_new: true,

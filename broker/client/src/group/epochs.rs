@@ -166,6 +166,10 @@ impl GroupConsumer {
         let before: BTreeSet<TopicPartition> = self.assignment().iter().cloned().collect();
         let after: BTreeSet<TopicPartition> = partitions.iter().cloned().collect();
         let added: Vec<TopicPartition> = after.difference(&before).cloned().collect();
+        if self.config.auto_commit_interval.is_some() && !before.is_subset(&after) {
+            // Who gets what goes begins where this member was.
+            let _tried = self.commit().await;
+        }
         let committed = self.fetch_committed(&added).await?;
         self.consumer.assign(&partitions).await?;
         for (partition, (offset, epoch)) in &committed {

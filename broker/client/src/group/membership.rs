@@ -80,7 +80,6 @@ impl GroupConsumer {
                 .into_iter()
                 .map(|(partition, (offset, _))| (partition, offset))
                 .collect(),
-            next_heartbeat: now + self.config.heartbeat_interval,
             ..Joined::new(joined.generation_id, now, &self.config)
         });
         Ok(())

@@ -88,7 +88,8 @@ impl<'a> Reading<'a> {
 
     /// The next stretch of these is one that the group said to begin.
     pub fn begin(&mut self, partitions: &[TopicPartition]) {
-        self.starting = partitions.iter().cloned().collect();
+        // Nothing may have been read yet of those that came before.
+        self.starting.extend(partitions.iter().cloned());
     }
 
     pub fn record(&mut self, invoked: Moment, records: ConsumerRecords) {
