@@ -50,12 +50,17 @@ fn topics_are_created_listed_described_altered_and_deleted() {
         "retention.ms",
     ];
     done(&cli.run(&altered));
-    let described = done(&cli.run(&["topics", "describe", "--topic", "t"]));
-    assert!(
+    // The controller has it; this broker hears of it next.
+    let is_altered = |described: &String| {
         described.contains("PartitionCount: 3")
-            && described.contains("Configs: segment.bytes=9999\n"),
-        "{described}"
-    );
+            && described.contains("Configs: segment.bytes=9999\n")
+    };
+    let mut descriptions = std::iter::repeat_with(|| {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        done(&cli.run(&["topics", "describe", "--topic", "t"]))
+    });
+    let described = descriptions.by_ref().take(100).find(is_altered);
+    assert!(described.is_some(), "{:?}", descriptions.next());
     assert_eq!(
         done(&cli.run(&["topics", "delete", "--topic", "t"])),
         "deleted t\n"
