@@ -76,7 +76,8 @@ mod mutants {
 
         let output = trial(&command);
         let told = everything(&output);
-        assert_eq!(output.status.code(), Some(1), "{told}");
+        // Of forked logs a node may die, too, later in the run.
+        assert!(matches!(output.status.code(), Some(1 | 4)), "{told}");
         assert!(told.contains(&format!("  {invariant} ")), "{told}");
 
         // Without the bug the same file and seed hold.

@@ -148,7 +148,7 @@ fn workloads() {
     changed(
         "produce-consume",
         "produce-consum",
-        "s.toml:11:9: unknown value `produce-consum` (possible: produce-consume, produce, consume, consumer-group, create-delete-topics, reassign-partitions); did you mean `produce-consume`?",
+        "s.toml:11:9: unknown value `produce-consum` (possible: produce-consume, produce, consume, consumer-group, transactions, bank, consume-transform-produce, create-delete-topics, reassign-partitions); did you mean `produce-consume`?",
     );
     changed(
         "[run]",
