@@ -66,7 +66,9 @@ def kafka_python(bootstrap, topic, codec, write):
         if len(found) == RECORDS:
             break
     consumer.close()
-    assert found == [(str(n).encode(), value(codec, n)) for n in range(RECORDS)], len(found)
+    wanted = [(str(n).encode(), value(codec, n)) for n in range(RECORDS)]
+    strays = [(n, found[n][0]) for n in range(min(len(found), RECORDS)) if found[n] != wanted[n]]
+    assert found == wanted, (len(found), strays[:5], strays[-5:])
 
 
 def kcat(bootstrap, topic, codec, write):

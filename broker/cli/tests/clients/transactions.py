@@ -8,13 +8,15 @@ usage: transactions.py BOOTSTRAP write|copy|check
 import sys
 import time
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 RECORDS = 400
 BATCH = 10
 LIMIT = 60
 BOOTSTRAP, PHASE = sys.argv[1:3]
 SOURCE, COPY, GROUP = "source", "copy", "copiers"
+# What librdkafka hands on when a coordinator goes elsewhere, without calling it retriable.
+MOVED = (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS)
 
 
 def write():
@@ -35,19 +37,21 @@ def consumer(group, **more):
     return Consumer(settings | more)
 
 
-def positions(reader):
-    committed = reader.committed(reader.assignment(), timeout=LIMIT)
-    return {it.partition: max(it.offset, 0) for it in committed}
-
-
 def patiently(action):
     deadline = time.monotonic() + LIMIT
     while True:
         try:
             return action()
         except KafkaException as error:
-            if not error.args[0].retriable() or time.monotonic() > deadline:
+            moved = error.args[0].code() in MOVED
+            if not (moved or error.args[0].retriable()) or time.monotonic() > deadline:
                 raise
+            time.sleep(0.1)
+
+
+def positions(reader):
+    committed = patiently(lambda: reader.committed(reader.assignment(), timeout=LIMIT))
+    return {it.partition: max(it.offset, 0) for it in committed}
 
 
 def copy():
