@@ -3,7 +3,7 @@
 
 use super::Budget;
 use super::judge::{Invariant, Judge};
-use super::partition::Partition;
+use super::partition::{Partition, Role};
 use super::replication::shown;
 use super::truth::Lack;
 
@@ -223,8 +223,12 @@ impl Partition {
     /// REP-2: below a high watermark is what was committed. Not where a leader's log begins later: it no longer knows the
     /// epochs before, so a follower keeps what it has there (KIP-101) until the same answer moves its log start.
     fn agrees(&mut self, node: i32, below: i64, judge: &mut Judge) {
-        let starts = self.replicas.values().map(|replica| replica.log.start);
-        let deleted = starts.max().unwrap_or(0);
+        let Some(epoch) = self.replicas.get(&node).map(|replica| replica.epoch) else {
+            return;
+        };
+        let leaders = self.replicas.values();
+        let leaders = leaders.filter(|it| it.role == Role::Leader && it.epoch >= epoch);
+        let deleted = leaders.map(|it| it.log.start).max().unwrap_or(0);
         let Some(replica) = self.replicas.get_mut(&node) else {
             return;
         };
