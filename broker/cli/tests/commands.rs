@@ -225,8 +225,8 @@ fn lines_go_in_and_come_out() {
         "0",
         "--offset",
         "9",
-        "--timeout-ms",
-        "300",
+        "--max-messages",
+        "1",
     ]);
     assert_eq!(done(&last), "2\n");
     let from_now = cli.run(&["consume", "--topic", "t", "--timeout-ms", "300"]);
@@ -245,7 +245,7 @@ fn lines_go_in_and_come_out() {
             "--partition",
             "7",
             "--timeout-ms",
-            "300",
+            "5000",
         ]),
         1,
     );

@@ -50,7 +50,9 @@ def kafka_python(bootstrap, topic, codec, write):
 
     servers = bootstrap.split(",")
     if write:
+        # Without idempotence a repeated batch may overtake the next one, unless one at a time is under way.
         producer = KafkaProducer(bootstrap_servers=servers, acks="all", linger_ms=5, enable_idempotence=False,
+                                 max_in_flight_requests_per_connection=1,
                                  compression_type=None if codec == "none" else codec)
         futures = [producer.send(topic, value(codec, n), str(n).encode(), partition=0) for n in range(RECORDS)]
         producer.flush(60)

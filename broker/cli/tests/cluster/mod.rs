@@ -2,12 +2,11 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::ports::free_port;
+use crate::support::ports::{answers, free_port};
 
 const START_LIMIT: Duration = Duration::from_secs(20);
 
@@ -133,7 +132,7 @@ impl Cluster {
     fn wait(&mut self, id: usize) {
         let node = &mut self.nodes[id - 1];
         let deadline = Instant::now() + START_LIMIT;
-        while TcpStream::connect(("127.0.0.1", node.port)).is_err() {
+        while !answers(node.port) {
             let process = node.process.as_mut().expect("just started");
             let ended = process
                 .try_wait()

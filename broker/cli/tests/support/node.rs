@@ -1,12 +1,11 @@
 //! One broker process with a data folder of its own, which goes with it.
 
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use super::ports::free_port;
+use super::ports::{answers, free_port};
 use super::wire::Wire;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -83,7 +82,7 @@ impl Node {
     pub fn launch(&mut self) {
         self.spawn();
         let deadline = Instant::now() + LIMIT;
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+        while !answers(self.port) {
             let ended = self
                 .process
                 .as_mut()
@@ -91,7 +90,7 @@ impl Node {
                 .try_wait()
                 .expect("a child can be asked");
             assert!(ended.is_none(), "ended at start, {ended:?}: {}", self.log());
-            assert!(Instant::now() < deadline, "does not listen: {}", self.log());
+            assert!(Instant::now() < deadline, "does not answer: {}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
     }
