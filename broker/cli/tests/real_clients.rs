@@ -173,32 +173,21 @@ fn committed_offsets_survive_their_coordinator() {
 }
 
 /// What is copied in transactions is there once, whoever is killed: the copier, and a broker that leads and
-/// coordinates a third of it.
-#[test]
-fn confluent_kafka_copies_exactly_once_although_copier_and_broker_are_killed() {
-    if !installed(&["python3", "-c", "import confluent_kafka"]) {
-        return;
-    }
+/// coordinates a third of it. `client` runs a phase of the copy: "write", "copy" or "check".
+fn copies_exactly_once(client: impl Fn(&str, &str) -> Command) {
     let mut cluster = Cluster::start(3);
     let bootstrap = cluster.bootstrap();
-    let transactions = |phase: &str| {
-        let mut command = Command::new("python3");
-        command
-            .arg(script("transactions.py"))
-            .args([&bootstrap, phase]);
-        command
-    };
     // The copier, after so many commits.
     let copier = |commits: usize| {
-        let mut copier = transactions("copy")
+        let mut copier = client(&bootstrap, "copy")
             .stdout(Stdio::piped())
             .spawn()
-            .expect("python3 can be started");
+            .expect("the client can be started");
         let mut lines = BufReader::new(copier.stdout.take().expect("piped")).lines();
         assert_eq!(lines.by_ref().take(commits).count(), commits);
         (copier, lines)
     };
-    run(&mut transactions("write"));
+    run(&mut client(&bootstrap, "write"));
     let (mut first, _) = copier(4);
     first.kill().expect("a child can be killed");
     first.wait().expect("a killed child ends");
@@ -209,5 +198,36 @@ fn confluent_kafka_copies_exactly_once_although_copier_and_broker_are_killed() {
     let rest = lines.count();
     let status = second.wait().expect("the copier ends");
     assert!(status.success(), "after {rest} more commits");
-    run(&mut transactions("check"));
+    run(&mut client(&bootstrap, "check"));
+}
+
+#[test]
+fn confluent_kafka_copies_exactly_once_although_copier_and_broker_are_killed() {
+    if !installed(&["python3", "-c", "import confluent_kafka"]) {
+        return;
+    }
+    copies_exactly_once(|bootstrap, phase| {
+        let mut command = Command::new("python3");
+        command
+            .arg(script("transactions.py"))
+            .args([bootstrap, phase]);
+        command
+    });
+}
+
+/// Apache Kafka's own client, with its members in the new group protocol (KIP-848).
+#[test]
+fn the_java_client_copies_exactly_once_although_copier_and_broker_are_killed() {
+    let jars = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/kafka-clients");
+    if !installed(&["ls", jars]) || !installed(&["javac", "-version"]) {
+        return;
+    }
+    copies_exactly_once(|bootstrap, phase| {
+        let mut command = Command::new("java");
+        command
+            .args(["-cp", &format!("{jars}/*")])
+            .arg(script("Copy.java"))
+            .args([bootstrap, phase, "consumer"]);
+        command
+    });
 }

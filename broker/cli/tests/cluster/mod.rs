@@ -52,6 +52,7 @@ impl Cluster {
                  transaction.state.log.replication.factor={count}\ntransaction.state.log.min.isr={}\n\
                  transaction.state.log.num.partitions=4\n\
                  group.initial.rebalance.delay.ms=500\n\
+                 group.consumer.session.timeout.ms=6000\ngroup.consumer.heartbeat.interval.ms=500\n\
                  broker.session.timeout.ms=3000\nbroker.heartbeat.interval.ms=500\n",
                 node.port,
                 ports[count + id - 1],
