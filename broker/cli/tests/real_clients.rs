@@ -146,6 +146,15 @@ fn confluent_kafka_groups_share_take_over_and_continue() {
     groups("confluent", &["python3", "-c", "import confluent_kafka"]);
 }
 
+/// librdkafka's members in the new group protocol (KIP-848).
+#[test]
+fn confluent_kafka_groups_of_the_new_protocol_share_take_over_and_continue() {
+    groups(
+        "confluent-consumer",
+        &["python3", "-c", "import confluent_kafka"],
+    );
+}
+
 #[test]
 fn kafka_python_groups_share_take_over_and_continue() {
     groups("kafka-python", &["python3", "-c", "import kafka"]);
@@ -201,18 +210,32 @@ fn copies_exactly_once(client: impl Fn(&str, &str) -> Command) {
     run(&mut client(&bootstrap, "check"));
 }
 
-#[test]
-fn confluent_kafka_copies_exactly_once_although_copier_and_broker_are_killed() {
-    if !installed(&["python3", "-c", "import confluent_kafka"]) {
+/// A script of `tests/clients` that copies, with these arguments before the bootstrap address.
+fn python_copies_exactly_once(name: &str, arguments: &[&str], probe: &str) {
+    if !installed(&["python3", "-c", probe]) {
         return;
     }
     copies_exactly_once(|bootstrap, phase| {
         let mut command = Command::new("python3");
-        command
-            .arg(script("transactions.py"))
-            .args([bootstrap, phase]);
+        command.arg(script(name)).args(arguments);
+        command.args([bootstrap, phase]);
         command
     });
+}
+
+#[test]
+fn confluent_kafka_copies_exactly_once_although_copier_and_broker_are_killed() {
+    python_copies_exactly_once("transactions.py", &["confluent"], "import confluent_kafka");
+}
+
+#[test]
+fn kafka_python_copies_exactly_once_although_copier_and_broker_are_killed() {
+    python_copies_exactly_once("transactions.py", &["kafka-python"], "import kafka");
+}
+
+#[test]
+fn aiokafka_copies_exactly_once_although_copier_and_broker_are_killed() {
+    python_copies_exactly_once("transactions_aiokafka.py", &[], "import aiokafka");
 }
 
 /// Apache Kafka's own client, with its members in the new group protocol (KIP-848).

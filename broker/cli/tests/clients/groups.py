@@ -1,6 +1,6 @@
 """Members of one group share a topic; one dies without a word and the other takes over.
 
-usage: groups.py confluent|kafka-python BOOTSTRAP share|continue|member
+usage: groups.py confluent|confluent-consumer|kafka-python BOOTSTRAP share|continue|member
 "share" writes records, reads them by two members, kills one and commits; "continue" finds every partition where the
 group left it, reads one more record from each and commits that.
 """
@@ -20,16 +20,18 @@ class Confluent:
     def __init__(self):
         from confluent_kafka import Consumer
 
-        self.consumer = Consumer(
-            {
-                "bootstrap.servers": BOOTSTRAP,
-                "group.id": GROUP,
-                "auto.offset.reset": "earliest",
-                "session.timeout.ms": 6000,
-                "heartbeat.interval.ms": 300,
-                "enable.auto.commit": False,
-            }
-        )
+        settings = {
+            "bootstrap.servers": BOOTSTRAP,
+            "group.id": GROUP,
+            "auto.offset.reset": "earliest",
+            "enable.auto.commit": False,
+        }
+        # In the new protocol the broker says how long a session is and how often to call.
+        of_protocol = {
+            "confluent": {"session.timeout.ms": 6000, "heartbeat.interval.ms": 300},
+            "confluent-consumer": {"group.protocol": "consumer"},
+        }
+        self.consumer = Consumer(settings | of_protocol[LIBRARY])
         self.consumer.subscribe([TOPIC])
 
     def poll(self):
@@ -82,11 +84,11 @@ class KafkaPython:
 
 
 def member():
-    return {"confluent": Confluent, "kafka-python": KafkaPython}[LIBRARY]()
+    return KafkaPython() if LIBRARY == "kafka-python" else Confluent()
 
 
 def write(count):
-    if LIBRARY == "confluent":
+    if LIBRARY != "kafka-python":
         from confluent_kafka import Producer
 
         producer = Producer({"bootstrap.servers": BOOTSTRAP})
