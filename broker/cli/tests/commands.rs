@@ -323,6 +323,29 @@ fn perf_measures_client_and_broker() {
 }
 
 #[test]
+fn transactions_are_measured() {
+    let node = Node::start(
+        "transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n\
+         transaction.state.log.num.partitions=2",
+    );
+    Good::start(&node);
+    let cli = Cli::of(&node);
+    done(&cli.run(&["topics", "create", "--topic", "p"]));
+    let load = ["--topic", "p", "--records", "95", "--json"];
+    let figures = |more: &[&str]| -> serde_json::Value {
+        let line = done(&cli.run(&[&["perf"], more, &load[..]].concat()));
+        serde_json::from_str(&line).expect("one JSON object")
+    };
+    let produced = figures(&["produce", "--transaction-records", "10"]);
+    assert_eq!(produced["records"], 95, "{produced}");
+    assert_eq!(produced["transactions"], 10, "{produced}");
+    assert!(produced["commit_p50_ms"].as_f64() > Some(0.0), "{produced}");
+    let fetched = figures(&["fetch", "--read-committed"]);
+    assert!(fetched["records"].as_u64() >= Some(95), "{fetched}");
+    assert!(fetched["transactions"].is_null(), "{fetched}");
+}
+
+#[test]
 fn groups_are_read_by_listed_described_moved_and_deleted() {
     let node = Node::start(
         "offsets.topic.replication.factor=1\noffsets.topic.num.partitions=2\ngroup.initial.rebalance.delay.ms=100",

@@ -19,6 +19,9 @@ pub struct Fetch {
     /// Most bytes of an answer; at least one batch comes.
     #[arg(long, default_value_t = 1 << 20)]
     fetch_bytes: i32,
+    /// Only what transactions have committed, up to the first open one.
+    #[arg(long)]
+    read_committed: bool,
 }
 
 #[derive(Default)]
@@ -60,6 +63,7 @@ impl Fetch {
             failed: 0,
             elapsed: env.now().saturating_since(start),
             latencies: all.latencies,
+            commits: None,
             usage: process.and_then(|process| process.since()),
         };
         Ok(report.print(self.common.json)?)
@@ -154,6 +158,7 @@ impl Fetch {
             max_wait_ms: 500,
             min_bytes: 1,
             max_bytes: self.fetch_bytes,
+            isolation_level: i8::from(self.read_committed),
             topics: vec![wire::FetchTopic {
                 topic: self.common.topic.clone(),
                 topic_id: target.topic_id,
@@ -165,14 +170,16 @@ impl Fetch {
     }
 }
 
-/// The offset after the last whole batch, and how many records there are; by the batches' headers.
+/// The offset after the last whole batch, and how many records there are, markers aside; by the batches' headers.
 fn count(batches: Bytes) -> Result<(Option<i64>, u64), Failure> {
     let (mut next, mut records) = (None, 0);
     for batch in RecordBatches::new(batches) {
         let batch = batch
             .map_err(|error| Failure::failed(format!("the broker sent a bad batch: {error}")))?;
         next = Some(batch.next_offset());
-        records += u64::try_from(batch.count()).unwrap_or(0);
+        if !batch.is_control() {
+            records += u64::try_from(batch.count()).unwrap_or(0);
+        }
     }
     Ok((next, records))
 }

@@ -38,6 +38,9 @@ pub struct Produce {
     /// none, gzip, snappy, lz4 or zstd.
     #[arg(long, default_value = "none", value_parser = compression)]
     compression: Compression,
+    /// Sends in transactions of this many records, each client with a transactional id of its own.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    transaction_records: Option<u64>,
     /// Records per second of all clients together; as fast as it goes without.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     rate: Option<u64>,
@@ -47,6 +50,7 @@ pub struct Produce {
 #[derive(Default)]
 struct Seen {
     latencies: Latencies,
+    commits: Latencies,
     acked: u64,
     failed: u64,
     first_error: Option<String>,
@@ -62,12 +66,18 @@ impl Produce {
         let process = self.common.process();
         let start = env.now();
         let mut clients = Vec::new();
-        for (target, records) in targets.iter().zip(self.common.shares()) {
+        for (number, (target, records)) in targets.iter().zip(self.common.shares()).enumerate() {
             let (done, result) = oneshot::channel();
-            let (load, env_, pool, partition) =
-                (self.clone(), env.clone(), pool.clone(), target.partition);
+            let client = LoadingClient {
+                load: self.clone(),
+                env: env.clone(),
+                pool: pool.clone(),
+                partition: target.partition,
+                records,
+                number,
+            };
             env.spawn("perf client", async move {
-                let _caller_waits = done.send(load.client(&env_, partition, records, pool).await);
+                let _caller_waits = done.send(client.run().await);
             });
             clients.push(result);
         }
@@ -86,6 +96,7 @@ impl Produce {
             failed: all.failed,
             elapsed: env.now().saturating_since(start),
             latencies: all.latencies,
+            commits: self.transaction_records.map(|_| all.commits),
             usage: process.and_then(|process| process.since()),
         };
         report.print(self.common.json)?;
@@ -97,24 +108,7 @@ impl Produce {
         })
     }
 
-    async fn client(
-        &self,
-        env: &Env,
-        partition: i32,
-        records: u64,
-        pool: Bytes,
-    ) -> Result<Seen, Failure> {
-        let producer = Producer::new(self.common.connect.client(env), self.producer_config());
-        let (deliveries, outcomes) = mpsc::unbounded_channel();
-        let (sent, seen) = tokio::join!(
-            self.send_all(env, &producer, partition, records, &pool, deliveries),
-            collect(env, outcomes)
-        );
-        producer.close(self.common.connect.limit()).await;
-        sent.map(|()| seen)
-    }
-
-    fn producer_config(&self) -> ProducerConfig {
+    fn producer_config(&self, number: usize) -> ProducerConfig {
         let largest = u32::try_from(self.record_size + 1024).unwrap_or(u32::MAX);
         let default = ProducerConfig::default();
         ProducerConfig {
@@ -128,37 +122,11 @@ impl Produce {
                 .delivery_timeout
                 .max(2 * self.common.connect.limit()),
             request_timeout: self.common.connect.limit(),
+            transactional_id: self
+                .transaction_records
+                .map(|_| format!("perf-{}-{number}", self.common.topic)),
             ..default
         }
-    }
-
-    async fn send_all(
-        &self,
-        env: &Env,
-        producer: &Producer,
-        partition: i32,
-        records: u64,
-        pool: &Bytes,
-        deliveries: mpsc::UnboundedSender<(Instant, Delivery)>,
-    ) -> Result<(), Failure> {
-        let start = env.now();
-        let spread = pool.len() - self.record_size;
-        let mut at = 0;
-        for number in 0..records {
-            self.wait_for_turn(env, start, number).await;
-            at = (at + 97) % (spread + 1);
-            let record = ProducerRecord {
-                topic: self.common.topic.clone(),
-                partition: Some(partition),
-                value: Some(pool.slice(at..at + self.record_size)),
-                ..ProducerRecord::default()
-            };
-            let sent_at = env.now();
-            let delivery = producer.send(record).await.map_err(Failure::failed)?;
-            let _collector_outlives_us = deliveries.send((sent_at, delivery));
-        }
-        producer.flush().await;
-        Ok(())
     }
 
     async fn wait_for_turn(&self, env: &Env, start: Instant, number: u64) {
@@ -169,6 +137,86 @@ impl Produce {
         let early = due.saturating_since(env.now());
         if !early.is_zero() {
             env.sleep(early).await;
+        }
+    }
+}
+
+/// One of the clients.
+struct LoadingClient {
+    load: Produce,
+    env: Env,
+    pool: Bytes,
+    partition: i32,
+    records: u64,
+    number: usize,
+}
+
+impl LoadingClient {
+    async fn run(self) -> Result<Seen, Failure> {
+        let connect = &self.load.common.connect;
+        let config = self.load.producer_config(self.number);
+        let producer = Producer::new(connect.client(&self.env), config);
+        let (deliveries, outcomes) = mpsc::unbounded_channel();
+        let (commits, mut seen) = tokio::join!(
+            self.send_all(&producer, deliveries),
+            collect(&self.env, outcomes)
+        );
+        producer.close(connect.limit()).await;
+        seen.commits = commits?;
+        Ok(seen)
+    }
+
+    /// How long commits took.
+    async fn send_all(
+        &self,
+        producer: &Producer,
+        deliveries: mpsc::UnboundedSender<(Instant, Delivery)>,
+    ) -> Result<Latencies, Failure> {
+        let mut commits = Latencies::default();
+        let size = self.load.transaction_records;
+        if size.is_some() {
+            let ready = producer.init_transactions().await;
+            ready.map_err(Failure::failed)?;
+        }
+        let start = self.env.now();
+        for number in 0..self.records {
+            let place = size.map(|size| (number % size, size));
+            if matches!(place, Some((0, _))) {
+                producer
+                    .begin_transaction()
+                    .await
+                    .map_err(Failure::failed)?;
+            }
+            self.load.wait_for_turn(&self.env, start, number).await;
+            let sent_at = self.env.now();
+            let delivery = producer
+                .send(self.record(number))
+                .await
+                .map_err(Failure::failed)?;
+            let _collector_outlives_us = deliveries.send((sent_at, delivery));
+            let last = number + 1 == self.records;
+            if place.is_some_and(|(at, size)| last || at + 1 == size) {
+                let asked = self.env.now();
+                producer
+                    .commit_transaction()
+                    .await
+                    .map_err(Failure::failed)?;
+                commits.record(self.env.now().saturating_since(asked));
+            }
+        }
+        producer.flush().await;
+        Ok(commits)
+    }
+
+    fn record(&self, number: u64) -> ProducerRecord {
+        let size = self.load.record_size;
+        let starts = u64::try_from(self.pool.len() - size + 1).expect("a length");
+        let at = usize::try_from(number.wrapping_mul(97) % starts).expect("below a length");
+        ProducerRecord {
+            topic: self.load.common.topic.clone(),
+            partition: Some(self.partition),
+            value: Some(self.pool.slice(at..at + size)),
+            ..ProducerRecord::default()
         }
     }
 }
@@ -194,6 +242,7 @@ async fn collect(env: &Env, mut outcomes: mpsc::UnboundedReceiver<(Instant, Deli
 impl Seen {
     fn merge(&mut self, other: Seen) {
         self.latencies.merge(&other.latencies);
+        self.commits.merge(&other.commits);
         self.acked += other.acked;
         self.failed += other.failed;
         self.first_error = self.first_error.take().or(other.first_error);

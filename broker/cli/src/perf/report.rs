@@ -93,6 +93,8 @@ pub struct Report {
     pub failed: u64,
     pub elapsed: Duration,
     pub latencies: Latencies,
+    /// How long commits took, if records were sent in transactions.
+    pub commits: Option<Latencies>,
     /// Of the broker, over the run.
     pub usage: Option<Usage>,
 }
@@ -121,6 +123,7 @@ impl Report {
     }
 
     fn json(&self) -> Value {
+        let commits = self.commits.as_ref();
         json!({
             "load": self.load,
             "records": self.records,
@@ -133,6 +136,10 @@ impl Report {
             "p99_ms": rounded(self.latencies.quantile_ms(990)),
             "p999_ms": rounded(self.latencies.quantile_ms(999)),
             "max_ms": rounded(self.latencies.max_ms()),
+            "transactions": commits.map(|commits| commits.total),
+            "transactions_per_second": commits.map(|commits| rounded(self.per_second(commits.total))),
+            "commit_p50_ms": commits.map(|commits| rounded(commits.quantile_ms(500))),
+            "commit_p99_ms": commits.map(|commits| rounded(commits.quantile_ms(990))),
             "broker_pid": self.usage.as_ref().map(|usage| usage.pid),
             "broker_cpu_us_per_record": self.cpu_us_per_record().map(rounded),
             "broker_cpu_seconds": self.usage.as_ref().map(|usage| rounded(usage.cpu.as_secs_f64())),
@@ -155,6 +162,16 @@ impl Report {
             self.latencies.quantile_ms(999),
             self.latencies.max_ms(),
         );
+        if let Some(commits) = &self.commits {
+            text += &format!(
+                "{} transactions, {:.0} a second; commits ms: p50 {:.3}, p99 {:.3}, max {:.3}\n",
+                commits.total,
+                self.per_second(commits.total),
+                commits.quantile_ms(500),
+                commits.quantile_ms(990),
+                commits.max_ms(),
+            );
+        }
         if let (Some(usage), Some(cpu)) = (&self.usage, self.cpu_us_per_record()) {
             let rss = to_f64(usage.rss_bytes) / 1e6;
             text += &format!(
