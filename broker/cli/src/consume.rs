@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use broker_client::{
     Client, Consumer, ConsumerConfig, ConsumerRecord, ConsumerRecords, GroupConfig, GroupConsumer,
-    OffsetReset, TopicPartition,
+    IsolationLevel, OffsetReset, TopicPartition,
 };
 use broker_env::{Env, Instant};
 
@@ -38,6 +38,9 @@ pub struct Consume {
     /// committed.
     #[arg(long, conflicts_with_all = ["partition", "offset"])]
     group: Option<String>,
+    /// read_uncommitted or read_committed: only what transactions have committed, up to the first open one.
+    #[arg(long, default_value = "read_uncommitted", value_parser = isolation_level)]
+    isolation_level: IsolationLevel,
     /// Ends after this many records; without, at an interrupt.
     #[arg(long)]
     max_messages: Option<u64>,
@@ -48,6 +51,17 @@ pub struct Consume {
     /// key.separator, line.separator, null.literal. May be given several times.
     #[arg(long, value_name = "NAME=VALUE")]
     property: Vec<String>,
+}
+
+/// By Kafka's name.
+pub fn isolation_level(name: &str) -> Result<IsolationLevel, String> {
+    match name {
+        "read_uncommitted" => Ok(IsolationLevel::ReadUncommitted),
+        "read_committed" => Ok(IsolationLevel::ReadCommitted),
+        other => Err(format!(
+            "{other:?} is neither read_uncommitted nor read_committed"
+        )),
+    }
 }
 
 impl Consume {
@@ -112,6 +126,7 @@ impl Consume {
         let standard = ConsumerConfig::default();
         ConsumerConfig {
             auto_offset_reset: Some(reset),
+            isolation_level: self.isolation_level,
             max_poll_records: most
                 .unwrap_or(standard.max_poll_records)
                 .clamp(1, standard.max_poll_records),

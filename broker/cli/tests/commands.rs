@@ -340,7 +340,17 @@ fn transactions_are_measured() {
     assert_eq!(produced["records"], 95, "{produced}");
     assert_eq!(produced["transactions"], 10, "{produced}");
     assert!(produced["commit_p50_ms"].as_f64() > Some(0.0), "{produced}");
-    let fetched = figures(&["fetch", "--read-committed"]);
+    let whole = "consume --topic p --from-beginning --max-messages 95 --isolation-level read_committed \
+                 --property print.value=false --property print.offset=true";
+    let read = done(&cli.run(&whole.split_whitespace().collect::<Vec<&str>>()));
+    assert_eq!(read.lines().count(), 95);
+    let wrong = "consume --topic p --isolation-level serializable";
+    let said = failed(&cli.run(&wrong.split(' ').collect::<Vec<&str>>()), 2);
+    assert!(
+        said.contains("read_uncommitted nor read_committed"),
+        "{said}"
+    );
+    let fetched = figures(&["fetch", "--isolation-level", "read_committed"]);
     assert!(fetched["records"].as_u64() >= Some(95), "{fetched}");
     assert!(fetched["transactions"].is_null(), "{fetched}");
 }

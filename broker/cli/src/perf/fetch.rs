@@ -1,6 +1,6 @@
 //! The fetch load.
 
-use broker_client::{Client, OffsetSpec, TopicPartition};
+use broker_client::{Client, IsolationLevel, OffsetSpec, TopicPartition};
 use broker_env::Env;
 use broker_protocol::ErrorCode;
 use broker_protocol::api as wire;
@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::report::{Latencies, Report};
 use super::{Common, Target};
+use crate::consume::isolation_level;
 use crate::failure::Failure;
 
 #[derive(clap::Args, Clone)]
@@ -19,9 +20,9 @@ pub struct Fetch {
     /// Most bytes of an answer; at least one batch comes.
     #[arg(long, default_value_t = 1 << 20)]
     fetch_bytes: i32,
-    /// Only what transactions have committed, up to the first open one.
-    #[arg(long)]
-    read_committed: bool,
+    /// read_uncommitted or read_committed.
+    #[arg(long, default_value = "read_uncommitted", value_parser = isolation_level)]
+    isolation_level: IsolationLevel,
 }
 
 #[derive(Default)]
@@ -158,7 +159,7 @@ impl Fetch {
             max_wait_ms: 500,
             min_bytes: 1,
             max_bytes: self.fetch_bytes,
-            isolation_level: i8::from(self.read_committed),
+            isolation_level: self.isolation_level.code(),
             topics: vec![wire::FetchTopic {
                 topic: self.common.topic.clone(),
                 topic_id: target.topic_id,
