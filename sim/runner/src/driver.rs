@@ -2,9 +2,10 @@
 //!
 //! Map: [`cluster`] the nodes and who holds which office · `watch` their observations to the trace and
 //! the checker (`translate`, `words`), and to the second cores of `--check-steps` (`steps`) · `faults` the schedule on the world · `operator`
-//! the admin client · `clients` · `phases` the
+//! the admin client · `clients` · `applications` programs of others · `phases` the
 //! control task · `settle` whether the cluster is at rest · `final_state` the last look.
 
+mod applications;
 pub mod clients;
 pub mod cluster;
 pub mod faults;
@@ -34,6 +35,7 @@ use sim_faults::{Budget, BudgetSpec, Fault, FrameClassifier, Schedule};
 use crate::classify::KafkaFrames;
 use crate::engine::{self, EngineKind, Tracing, WorldReport, WorldSpec};
 use crate::scenario::Scenario;
+use applications::Applications;
 use cluster::Nodes;
 use faults::Unfit;
 use phases::{Account, Plan};
@@ -142,7 +144,11 @@ fn run_here(
     let given_up = std::mem::take(&mut account.given_up);
     let history = verdict::fill(&mut result, &world, account);
     result.wall_ms = u64::try_from(wall.elapsed().as_millis()).unwrap_or(u64::MAX);
-    result.replay = crate::result::replay_command(&result, options);
+    result.replay = match scenario.applications.is_empty() {
+        true => crate::result::replay_command(&result, options),
+        // No file says what these do.
+        false => format!("the same test, with seed {seed}"),
+    };
     Ok(RunOutcome {
         unmet: unmet(scenario, &result, &probes)
             .into_iter()
@@ -175,13 +181,14 @@ fn simulate(
     let nodes = Arc::new(Nodes::new(&scenario.cluster));
     let watch = Arc::new(Watch::new(scenario, options.check_steps));
     let cluster_id = cluster_id(seed);
+    let applications = Applications::new(scenario, seed);
     let processes = nodes.specs.iter().map(|spec| {
         let boot = nodes.boot(&scenario.cluster, spec, &cluster_id, &watch);
         (spec.name.clone(), boot)
     });
     let spec = WorldSpec {
         seed,
-        nodes: processes.collect(),
+        nodes: processes.chain(applications.boots()).collect(),
         clients: clients::hosts(scenario),
         network: scenario.network,
         disk: scenario.disk,
@@ -195,6 +202,7 @@ fn simulate(
         nodes: nodes.clone(),
         watch: watch.clone(),
         schedule: schedule(scenario, seed),
+        applications,
         progress: options.progress.clone(),
     };
     let account = Arc::new(Mutex::new(None));

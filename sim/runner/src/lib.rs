@@ -2,8 +2,10 @@
 //!
 //! Map: [`scenario`] what a run consists of, from TOML or a builder · [`engine`] what is needed of an
 //! engine · [`driver`] one run from its seed to its verdict · [`classify`] Kafka frames for typed faults ·
+//! [`application`] one's own program in a run ·
 //! [`invariants`] what is judged · [`export`] models' counterexamples as scenarios. The program `trial` is `cli`.
 
+pub mod application;
 pub mod bugs;
 pub mod classify;
 pub mod driver;
@@ -14,5 +16,6 @@ pub mod pool;
 pub mod result;
 pub mod scenario;
 
+pub use application::{Application, Check, Context};
 pub use engine::EngineKind;
 pub use scenario::Scenario;

@@ -15,6 +15,7 @@ mod strict;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::application::{Application, Check};
 use broker_server::config::{BrokerConfig, ConfigError};
 use sim_disk::DiskOptions;
 use sim_faults::{Chaos, Durability, FaultSpec, NetworkOptions};
@@ -47,6 +48,10 @@ pub struct Scenario {
     pub network: NetworkOptions,
     pub disk: DiskOptions,
     pub expect: Expect,
+    /// Programs of others; none in a scenario that was read from a file.
+    pub applications: Vec<Application>,
+    /// What must be true when they have ended.
+    pub checks: Vec<Check>,
 }
 
 /// The nodes: each with one role, or with both.

@@ -97,6 +97,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "reports",
         ],
     ),
+    // As somebody outside: what a service needs in production.
+    ("sim-example", &["broker-client", "broker-env"]),
 ];
 
 /// Workspace packages with their normal dependencies inside the workspace.

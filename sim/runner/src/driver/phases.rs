@@ -11,6 +11,7 @@ use sim_checkers::reference;
 use sim_faults::{Durability, Schedule, World};
 use sim_workloads::{ClientStats, WorkloadSpec};
 
+use super::applications::Applications;
 use super::clients::Clients;
 use super::cluster::Nodes;
 use super::faults::{Striker, Struck, Unfit};
@@ -28,6 +29,7 @@ pub struct Plan {
     pub nodes: Arc<Nodes>,
     pub watch: Arc<Watch>,
     pub schedule: Schedule,
+    pub applications: Applications,
     /// Simulated ms, for a progress line.
     pub progress: Arc<AtomicU64>,
 }
@@ -72,6 +74,7 @@ pub async fn run(mut control: Box<dyn Control>, plan: Plan) -> Account {
             plan.watch.clone(),
             recorder.clone(),
         ),
+        applications: plan.applications,
         scenario: plan.scenario,
         nodes: plan.nodes,
         watch: plan.watch,
@@ -91,6 +94,7 @@ struct Run {
     watch: Arc<Watch>,
     clients: Clients,
     striker: Striker,
+    applications: Applications,
     operator: Operator,
     progress: Arc<AtomicU64>,
     recorder: Arc<dyn Recorder>,
@@ -106,6 +110,7 @@ impl Run {
         }
         self.name_topics(control);
         self.clients.start(control, &self.scenario);
+        self.applications.begin(control)?;
         self.fault_phase(control).await?;
         self.quiet_phase(control).await
     }
@@ -115,6 +120,7 @@ impl Run {
         let end = self.now() + self.scenario.duration;
         while self.now() < end {
             self.striker.tend(control)?;
+            self.applications.tend(control)?;
             self.carry_out_orders(control);
             let left = end.saturating_sub(self.now());
             control.sleep(self.striker.idle(TICK.min(left))).await;
@@ -127,11 +133,13 @@ impl Run {
         let replicas = self.scenario.replication_factor();
         self.striker.quiet(control, self.scenario.heal, replicas)?;
         self.clients.stop();
+        self.applications.quiet(control)?;
         let began = self.now();
         let bound = began + self.scenario.quiet;
         if !self.rest(control, bound).await? {
             self.account.unsettled = self.unsettled(control);
         }
+        let verdicts = self.applications.judge(control, self.scenario.quiet).await;
         let reads = self.clients.final_reads(control, &self.scenario).await;
         self.show_progress();
         if self.account.unsettled.is_empty() {
@@ -151,6 +159,10 @@ impl Run {
             &reads,
         );
         self.watch.checker().finish(&state);
+        self.account.report.violations.extend(verdicts);
+        if self.applications.checks() > 0 {
+            self.account.report.count("APP", self.applications.checks());
+        }
         let history = self.clients.recorder.finish();
         let promise = self.promise(reads.is_complete(), began);
         self.account.report.merge(client::check(&history, promise));
@@ -188,6 +200,8 @@ impl Run {
         if running > 0 {
             reasons.push(format!("{running} clients wait for an answer"));
         }
+        let programs = self.applications.running(control).into_iter();
+        reasons.extend(programs.map(|name| format!("{name} does not end")));
         let orders = self.operator.running();
         if orders > 0 {
             reasons.push(format!("{orders} orders of the operator are not done"));
@@ -246,6 +260,8 @@ impl Run {
         self.account.refused = self.striker.refused();
         self.account.untargeted = self.striker.untargeted;
         self.account.timeline = std::mem::take(&mut self.striker.timeline);
+        let programs = std::mem::take(&mut self.applications.timeline);
+        self.account.timeline.extend(programs);
         self.account.timeline.extend(self.operator.take_ended());
         self.account.given_up = self.operator.given_up();
         self.account

@@ -8,6 +8,8 @@ use sim_faults::{Chaos, Durability, FaultSpec, NetworkOptions};
 
 use sim_workloads::{WorkloadKind, WorkloadSpec};
 
+use crate::application::{Application, Check};
+
 use super::{Cluster, Expect, Heal, Layout, Scenario, Topic};
 
 /// Builds a [`Scenario`]; what is not said is as in a file that does not say it. Three combined nodes,
@@ -46,6 +48,8 @@ impl ScenarioBuilder {
                 network: NetworkOptions::default(),
                 disk: DiskOptions::default(),
                 expect: Expect::default(),
+                applications: Vec::new(),
+                checks: Vec::new(),
             },
         }
     }
@@ -118,6 +122,18 @@ impl ScenarioBuilder {
 
     pub fn durability(mut self, durability: Durability) -> ScenarioBuilder {
         self.scenario.durability = durability;
+        self
+    }
+
+    /// A program on a host of its own, started when the topics are there.
+    pub fn application(mut self, application: Application) -> ScenarioBuilder {
+        self.scenario.applications.push(application);
+        self
+    }
+
+    /// What must be true when all faults are over, programs have ended and the cluster is at rest.
+    pub fn check(mut self, check: Check) -> ScenarioBuilder {
+        self.scenario.checks.push(check);
         self
     }
 

@@ -80,6 +80,8 @@ fn scenario(parsed: File, file: &str, text: &str) -> Result<Scenario, At> {
                 .collect(),
             probes: parsed.expect.probes,
         },
+        applications: Vec::new(),
+        checks: Vec::new(),
     })
 }
 
