@@ -5,7 +5,9 @@ mod bugs;
 mod check;
 mod common;
 mod judge;
+mod ledger;
 mod list;
+mod merge;
 mod meta;
 mod replay;
 mod report;
@@ -38,6 +40,8 @@ enum Command {
     Meta(Meta),
     /// Runs many seeds of many scenarios on all cores.
     Sweep(Sweep),
+    /// Puts the shards of a sweep together, each run once.
+    Merge(Merge),
     /// Makes a failing run smaller; comes with the workbench.
     Shrink(Later),
     /// Tells what differs from the nearest run that holds; comes with the workbench.
@@ -157,8 +161,22 @@ struct Sweep {
     /// One JSON object per run on stdout, nothing else.
     #[arg(long)]
     json: bool,
+    /// Writes each run into runs.jsonl there as it ends, and result.json, summary.md and junit.xml at the end.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Goes on with the sweep that was interrupted in --out; the same arguments and build are needed.
+    #[arg(long, requires = "out")]
+    resume: bool,
+}
+
+#[derive(clap::Args)]
+struct Merge {
+    /// Folders that `sweep --shard I/N --out` wrote, or folders of such folders.
+    #[arg(required = true)]
+    directories: Vec<PathBuf>,
+    /// Writes result.json, summary.md and junit.xml there.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
 }
 
 #[derive(clap::Args)]
@@ -243,6 +261,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Meta(meta) => meta::meta(&meta),
         Command::Fingerprint(fingerprint) => meta::fingerprint(&fingerprint),
         Command::Sweep(sweep) => sweep::sweep(&sweep),
+        Command::Merge(merge) => merge::merge(&merge),
         Command::Bugs(bugs) => bugs::bugs(&bugs),
         Command::Check(check) => check::check(&check),
         Command::Report(report) => report::report(&report),

@@ -1,16 +1,16 @@
 //! `trial sweep`: many seeds on all cores.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use reports::Sweep as Summary;
-use sim_runner::driver::{self, RunError, RunOutcome};
+use sim_runner::driver;
 use sim_runner::pool;
 
 use super::Sweep;
 use super::common::{Exit, Named, Shard, random_seed, scenarios};
+use super::ledger::{self, Entry, Header, Ledger, Rest, Sum};
 
 pub fn sweep(arguments: &Sweep) -> Result<Exit, String> {
     let given = if arguments.scenarios.is_empty() {
@@ -19,7 +19,7 @@ pub fn sweep(arguments: &Sweep) -> Result<Exit, String> {
         arguments.scenarios.clone()
     };
     let scenarios = scenarios(&given)?;
-    let first_seed = arguments.first_seed.unwrap_or_else(random_seed);
+    let first_seed = first_seed(arguments)?;
     if !arguments.json {
         println!(
             "sweep of {} scenarios from seed {first_seed}",
@@ -42,13 +42,18 @@ pub fn sweep(arguments: &Sweep) -> Result<Exit, String> {
     })
 }
 
-struct Swept {
-    summary: Summary,
-    /// What no run of a scenario has shown.
-    unmet: BTreeMap<String, BTreeSet<String>>,
+/// The one given, that of the sweep that goes on, or any.
+fn first_seed(arguments: &Sweep) -> Result<u64, String> {
+    match (arguments.first_seed, &arguments.out) {
+        (Some(given), _) => Ok(given),
+        (None, Some(out)) if arguments.resume => {
+            Ok(ledger::read(&out.join(ledger::FILE))?.header.first_seed)
+        }
+        (None, _) => Ok(random_seed()),
+    }
 }
 
-fn make(arguments: &Sweep, scenarios: &[Named], first_seed: u64) -> Result<Swept, String> {
+fn make(arguments: &Sweep, scenarios: &[Named], first_seed: u64) -> Result<Sum, String> {
     let options = arguments.making.options()?;
     let began = Instant::now();
     let limit = arguments
@@ -56,78 +61,63 @@ fn make(arguments: &Sweep, scenarios: &[Named], first_seed: u64) -> Result<Swept
         .map(|minutes| Duration::from_secs_f64((minutes * 60.0).max(0.0)));
     let shard = arguments.shard.unwrap_or(Shard { index: 0, count: 1 });
     let kinds = u64::try_from(scenarios.len()).unwrap_or(1);
-    let runs = arguments
-        .seeds
-        .map_or(u64::MAX, |seeds| share(seeds * kinds, shard));
-    let bar = bar(arguments.seeds.map(|_| runs), limit);
-    let mut swept = Swept {
-        summary: Summary::new(arguments.making.engine.name(), Vec::new()),
-        unmet: BTreeMap::new(),
-    };
-    let mut failed: Option<RunError> = None;
+    let header = Header::new(arguments, scenarios, first_seed, shard)?;
+    let (mut ledger, before) = open(arguments, &header)?;
+    let mut sum = Sum::new(arguments.making.engine.name());
+    for entry in &before {
+        sum.add(&entry.result, &entry.unmet);
+    }
+    let done = before.iter().map(|entry| entry.run / shard.count);
+    let rest = Rest::new(&done.collect());
+    let runs = header.runs().map(|runs| rest.count(runs));
+    let bar = bar(runs, limit);
+    let mut failed: Option<String> = None;
     pool::run(
         arguments.jobs.unwrap_or_else(pool::default_jobs),
-        runs,
-        |index| {
+        runs.unwrap_or(u64::MAX),
+        |number| {
             if limit.is_some_and(|limit| began.elapsed() >= limit) {
                 return None;
             }
-            let run = index * shard.count + shard.index;
+            let run = rest.nth(number) * shard.count + shard.index;
             let (kind, seed) = (run % kinds, first_seed.wrapping_add(run / kinds));
             let named = &scenarios[usize::try_from(kind).expect("below a length")];
-            Some(driver::run(&named.scenario, &named.name, seed, &options))
+            let made = driver::run(&named.scenario, &named.name, seed, &options);
+            Some((run, made))
         },
-        |_, made| match made {
-            Ok(outcome) => {
-                swept.add(&outcome, arguments.json);
-                show(&bar, &swept.summary, began, limit);
-                true
-            }
-            Err(error) => {
-                failed.get_or_insert(error);
-                false
-            }
+        |_, (run, made)| {
+            let kept = made.map_err(|error| error.to_string()).and_then(|outcome| {
+                if arguments.json {
+                    println!("{}", outcome.result.json());
+                }
+                sum.add(&outcome.result, &outcome.unmet);
+                let ledger = ledger.as_mut();
+                ledger.map_or(Ok(()), |ledger| ledger.add(run, &outcome))
+            });
+            show(&bar, &sum.summary, began, limit);
+            failed = failed.take().or(kept.err());
+            failed.is_none()
         },
     );
     bar.finish_and_clear();
     if let Some(error) = failed {
-        return Err(error.to_string());
+        return Err(error);
     }
-    swept.summary.wall_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let rows = &mut swept.summary.rows;
-    rows.sort_by(|one, other| (&one.scenario, one.seed).cmp(&(&other.scenario, other.seed)));
-    Ok(swept)
+    sum.summary.wall_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    sum.sort();
+    Ok(sum)
 }
 
-/// Of so many runs, those with index ≡ shard.
-fn share(runs: u64, shard: Shard) -> u64 {
-    (runs + shard.count - 1 - shard.index) / shard.count
-}
-
-impl Swept {
-    /// Says on stderr what no run has shown, and counts it: stdout may be JSON.
-    fn tell_unmet(&self) -> usize {
-        for (scenario, expected) in &self.unmet {
-            for expectation in expected {
-                eprintln!(
-                    "expectation not met: {scenario} expects {expectation}; never in this sweep"
-                );
-            }
-        }
-        self.unmet.values().map(BTreeSet::len).sum()
+/// The file that runs are written to, and what it has already.
+fn open(arguments: &Sweep, header: &Header) -> Result<(Option<Ledger>, Vec<Entry>), String> {
+    let Some(out) = &arguments.out else {
+        return Ok((None, Vec::new()));
+    };
+    if arguments.resume {
+        let (ledger, before) = Ledger::resume(out, header)?;
+        return Ok((Some(ledger), before));
     }
-
-    fn add(&mut self, outcome: &RunOutcome, json: bool) {
-        if json {
-            println!("{}", outcome.result.json());
-        }
-        self.summary.add(&outcome.result);
-        let unmet: BTreeSet<String> = outcome.unmet.iter().cloned().collect();
-        self.unmet
-            .entry(outcome.result.scenario.clone())
-            .and_modify(|still| still.retain(|expected| unmet.contains(expected)))
-            .or_insert(unmet);
-    }
+    Ok((Some(Ledger::begin(out, header)?), Vec::new()))
 }
 
 fn bar(runs: Option<u64>, limit: Option<Duration>) -> ProgressBar {
