@@ -9,6 +9,7 @@ mod ledger;
 mod list;
 mod merge;
 mod meta;
+mod real;
 mod replay;
 mod report;
 mod run;
@@ -97,6 +98,33 @@ struct Run {
     /// Writes result.json, summary.md, junit.xml and history.edn there.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    real: Real,
+}
+
+/// Where to run instead of the simulated world.
+#[derive(clap::Args)]
+struct Real {
+    /// simulation; process: broker processes on this machine; kafka: a cluster that is there already.
+    #[arg(long, default_value = "simulation", value_enum)]
+    target: TargetKind,
+    /// Of the cluster, with --target kafka.
+    #[arg(long, value_delimiter = ',', value_name = "HOST:PORT,..")]
+    bootstrap: Vec<String>,
+    /// With --target kafka: called as `COMMAND process-kill 2` for each fault of the scenario; without it they are
+    /// left out.
+    #[arg(long, value_name = "COMMAND")]
+    hook: Option<PathBuf>,
+    /// With --target process: the program `broker`; the one beside this program if not given.
+    #[arg(long, value_name = "PROGRAM")]
+    broker: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum TargetKind {
+    Simulation,
+    Process,
+    Kafka,
 }
 
 #[derive(clap::Args)]

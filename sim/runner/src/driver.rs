@@ -11,11 +11,11 @@ pub mod cluster;
 pub mod faults;
 mod final_state;
 mod operator;
-mod phases;
+pub(crate) mod phases;
 mod settle;
 mod steps;
 mod translate;
-mod verdict;
+pub(crate) mod verdict;
 mod watch;
 mod words;
 
@@ -255,7 +255,7 @@ fn classifier(scenario: &Scenario) -> Option<Arc<dyn FrameClassifier>> {
     })
 }
 
-fn schedule(scenario: &Scenario, seed: u64) -> Schedule {
+pub(crate) fn schedule(scenario: &Scenario, seed: u64) -> Schedule {
     let voters = scenario.cluster.voters();
     let budget = Budget::new(BudgetSpec {
         durability: scenario.durability,

@@ -10,10 +10,12 @@ use sim_runner::driver::{self, RunOptions, RunOutcome};
 
 use super::Run;
 use super::common::{Exit, Named, Seeds, random_seed, scenarios, worst};
+use super::real::Place;
 
 pub fn run(arguments: &Run) -> Result<Exit, String> {
     let scenarios = scenarios(&arguments.scenarios)?;
     let options = arguments.making.options()?;
+    let place = Place::of(arguments)?;
     let seeds = seeds(arguments);
     if !arguments.json && arguments.seed.is_none() && arguments.seeds.is_none() {
         println!("seed {}", seeds.from);
@@ -22,7 +24,10 @@ pub fn run(arguments: &Run) -> Result<Exit, String> {
     let mut results = Vec::new();
     for named in &scenarios {
         for seed in seeds.from..seeds.to {
-            let outcome = with_progress(named, seed, &options)?;
+            let outcome = match &place {
+                Some(place) => place.run(named, seed)?,
+                None => with_progress(named, seed, &options)?,
+            };
             show(&outcome, arguments.json);
             if let Some(out) = &arguments.out {
                 write(out, &outcome, many)?;

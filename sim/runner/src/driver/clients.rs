@@ -47,15 +47,21 @@ pub fn hosts(scenario: &Scenario) -> Vec<String> {
 
 impl Clients {
     pub fn new(scenario: &Scenario, seed: u64, recorder: Arc<dyn engine::Recorder>) -> Clients {
-        let clock: HistoryClock = Arc::new(move || (recorder.now_ns(), recorder.event()));
         let brokers = scenario.cluster.brokers();
+        let bootstrap = brokers
+            .iter()
+            .map(|spec| Address::new(&spec.name, BROKER_PORT))
+            .collect();
+        Clients::on(seed, recorder, bootstrap)
+    }
+
+    /// Of a cluster that listens there.
+    pub fn on(seed: u64, recorder: Arc<dyn engine::Recorder>, bootstrap: Vec<Address>) -> Clients {
+        let clock: HistoryClock = Arc::new(move || (recorder.now_ns(), recorder.event()));
         Clients {
             recorder: Recorder::new(clock),
             stop: StopSignal::default(),
-            bootstrap: brokers
-                .iter()
-                .map(|spec| Address::new(&spec.name, BROKER_PORT))
-                .collect(),
+            bootstrap,
             running: Arc::default(),
             seed: sim_engine::salted(seed, "workload", "").get_seed(),
             streams: 0,

@@ -164,7 +164,7 @@ impl Run {
             self.account.report.count("APP", self.applications.checks());
         }
         let history = self.clients.recorder.finish();
-        let promise = self.promise(reads.is_complete(), began);
+        let promise = promise(&self.scenario, reads.is_complete(), began);
         self.account.report.merge(client::check(&history, promise));
         let refined = reference::check(&history, promise);
         self.account.report.merge(refined);
@@ -210,24 +210,6 @@ impl Run {
         reasons
     }
 
-    fn promise(&self, complete_final_reads: bool, quiet_from: Duration) -> Promise {
-        let mut workloads = self.scenario.workloads.iter();
-        let durable = self.scenario.durability != Durability::Unlimited;
-        Promise {
-            durable,
-            // What was lost and sent again is at two offsets for who saw both.
-            idempotent: durable && workloads.clone().all(WorkloadSpec::is_idempotent),
-            ordered_sends: workloads.all(|workload| workload.orders_sends()),
-            complete_final_reads,
-            create_time: true,
-            retention: self.scenario.deletes_records(),
-            quiet: Some(Quiet {
-                from_ns: u64::try_from(quiet_from.as_nanos()).unwrap_or(u64::MAX),
-                bound_ns: u64::try_from(self.scenario.quiet.as_nanos()).unwrap_or(u64::MAX),
-            }),
-        }
-    }
-
     fn name_topics(&self, control: &dyn Control) {
         let offices = super::cluster::Offices {
             nodes: &self.nodes,
@@ -265,5 +247,28 @@ impl Run {
         self.account.timeline.extend(self.operator.take_ended());
         self.account.given_up = self.operator.given_up();
         self.account
+    }
+}
+
+/// What the clients of a scenario may rely on.
+pub(crate) fn promise(
+    scenario: &Scenario,
+    complete_final_reads: bool,
+    quiet_from: Duration,
+) -> Promise {
+    let mut workloads = scenario.workloads.iter();
+    let durable = scenario.durability != Durability::Unlimited;
+    Promise {
+        durable,
+        // What was lost and sent again is at two offsets for who saw both.
+        idempotent: durable && workloads.clone().all(WorkloadSpec::is_idempotent),
+        ordered_sends: workloads.all(|workload| workload.orders_sends()),
+        complete_final_reads,
+        create_time: true,
+        retention: scenario.deletes_records(),
+        quiet: Some(Quiet {
+            from_ns: u64::try_from(quiet_from.as_nanos()).unwrap_or(u64::MAX),
+            bound_ns: u64::try_from(scenario.quiet.as_nanos()).unwrap_or(u64::MAX),
+        }),
     }
 }
