@@ -1,6 +1,7 @@
 //! Results of simulation runs, and how they read: terminal, Markdown, JUnit, JSON.
 //!
 //! - [`result`]: [`RunResult`], the JSON object of one run (`trial run --json`); [`sweep`]: many runs.
+//! - [`recording`]: a run as it went, for the space-time diagram and for `trial explain`.
 //! - [`console`]: the verdict for a terminal. [`markdown`]: `summary.md`. [`junit`]: `junit.xml`.
 //! - [`files`]: writes a folder of all of them. [`bugs`]: `bugs.md`, the scoreboard of known bugs.
 //!
@@ -11,11 +12,13 @@ pub mod console;
 pub mod files;
 pub mod junit;
 pub mod markdown;
+pub mod recording;
 pub mod result;
 pub mod sweep;
 mod text;
 
 pub use console::{print_console, print_sweep};
 pub use files::{write_run, write_sweep};
+pub use recording::Recording;
 pub use result::{ClientRow, ClientTotals, LatencyRow, RunResult, TimelineEntry};
 pub use sweep::{Sweep, SweepRow};
