@@ -1,8 +1,9 @@
-//! Results of simulation runs, and how they read: terminal, Markdown, JUnit, JSON.
+//! Results of simulation runs, and how they read: terminal, HTML, Markdown, JUnit, JSON.
 //!
 //! - [`result`]: [`RunResult`], the JSON object of one run (`trial run --json`); [`sweep`]: many runs.
 //! - [`recording`]: a run as it went, for the space-time diagram and for `trial explain`.
 //! - [`console`]: the verdict for a terminal. [`markdown`]: `summary.md`. [`junit`]: `junit.xml`.
+//! - [`html`]: a page per run and per sweep.
 //! - [`files`]: writes a folder of all of them. [`bugs`]: `bugs.md`, the scoreboard of known bugs.
 //!
 //! Every writer is a function from the result to text, without clocks and without a look at the machine.
@@ -10,6 +11,7 @@
 pub mod bugs;
 pub mod console;
 pub mod files;
+pub mod html;
 pub mod junit;
 pub mod markdown;
 pub mod recording;

@@ -198,14 +198,18 @@ fn a_sweep_writes_reports_and_they_can_be_written_again() {
         stdout(&output),
         stderr(&output)
     );
-    for file in ["result.json", "summary.md", "junit.xml"] {
+    for file in ["result.json", "summary.md", "junit.xml", "index.html"] {
         assert!(folder.join(file).is_file(), "{file}");
     }
-    std::fs::remove_file(folder.join("summary.md")).expect("there");
+    std::fs::remove_file(folder.join("index.html")).expect("there");
     let output = trial(&["report", &out]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    assert!(folder.join("summary.md").is_file());
-    assert!(stdout(&output).contains("HTML comes with the workbench"));
+    assert!(folder.join("index.html").is_file());
+    assert!(
+        stdout(&output).contains("index.html"),
+        "{}",
+        stdout(&output)
+    );
     std::fs::remove_dir_all(&folder).expect("ours");
 }
 

@@ -1,0 +1,118 @@
+// Plots over simulated time, on the same view as the diagram, with the faults behind.
+
+const plots = (() => {
+  const HEIGHT = 150, BOTTOM = 20, C = R.clients;
+  const gutter = () => spacetime.gutter();
+  let what = "lag";
+
+  function area(canvas) {
+    const { g, width, height } = canvasOf(canvas, HEIGHT);
+    const x = (us) => gutter() + (us - view.from) / (view.to - view.from) * (width - gutter());
+    g.save(); g.beginPath(); g.rect(gutter(), 0, width - gutter(), height); g.clip();
+    timeAxis(g, gutter(), width, height - 5, height - BOTTOM);
+    for (const f of R.faults) {
+      const a = x(f.begin[0]), b = x(f.end ? f.end[0] : END); if (b < 0 || a > width) continue;
+      g.globalAlpha = 0.12; g.fillStyle = faultColour(f.kind); g.fillRect(a, 0, Math.max(b - a, 1.5), height - BOTTOM);
+    }
+    g.globalAlpha = 1; g.strokeStyle = palette.violated;
+    for (const v of VIOLATIONS) { const at = Math.round(x(v.us)) + 0.5; g.beginPath(); g.moveTo(at, 0); g.lineTo(at, height - BOTTOM); g.stroke(); }
+    return { g, width, height, x };
+  }
+
+  function valueAxis(g, width, height, from, to, text, isLog) {
+    g.restore();
+    const y = (v) => {
+      const part = isLog ? Math.log10(Math.max(v, from) / from) / Math.log10(to / from) : (v - from) / (to - from || 1);
+      return height - BOTTOM - 4 - part * (height - BOTTOM - 12);
+    };
+    g.font = "11px " + getComputedStyle(document.body).fontFamily; g.fillStyle = palette.dim; g.textAlign = "right"; g.textBaseline = "middle";
+    const all = isLog ? [...Array(8).keys()].map((k) => 10 ** k).filter((v) => v >= from && v <= to) : ticks(from, to, 4).all;
+    for (const v of all) { g.fillText(text(v), gutter() - 6, y(v)); g.strokeStyle = palette.faint; g.beginPath(); g.moveTo(gutter(), y(v)); g.lineTo(width, y(v)); g.stroke(); }
+    g.save(); g.beginPath(); g.rect(gutter(), 0, width - gutter(), height); g.clip();
+    return y;
+  }
+
+  function buckets(first) { const from = Math.max(0, Math.floor(view.from / C.bucket_us) - 1); return [from, Math.min(first.length, Math.ceil(view.to / C.bucket_us) + 1)]; }
+  function steps(g, x, y, values, colour, dash, skipZero) {
+    const [from, to] = buckets(values); g.strokeStyle = colour; g.lineWidth = 1.5; g.setLineDash(dash); g.beginPath();
+    let pen = false;
+    for (let i = from; i < to; i++) {
+      if (skipZero && !values[i]) { pen = false; continue; }
+      const a = x(i * C.bucket_us), b = x((i + 1) * C.bucket_us);
+      if (pen) g.lineTo(a, y(values[i])); else g.moveTo(a, y(values[i]));
+      g.lineTo(b, y(values[i])); pen = true;
+    }
+    g.stroke(); g.setLineDash([]); g.lineWidth = 1;
+  }
+  function top(...series) { let max = 1; for (const s of series) { const [from, to] = buckets(s); for (let i = from; i < to; i++) max = Math.max(max, s[i]); } return max; }
+
+  function rates() {
+    const per = (list) => list.map((n) => n * 1e6 / C.bucket_us), acked = per(C.acked), consumed = per(C.consumed), failed = per(C.failed.map((n, i) => n + C.unknown[i]));
+    const { g, width, height, x } = area(byId("rates"));
+    // The final read fetches everything at once; the scale is that of the rest.
+    const sorted = [...consumed].sort((a, b) => a - b), usual = sorted[Math.floor(sorted.length * 0.97)] * 1.5;
+    const y = valueAxis(g, width, height, 0, Math.max(top(acked, failed), Math.min(top(consumed), Math.max(usual, 1))), (v) => grouped(Math.round(v)));
+    steps(g, x, y, consumed, palette.consume, [5, 3]); steps(g, x, y, acked, palette.produce, []); steps(g, x, y, failed, palette.violated, [2, 2], true);
+    g.restore();
+  }
+  function latency() {
+    const { g, width, height, x } = area(byId("latency"));
+    const y = valueAxis(g, width, height, 100, Math.max(top(C.max_us), 1000) * 1.3, took, true);
+    steps(g, x, y, C.max_us, palette.other, [2, 3], true); steps(g, x, y, C.p99_us, palette.quorum, [6, 3], true); steps(g, x, y, C.p50_us, palette.produce, [], true);
+    g.restore();
+  }
+
+  // The value of a step function at a time; -1 before its first point.
+  function at(points, us) { let low = 0, high = points.length; while (low < high) { const mid = (low + high) >> 1; if (points[mid][0][0] <= us) low = mid + 1; else high = mid; } return low ? points[low - 1] : null; }
+
+  function offsets() {
+    const { g, width, height, x } = area(byId("offsets")), partition = spacetime.show.partition;
+    const all = R.replicas.filter((r) => r.partition === partition && r.points.length);
+    const leaderEnd = (us) => all.reduce((max, r) => { const p = at(r.points, us); return p ? Math.max(max, p[1]) : max; }, 0);
+    const value = { lag: (p) => leaderEnd(p[0][0]) - p[1], end: (p) => p[1], hw: (p) => p[2], lso: (p) => p[3] }[what];
+    // What is in view, with the value that holds at its left edge.
+    const cut = all.map((r) => {
+      const before = at(r.points, view.from), inside = r.points.filter((p) => p[0][0] > view.from && p[0][0] <= view.to);
+      const series = inside.map((p) => [p[0][0], value(p)]); if (before) series.unshift([view.from, what === "lag" ? leaderEnd(view.from) - before[1] : value(before)]);
+      return { lane: r.lane, series };
+    });
+    const values = cut.flatMap((c) => c.series.map((p) => p[1])); let low = what === "lag" ? 0 : Math.min(...values, Infinity), high = Math.max(...values, -Infinity);
+    if (!values.length) { low = 0; high = 1; } if (high - low < 4) high = low + 4;
+    const y = valueAxis(g, width, height, low, high, (v) => grouped(Math.round(v)));
+    cut.forEach(({ lane, series }) => {
+      g.strokeStyle = epochColour(lane); g.lineWidth = 1.5; g.setLineDash([[], [6, 3], [2, 2], [8, 3, 2, 3]][lane % 4]); g.beginPath();
+      series.forEach(([us, v], i) => { if (i) { g.lineTo(x(us), y(series[i - 1][1])); g.lineTo(x(us), y(v)); } else g.moveTo(x(us), y(v)); });
+      if (series.length) g.lineTo(x(Math.min(view.to, END)), y(series[series.length - 1][1]));
+      g.stroke(); g.setLineDash([]); g.lineWidth = 1;
+    });
+    g.restore();
+    const legend = byId("offsets-legend"); legend.replaceChildren(...cut.map(({ lane }) => {
+      const item = document.createElement("span"), key = document.createElement("i"); key.className = "key"; key.style.color = epochColour(lane); item.append(key, laneName(lane)); return item;
+    }));
+    if (R.dropped.thinned_us > 10000) legend.append(` thinned to one value per ${took(R.dropped.thinned_us)}`);
+  }
+
+  function overview() {
+    const canvas = byId("overview"), { g, width, height } = canvasOf(canvas, 40), inner = width - gutter(), x = (us) => gutter() + us / END * inner;
+    const counts = new Float64Array(Math.max(1, Math.floor(inner / 2)));
+    for (let i = 0; i < M.n; i++) counts[Math.min(counts.length - 1, Math.floor(M.sent[i] / END * counts.length))]++;
+    const max = Math.max(...counts, 1);
+    for (const f of R.faults) { g.globalAlpha = 0.25; g.fillStyle = faultColour(f.kind); g.fillRect(x(f.begin[0]), 0, Math.max(x(f.end ? f.end[0] : END) - x(f.begin[0]), 1.5), 9); }
+    g.globalAlpha = 1; g.fillStyle = palette.replicate;
+    counts.forEach((n, i) => { const h = Math.sqrt(n / max) * 26; g.fillRect(gutter() + i * 2, height - h, 1.5, h); });
+    g.fillStyle = palette.violated; for (const v of VIOLATIONS) g.fillRect(x(v.us) - 0.75, 0, 2, height);
+    g.fillStyle = palette.dim; g.font = "11.5px " + getComputedStyle(document.body).fontFamily; g.textBaseline = "middle"; g.textAlign = "left"; g.fillText("whole run", 10, height / 2);
+    return canvas;
+  }
+  // The whole run never changes: it is drawn once and only the frame around the view moves.
+  let backdrop = null, backdropFor = "";
+  function drawOverview() {
+    const canvas = byId("overview"), width = canvas.parentElement.clientWidth, key = width + palette.ink;
+    if (backdropFor !== key) { overview(); backdrop = document.createElement("canvas"); backdrop.width = canvas.width; backdrop.height = canvas.height; backdrop.getContext("2d").drawImage(canvas, 0, 0); backdropFor = key; }
+    const g = canvas.getContext("2d"); g.setTransform(1, 0, 0, 1, 0, 0); g.clearRect(0, 0, canvas.width, canvas.height); g.drawImage(backdrop, 0, 0);
+    const ratio = canvas.width / width, inner = width - gutter(), a = gutter() + Math.max(view.from, 0) / END * inner, b = gutter() + Math.min(view.to, END) / END * inner;
+    g.scale(ratio, ratio); g.fillStyle = palette.page; g.globalAlpha = 0.6; g.fillRect(gutter(), 0, a - gutter(), 40); g.fillRect(b, 0, width - b, 40); g.globalAlpha = 1;
+    g.strokeStyle = palette.ink; g.lineWidth = 1.5; g.strokeRect(a + 0.5, 1, Math.max(b - a - 1, 3), 38);
+  }
+  return { draw() { drawOverview(); rates(); latency(); offsets(); }, showing(next) { what = next; redraw(); } };
+})();
