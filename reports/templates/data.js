@@ -4,6 +4,7 @@ const R = JSON.parse(document.getElementById("recording-data").textContent);
 const VIOLATIONS = JSON.parse(document.getElementById("violations-data").textContent);
 const END = Math.max(R.end[0], 1);
 const QUORUM_APIS = new Set([52, 53, 54, 55, 59, 80, 81, 82]);
+const FONT = getComputedStyle(document.body).fontFamily;
 const KINDS = ["produce", "consume", "replicate", "quorum", "control", "other"];
 const CONTROL_APIS = new Set([56, 57, 58, 62, 63, 64, 67, 73]);
 
@@ -21,6 +22,8 @@ const M = (() => {
   const m = {
     n, from: Uint16Array.from(c.from), to: Uint16Array.from(c.to), sent: new Float64Array(n), got: new Float64Array(n),
     event: new Float64Array(n), kind: new Uint8Array(n), api: Int16Array.from(c.api_key), blocks: [],
+    // What passes the filters, how many did before each, and those of them that are always drawn.
+    shown: new Uint8Array(n), before: new Uint32Array(n + 1), rare: [],
   };
   let us = 0, event = 0;
   for (let i = 0; i < n; i++) {
@@ -38,6 +41,13 @@ const M = (() => {
   }
   return m;
 })();
+
+// The first of the sorted numbers above the value.
+function above(sorted, value) {
+  let low = 0, high = sorted.length;
+  while (low < high) { const mid = (low + high) >> 1; if (sorted[mid] <= value) low = mid + 1; else high = mid; }
+  return low;
+}
 
 // The part of simulated time that all diagrams show.
 const view = {
@@ -108,7 +118,7 @@ function ticks(from, to, count) {
 function timeAxis(g, gutter, width, y, height) {
   const { all, step } = ticks(view.from, view.to, (width - gutter) / 90);
   const digits = Math.max(0, Math.min(6, -Math.floor(Math.log10(step / 1e6) + 1e-9)));
-  g.font = "11.5px " + getComputedStyle(document.body).fontFamily;
+  g.font = "11.5px " + FONT;
   g.textAlign = "center"; g.textBaseline = "alphabetic"; g.lineWidth = 1;
   for (const t of all) {
     if (t < 0) continue;

@@ -2,7 +2,7 @@
 
 const spacetime = (() => {
   const canvas = byId("lanes"), GUTTER = () => (canvas.parentElement.clientWidth < 560 ? 66 : 104);
-  const ARROWS_MAX = 5000, HEADS_MAX = 700, AXIS = 26;
+  const ARROWS_MAX = 3000, HEADS_MAX = 700, AXIS = 26;
   const show = { kinds: KINDS.map(() => true), lost: true, api: -1, lanes: R.lanes.map(() => true), partition: 0 };
   let lanes = [], height = 0, hover = null, drawn = { arrows: 0, of: 0 };
   const marks = notable();
@@ -32,19 +32,24 @@ const spacetime = (() => {
     return `${R.partitions[r.partition]}: leader ${r.leader === null ? "none" : laneName(r.leader)}, epoch ${r.leader_epoch}, ISR ${names(r.isr)} of ${names(r.replicas)}` +
       (r.elr.length ? `, ELR ${names(r.elr)}` : "") + `, partition epoch ${r.partition_epoch}`;
   }
-  function visible(i) {
-    return M.from[i] !== M.to[i] && (M.got[i] >= 0 || show.lost) && show.kinds[M.kind[i]] && (show.api < 0 || M.api[i] === show.api) &&
-      lanes[M.from[i]] !== undefined && lanes[M.to[i]] !== undefined;
+  // Run when a filter changes, not for each frame.
+  function filter() {
+    M.rare = [];
+    for (let i = 0; i < M.n; i++) {
+      const passes = M.from[i] !== M.to[i] && (M.got[i] >= 0 || show.lost) && show.kinds[M.kind[i]] && (show.api < 0 || M.api[i] === show.api) && show.lanes[M.from[i]] && show.lanes[M.to[i]];
+      M.shown[i] = passes ? 1 : 0; M.before[i + 1] = M.before[i] + M.shown[i];
+      if (passes && (M.got[i] < 0 || M.kind[i] === 3)) M.rare.push(i);
+    }
+    redraw();
   }
-  // Calls back for each message of the view that passes the filters; lost ones end where they began.
-  function each(body) {
+  function inView(i) { return M.sent[i] <= view.to && (M.got[i] >= view.from || M.sent[i] >= view.from); }
+  // Calls back for every stride-th message in view that passes the filters.
+  function each(body, stride = 1) {
     for (let b = 0; b < M.blocks.length; b++) {
       if (M.blocks[b] < view.from) continue;
       const first = b * 256, last = Math.min(M.n, first + 256);
       if (M.sent[first] > view.to) return;
-      for (let i = first; i < last; i++) {
-        if (M.sent[i] <= view.to && (M.got[i] >= view.from || M.sent[i] >= view.from) && visible(i)) body(i);
-      }
+      for (let i = Math.ceil(first / stride) * stride; i < last; i += stride) if (M.shown[i] && inView(i)) body(i);
     }
   }
 
@@ -53,19 +58,19 @@ const spacetime = (() => {
     const { g, width } = canvasOf(canvas, height), gutter = GUTTER();
     g.save(); g.beginPath(); g.rect(gutter, 0, width - gutter, height); g.clip();
     timeAxis(g, gutter, width, 15, height);
-    drawFaults(g, width); drawMessages(g, width); drawProcesses(g, width); drawOffices(g, width); drawViolations(g, width);
+    drawFaults(g, width); drawMessages(g, width); drawFaultNames(g, width); drawProcesses(g, width); drawOffices(g, width); drawViolations(g, width);
     g.restore();
     drawLabels(g, gutter, width);
-    const all = drawn.arrows === drawn.of;
+    const all = drawn.arrows >= drawn.of;
     byId("drawn").textContent = all ? `${grouped(drawn.of)} messages in view` : `${grouped(drawn.arrows)} of ${grouped(drawn.of)} messages in view are drawn; zoom in for all`;
   }
 
   function drawLabels(g, gutter, width) {
     g.textAlign = "left"; g.textBaseline = "middle";
     lanes.forEach((lane, i) => {
-      g.fillStyle = palette.ink; g.font = (lane.isNode ? "600 " : "") + "12.5px " + getComputedStyle(document.body).fontFamily;
+      g.fillStyle = palette.ink; g.font = (lane.isNode ? "600 " : "") + "12.5px " + FONT;
       g.fillText(R.lanes[i].name, 10, lane.mid);
-      if (lane.isNode && gutter > 80) { g.fillStyle = palette.dim; g.font = "10.5px " + getComputedStyle(document.body).fontFamily; g.fillText(R.lanes[i].role, 10, lane.mid + 15, gutter - 14); }
+      if (lane.isNode && gutter > 80) { g.fillStyle = palette.dim; g.font = "10.5px " + FONT; g.fillText(R.lanes[i].role, 10, lane.mid + 15, gutter - 14); }
       g.strokeStyle = palette.faint; g.beginPath(); g.moveTo(0, lane.top + lane.h + 0.5); g.lineTo(width, lane.top + lane.h + 0.5); g.stroke();
     });
     g.strokeStyle = palette.line; g.beginPath(); g.moveTo(gutter - 0.5, 0); g.lineTo(gutter - 0.5, height); g.stroke();
@@ -83,37 +88,49 @@ const spacetime = (() => {
         g.globalAlpha = 0.9; g.fillRect(a, lane.top + 1, wide, 2);
       }
       g.globalAlpha = 1;
-      const first = struck.map((l) => lanes[l]).find((lane) => lane);
+    }
+  }
+  function drawFaultNames(g, width) {
+    for (const f of R.faults) {
+      const a = x(f.begin[0], width), b = x(f.end ? f.end[0] : END, width), wide = b - a;
+      if (b < 0 || a > width) continue;
+      g.fillStyle = faultColour(f.kind);
+      const first = (f.lanes.length ? f.lanes : R.lanes.map((_, i) => i)).map((l) => lanes[l]).find((lane) => lane);
       if (first && wide > 60) {
-        g.font = "10.5px " + getComputedStyle(document.body).fontFamily; g.textAlign = "left"; g.textBaseline = "top";
+        g.font = "10.5px " + FONT; g.textAlign = "left"; g.textBaseline = "top";
         g.fillText(f.kind, Math.max(a, GUTTER()) + 4, first.top + 4, wide - 8);
       }
     }
   }
 
   function drawMessages(g, width) {
-    let count = 0; each(() => count++);
-    let stride = 1; while (count / stride > ARROWS_MAX) stride *= 2;
+    const count = M.before[above(M.sent, view.to)] - M.before[above(M.sent, view.from)];
+    let stride = 1; while (count / stride > ARROWS_MAX / (stride > 8 ? 2 : 1)) stride *= 2;
     const paths = KINDS.map(() => new Path2D()), lost = new Path2D(), heads = count <= HEADS_MAX ? KINDS.map(() => new Path2D()) : null;
     let arrows = 0;
-    each((i) => {
-      const a = lanes[M.from[i]], b = lanes[M.to[i]], xa = x(M.sent[i], width);
+    const line = (i) => {
+      const a = lanes[M.from[i]], b = lanes[M.to[i]], xa = x(M.sent[i], width); arrows++;
       if (M.got[i] < 0) {
         const half = a.mid + (b.mid - a.mid) * 0.35;
         lost.moveTo(xa, a.mid); lost.lineTo(xa, half); lost.moveTo(xa - 3, half - 3); lost.lineTo(xa + 3, half + 3); lost.moveTo(xa + 3, half - 3); lost.lineTo(xa - 3, half + 3);
-        arrows++; return;
+        return;
       }
-      // Rare kinds are drawn all; of the others every n-th, the same ones wherever the view is.
-      if (i % stride && M.kind[i] !== 3) return;
-      const xb = x(M.got[i], width); arrows++;
+      const xb = x(M.got[i], width);
       paths[M.kind[i]].moveTo(xa, a.mid); paths[M.kind[i]].lineTo(xb, b.mid);
       if (heads) head(heads[M.kind[i]], xa, a.mid, xb, b.mid);
-    });
+    };
+    // Rare kinds are drawn as long as there is room; of the others every n-th, the same ones wherever the view is.
+    each((i) => { if (stride === 1 || (M.got[i] >= 0 && M.kind[i] !== 3)) line(i); }, stride);
+    if (stride > 1) {
+      let rare = 0; for (const i of M.rare) if (inView(i)) rare++;
+      const step = Math.max(1, Math.ceil(rare / 400)); let k = 0;
+      for (const i of M.rare) if (inView(i) && k++ % step === 0) line(i);
+    }
     drawn = { arrows, of: count };
     const dense = Math.min(1, 250 / Math.max(arrows, 1)) * 0.6;
     g.lineWidth = 1;
     KINDS.forEach((kind, k) => {
-      g.strokeStyle = g.fillStyle = palette[kind]; g.globalAlpha = k === 3 ? 0.8 : 0.18 + dense; g.stroke(paths[k]);
+      g.strokeStyle = g.fillStyle = palette[kind]; g.globalAlpha = k === 3 && stride === 1 ? 0.8 : 0.18 + dense; g.stroke(paths[k]);
       if (heads) { g.globalAlpha = 0.9; g.fill(heads[k]); }
     });
     g.globalAlpha = 0.9; g.strokeStyle = palette.violated; g.stroke(lost); g.globalAlpha = 1;
@@ -154,7 +171,7 @@ const spacetime = (() => {
       g.fillStyle = epochColour(l.epoch); g.fillRect(a, strip(lane, l.partition), Math.max(b - a, 1.5), 7);
       const visibleFrom = Math.max(a, GUTTER());
       if (b - visibleFrom > 46) {
-        g.fillStyle = palette.panel; g.font = "600 9px " + getComputedStyle(document.body).fontFamily; g.textAlign = "left"; g.textBaseline = "middle";
+        g.fillStyle = palette.panel; g.font = "600 9px " + FONT; g.textAlign = "left"; g.textBaseline = "middle";
         g.fillText((l.partition === 0 ? "quorum " : "") + "epoch " + l.epoch, visibleFrom + 4, strip(lane, l.partition) + 4, b - visibleFrom - 6);
       }
     }
@@ -173,7 +190,7 @@ const spacetime = (() => {
       const at = Math.round(x(v.us, width)) + 0.5; if (at < 0 || at > width) continue;
       g.strokeStyle = g.fillStyle = palette.violated; g.lineWidth = 1.5; g.beginPath(); g.moveTo(at, 18); g.lineTo(at, height); g.stroke();
       if (at < end) continue;
-      g.font = "600 11px " + getComputedStyle(document.body).fontFamily; g.textBaseline = "alphabetic";
+      g.font = "600 11px " + FONT; g.textBaseline = "alphabetic";
       const w = g.measureText(v.invariant).width, left = at + w + 12 > width;
       g.fillRect(left ? at - w - 8 : at, 14, w + 8, 15); g.fillStyle = palette.panel; g.textAlign = "left"; g.fillText(v.invariant, (left ? at - w - 8 : at) + 4, 25.5);
       end = at + w + 10;
@@ -223,5 +240,5 @@ const spacetime = (() => {
     if (!next) return;
     view.show(next.us, Math.min(view.to - view.from, END / 8)); inspect([next.text, next.us, next.event]);
   }
-  return { canvas, show, draw, find, inspect, step, gutter: GUTTER, each };
+  return { canvas, show, draw, filter, find, inspect, step, gutter: GUTTER, each };
 })();

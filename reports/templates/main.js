@@ -7,7 +7,7 @@
     const made = document.createElement("button"); made.type = "button"; made.setAttribute("aria-pressed", "true");
     if (colour) { const key = document.createElement("i"); key.className = "key"; key.style.color = `var(--${colour})`; made.append(key); }
     made.append(text);
-    made.addEventListener("click", () => { const on = made.getAttribute("aria-pressed") !== "true"; made.setAttribute("aria-pressed", String(on)); change(on); redraw(); });
+    made.addEventListener("click", () => { const on = made.getAttribute("aria-pressed") !== "true"; made.setAttribute("aria-pressed", String(on)); change(on); spacetime.filter(); });
     box.append(made);
   };
 
@@ -16,7 +16,7 @@
   R.lanes.forEach((lane, i) => toggle(byId("hosts"), lane.name, "", (on) => (show.lanes[i] = on)));
   const api = byId("api"); api.append(option(-1, "every API"));
   Object.entries(R.apis).sort((a, b) => a[1].localeCompare(b[1])).forEach(([key, name]) => api.append(option(key, name)));
-  api.addEventListener("change", () => { show.api = Number(api.value); redraw(); });
+  api.addEventListener("change", () => { show.api = Number(api.value); spacetime.filter(); });
 
   // The partition that a violation names, else the first that clients use.
   const named = R.partitions.findIndex((name) => VIOLATIONS.some((v) => v.detail.includes(name)));
@@ -84,6 +84,6 @@
 
   view.listeners.push(spacetime.draw, plots.draw);
   new ResizeObserver(() => { redraw(); logs.draw(); }).observe(document.querySelector("main"));
-  spacetime.inspect(null); logs.draw();
-  if (VIOLATIONS.length) view.show(VIOLATIONS[0].us, Math.min(END, Math.max(4e6, END / 12))); else view.set(0, END);
+  spacetime.filter(); spacetime.inspect(null); logs.draw();
+  if (VIOLATIONS.length) view.show(VIOLATIONS[0].us, Math.min(END, 2e6)); else view.set(0, END);
 })();

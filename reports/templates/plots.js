@@ -25,7 +25,7 @@ const plots = (() => {
       const part = isLog ? Math.log10(Math.max(v, from) / from) / Math.log10(to / from) : (v - from) / (to - from || 1);
       return height - BOTTOM - 4 - part * (height - BOTTOM - 12);
     };
-    g.font = "11px " + getComputedStyle(document.body).fontFamily; g.fillStyle = palette.dim; g.textAlign = "right"; g.textBaseline = "middle";
+    g.font = "11px " + FONT; g.fillStyle = palette.dim; g.textAlign = "right"; g.textBaseline = "middle";
     const all = isLog ? [...Array(8).keys()].map((k) => 10 ** k).filter((v) => v >= from && v <= to) : ticks(from, to, 4).all;
     for (const v of all) { g.fillText(text(v), gutter() - 6, y(v)); g.strokeStyle = palette.faint; g.beginPath(); g.moveTo(gutter(), y(v)); g.lineTo(width, y(v)); g.stroke(); }
     g.save(); g.beginPath(); g.rect(gutter(), 0, width - gutter(), height); g.clip();
@@ -62,31 +62,41 @@ const plots = (() => {
     g.restore();
   }
 
-  // The value of a step function at a time; -1 before its first point.
-  function at(points, us) { let low = 0, high = points.length; while (low < high) { const mid = (low + high) >> 1; if (points[mid][0][0] <= us) low = mid + 1; else high = mid; } return low ? points[low - 1] : null; }
+  // The series of a partition's replicas as arrays; made anew only if another partition or quantity is asked for.
+  let made = { key: "", all: [] };
+  function series() {
+    const partition = spacetime.show.partition, key = partition + what;
+    if (made.key === key) return made.all;
+    const all = R.replicas.filter((r) => r.partition === partition && r.points.length);
+    const times = all.map((r) => r.points.map((p) => p[0][0]));
+    const end = (k, us) => { const at = above(times[k], us); return at ? all[k].points[at - 1][1] : 0; };
+    const value = { lag: (p) => all.reduce((max, _, k) => Math.max(max, end(k, p[0][0])), 0) - p[1], end: (p) => p[1], hw: (p) => p[2], lso: (p) => p[3] }[what];
+    made = { key, all: all.map((r, k) => ({ lane: r.lane, us: times[k], value: r.points.map(value) })) };
+    return made.all;
+  }
 
   function offsets() {
-    const { g, width, height, x } = area(byId("offsets")), partition = spacetime.show.partition;
-    const all = R.replicas.filter((r) => r.partition === partition && r.points.length);
-    const leaderEnd = (us) => all.reduce((max, r) => { const p = at(r.points, us); return p ? Math.max(max, p[1]) : max; }, 0);
-    const value = { lag: (p) => leaderEnd(p[0][0]) - p[1], end: (p) => p[1], hw: (p) => p[2], lso: (p) => p[3] }[what];
-    // What is in view, with the value that holds at its left edge.
-    const cut = all.map((r) => {
-      const before = at(r.points, view.from), inside = r.points.filter((p) => p[0][0] > view.from && p[0][0] <= view.to);
-      const series = inside.map((p) => [p[0][0], value(p)]); if (before) series.unshift([view.from, what === "lag" ? leaderEnd(view.from) - before[1] : value(before)]);
-      return { lane: r.lane, series };
-    });
-    const values = cut.flatMap((c) => c.series.map((p) => p[1])); let low = what === "lag" ? 0 : Math.min(...values, Infinity), high = Math.max(...values, -Infinity);
-    if (!values.length) { low = 0; high = 1; } if (high - low < 4) high = low + 4;
+    const { g, width, height, x } = area(byId("offsets")), all = series();
+    const cut = all.map((s) => [Math.max(0, above(s.us, view.from) - 1), above(s.us, view.to)]);
+    let low = Infinity, high = -Infinity;
+    all.forEach((s, k) => { for (let i = cut[k][0]; i < cut[k][1]; i++) { low = Math.min(low, s.value[i]); high = Math.max(high, s.value[i]); } });
+    if (what === "lag" || low > high) low = 0; if (high - low < 4) high = low + 4; if (high === -Infinity) high = 4;
     const y = valueAxis(g, width, height, low, high, (v) => grouped(Math.round(v)));
-    cut.forEach(({ lane, series }) => {
-      g.strokeStyle = epochColour(lane); g.lineWidth = 1.5; g.setLineDash([[], [6, 3], [2, 2], [8, 3, 2, 3]][lane % 4]); g.beginPath();
-      series.forEach(([us, v], i) => { if (i) { g.lineTo(x(us), y(series[i - 1][1])); g.lineTo(x(us), y(v)); } else g.moveTo(x(us), y(v)); });
-      if (series.length) g.lineTo(x(Math.min(view.to, END)), y(series[series.length - 1][1]));
+    all.forEach((s, k) => {
+      g.strokeStyle = epochColour(s.lane); g.lineWidth = 1.5; g.setLineDash([[], [6, 3], [2, 2], [8, 3, 2, 3]][s.lane % 4]); g.beginPath();
+      // Within a pixel only the extremes show.
+      let column = -1, min = 0, max = 0, last = 0;
+      for (let i = cut[k][0]; i < cut[k][1]; i++) {
+        const px = Math.round(x(s.us[i])), v = s.value[i];
+        if (px === column) { min = Math.min(min, v); max = Math.max(max, v); last = v; continue; }
+        if (column < 0) g.moveTo(px, y(v)); else { g.lineTo(column, y(min)); g.lineTo(column, y(max)); g.lineTo(column, y(last)); g.lineTo(px, y(last)); g.lineTo(px, y(v)); }
+        column = px < 0 ? 0 : px; min = max = last = v;
+      }
+      if (column >= 0) { g.lineTo(column, y(min)); g.lineTo(column, y(max)); g.lineTo(column, y(last)); g.lineTo(x(Math.min(view.to, END)), y(last)); }
       g.stroke(); g.setLineDash([]); g.lineWidth = 1;
     });
     g.restore();
-    const legend = byId("offsets-legend"); legend.replaceChildren(...cut.map(({ lane }) => {
+    const legend = byId("offsets-legend"); legend.replaceChildren(...all.map(({ lane }) => {
       const item = document.createElement("span"), key = document.createElement("i"); key.className = "key"; key.style.color = epochColour(lane); item.append(key, laneName(lane)); return item;
     }));
     if (R.dropped.thinned_us > 10000) legend.append(` thinned to one value per ${took(R.dropped.thinned_us)}`);
@@ -101,7 +111,7 @@ const plots = (() => {
     g.globalAlpha = 1; g.fillStyle = palette.replicate;
     counts.forEach((n, i) => { const h = Math.sqrt(n / max) * 26; g.fillRect(gutter() + i * 2, height - h, 1.5, h); });
     g.fillStyle = palette.violated; for (const v of VIOLATIONS) g.fillRect(x(v.us) - 0.75, 0, 2, height);
-    g.fillStyle = palette.dim; g.font = "11.5px " + getComputedStyle(document.body).fontFamily; g.textBaseline = "middle"; g.textAlign = "left"; g.fillText("whole run", 10, height / 2);
+    g.fillStyle = palette.dim; g.font = "11.5px " + FONT; g.textBaseline = "middle"; g.textAlign = "left"; g.fillText("whole run", 10, height / 2);
     return canvas;
   }
   // The whole run never changes: it is drawn once and only the frame around the view moves.

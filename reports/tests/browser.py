@@ -11,18 +11,22 @@ import sys
 from playwright.sync_api import sync_playwright
 
 SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
-# Of drawing all diagrams once, median; the screen's own rate is 16.7 ms.
+# Between two frames while zooming, median; the screen's own rate is 16.7 ms.
 FRAME_MS_MAX = 33.0
 
 ZOOM = """async () => {
-  const times = [], drawn = [];
+  view.set(0, END);
+  const scripted = [], shown = [];
+  let last = await new Promise(requestAnimationFrame);
   for (let i = 0; i < 60; i++) {
     view.zoom(END * 0.4, i < 30 ? 0.85 : 1 / 0.85);
-    await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
-    times.push(window.trialFrameMs);
+    const now = await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+    scripted.push(window.trialFrameMs);
+    shown.push((now - last) / 2);
+    last = now;
   }
-  times.sort((a, b) => a - b);
-  return { messages: M.n, median: times[30], p95: times[57] };
+  const median = (list) => list.sort((a, b) => a - b)[30];
+  return { messages: M.n, script: median(scripted), median: median(shown), p95: shown[57] };
 }"""
 
 
@@ -52,7 +56,10 @@ def look(browser, page_path, name, out):
             assert not problems, f"{name}: {problems}"
             if size == "desktop" and scheme == "light" and page.query_selector("#lanes"):
                 times = page.evaluate(ZOOM)
-                print(f"{name}: {times['messages']} messages, drawn in {times['median']:.1f} ms (p95 {times['p95']:.1f})")
+                print(
+                    f"{name}: {times['messages']} messages, script {times['script']:.1f} ms,"
+                    f" a frame every {times['median']:.1f} ms (p95 {times['p95']:.1f}) while zooming"
+                )
                 assert times["median"] < FRAME_MS_MAX, times
             context.close()
 

@@ -275,7 +275,9 @@ fn hostile_names_stay_text() {
     assert!(!tags.iter().any(|tag| tag.starts_with("img")));
     let scripts = tags.iter().filter(|tag| tag.starts_with("script")).count();
     assert_eq!(scripts, 3, "two of data and one of code: {tags:?}");
-    let data = raw.iter().find(|(tag, _)| tag.contains("id=\"recording-data\""));
+    let data = raw
+        .iter()
+        .find(|(tag, _)| tag.contains("id=\"recording-data\""));
     let data = &data.expect("the recording is there").1;
     assert_eq!(
         Recording::from_json(data),
