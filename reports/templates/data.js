@@ -63,12 +63,17 @@ const view = {
   show(at, span) { this.set(at - span / 2, at + span / 2); },
 };
 
+// Read once: asking for it between two changes of the page makes the browser lay it out again.
+let pageWidth = 0;
+function measure() { pageWidth = byId("lanes").parentElement.clientWidth; }
+
 let frame = 0;
 function redraw() {
   if (frame) return;
   frame = requestAnimationFrame(() => {
     frame = 0;
     const began = performance.now();
+    if (!pageWidth) measure();
     view.listeners.forEach((draw) => draw());
     window.trialFrameMs = performance.now() - began;
   });
@@ -95,7 +100,7 @@ function byId(id) { return document.getElementById(id); }
 
 // A canvas at the screen's resolution; gives its context and its size in CSS pixels.
 function canvasOf(canvas, height) {
-  const ratio = Math.min(devicePixelRatio || 1, 2), width = canvas.parentElement.clientWidth;
+  const ratio = Math.min(devicePixelRatio || 1, 2), width = pageWidth;
   const w = Math.round(width * ratio), h = Math.round(height * ratio);
   if (canvas.width !== w || canvas.height !== h) {
     canvas.width = w; canvas.height = h; canvas.style.height = height + "px";

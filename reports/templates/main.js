@@ -83,7 +83,7 @@
   overview.addEventListener("pointermove", (event) => { if (event.buttons) move(event); });
 
   view.listeners.push(spacetime.draw, plots.draw);
-  new ResizeObserver(() => { redraw(); logs.draw(); }).observe(document.querySelector("main"));
-  spacetime.filter(); spacetime.inspect(null); logs.draw();
+  new ResizeObserver(() => { measure(); redraw(); logs.draw(); }).observe(document.querySelector("main"));
+  measure(); spacetime.filter(); spacetime.inspect(null); logs.draw();
   if (VIOLATIONS.length) view.show(VIOLATIONS[0].us, Math.min(END, 2e6)); else view.set(0, END);
 })();

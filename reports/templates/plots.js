@@ -72,6 +72,7 @@ const plots = (() => {
     const end = (k, us) => { const at = above(times[k], us); return at ? all[k].points[at - 1][1] : 0; };
     const value = { lag: (p) => all.reduce((max, _, k) => Math.max(max, end(k, p[0][0])), 0) - p[1], end: (p) => p[1], hw: (p) => p[2], lso: (p) => p[3] }[what];
     made = { key, all: all.map((r, k) => ({ lane: r.lane, us: times[k], value: r.points.map(value) })) };
+    legend(made.all);
     return made.all;
   }
 
@@ -96,10 +97,13 @@ const plots = (() => {
       g.stroke(); g.setLineDash([]); g.lineWidth = 1;
     });
     g.restore();
-    const legend = byId("offsets-legend"); legend.replaceChildren(...all.map(({ lane }) => {
-      const item = document.createElement("span"), key = document.createElement("i"); key.className = "key"; key.style.color = epochColour(lane); item.append(key, laneName(lane)); return item;
+  }
+  function legend(all) {
+    const box = byId("offsets-legend");
+    box.replaceChildren(...all.map(({ lane }) => {
+      const item = document.createElement("span"), key = document.createElement("i"); key.className = "key"; key.style.color = `var(--e${lane % 6})`; item.append(key, laneName(lane)); return item;
     }));
-    if (R.dropped.thinned_us > 10000) legend.append(` thinned to one value per ${took(R.dropped.thinned_us)}`);
+    if (R.dropped.thinned_us > 10000) box.append(` thinned to one value per ${took(R.dropped.thinned_us)}`);
   }
 
   function overview() {
@@ -117,7 +121,7 @@ const plots = (() => {
   // The whole run never changes: it is drawn once and only the frame around the view moves.
   let backdrop = null, backdropFor = "";
   function drawOverview() {
-    const canvas = byId("overview"), width = canvas.parentElement.clientWidth, key = width + palette.ink;
+    const canvas = byId("overview"), width = pageWidth, key = width + palette.ink;
     if (backdropFor !== key) { overview(); backdrop = document.createElement("canvas"); backdrop.width = canvas.width; backdrop.height = canvas.height; backdrop.getContext("2d").drawImage(canvas, 0, 0); backdropFor = key; }
     const g = canvas.getContext("2d"); g.setTransform(1, 0, 0, 1, 0, 0); g.clearRect(0, 0, canvas.width, canvas.height); g.drawImage(backdrop, 0, 0);
     const ratio = canvas.width / width, inner = width - gutter(), a = gutter() + Math.max(view.from, 0) / END * inner, b = gutter() + Math.min(view.to, END) / END * inner;
