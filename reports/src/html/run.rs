@@ -9,6 +9,8 @@ use crate::result::{LatencyRow, RunResult};
 use crate::text::{Align, grouped, milliseconds, seconds, speed};
 
 const TEMPLATE: &str = include_str!("../../templates/run.html");
+/// The first violations are the ones to understand; the others are there on demand.
+const VIOLATIONS_MAX: usize = 5;
 const DIAGRAMS: &str = include_str!("../../templates/diagrams.html");
 /// In the order in which they need each other.
 const SCRIPTS: [&str; 6] = [
@@ -110,11 +112,21 @@ fn violations(result: &RunResult, has_diagrams: bool) -> String {
             text(crash)
         )
     });
-    let found = result.violations.iter();
-    let found = found.map(|violation| one_violation(violation, has_diagrams));
-    let all: String = crash.chain(found).collect();
+    let mut found = result.violations.iter();
+    let first = found.by_ref().take(VIOLATIONS_MAX);
+    let first = first.map(|violation| one_violation(violation, has_diagrams));
+    let mut all: String = crash.chain(first).collect();
     if all.is_empty() {
         return String::new();
+    }
+    let more = found.len();
+    if more > 0 {
+        let rest = found.map(|violation| one_violation(violation, has_diagrams));
+        let count = grouped(u64::try_from(more).unwrap_or(u64::MAX));
+        all += &format!(
+            "<details><summary>{count} more</summary>\n{}</details>\n",
+            rest.collect::<String>()
+        );
     }
     format!(
         "<section aria-labelledby=\"violations\">\n<h2 id=\"violations\">What broke</h2>\n{all}</section>"

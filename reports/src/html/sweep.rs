@@ -153,24 +153,35 @@ fn cell(row: &SweepRow, pages: &BTreeMap<(String, u64), String>) -> String {
 }
 
 fn invariants(summary: &Sweep) -> String {
-    let header = [
-        ("invariant", Align::Left),
-        ("checked", Align::Right),
-        ("runs that broke it", Align::Right),
-    ];
-    table(&header, &summary.invariant_rows())
+    let rows = summary.invariants_ranked().into_iter();
+    let entries = rows.map(|(id, times, broken)| {
+        let (class, broken) = match broken {
+            0 => ("", String::new()),
+            runs => (" class=\"bad\"", format!(", broken in {}", grouped(runs))),
+        };
+        format!(
+            "<span{class}>{}</span><span class=\"mono\">{}{broken}</span>",
+            text(id),
+            grouped(times)
+        )
+    });
+    format!(
+        "<p class=\"dim\">How often each was checked, and in how many runs it broke.</p>\n{}",
+        columns("", entries)
+    )
 }
 
 fn probes(summary: &Sweep) -> String {
     let missed = summary.probes_missed();
+    let intro = "<p class=\"dim\">In how many of the runs each was reached.</p>\n";
     let reached = summary.probes.iter().map(|(probe, runs)| {
-        let share = format!("{} of {} runs", grouped(*runs), summary.rows.len());
+        let share = format!("{}/{}", grouped(*runs), summary.rows.len());
         format!(
             "<span>{}</span><span class=\"mono\">{share}</span>",
             text(probe)
         )
     });
-    let mut html = String::new();
+    let mut html = intro.to_owned();
     if !missed.is_empty() {
         html += "<h3>Never reached</h3>\n";
         html += &columns(" plain", missed.iter().map(|probe| text(probe)));
