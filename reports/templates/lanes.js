@@ -180,7 +180,7 @@ const spacetime = (() => {
       const visibleFrom = Math.max(a, GUTTER());
       if (b - visibleFrom > 46) {
         g.fillStyle = palette.panel; g.font = "600 9px " + FONT; g.textAlign = "left"; g.textBaseline = "middle";
-        g.fillText((l.partition === 0 ? "quorum " : "") + "epoch " + l.epoch, visibleFrom + 4, strip(lane, l.partition) + 4, b - visibleFrom - 6);
+        g.fillText((l.partition === 0 ? "quorum " : "") + "epoch " + l.epoch, visibleFrom + 9, strip(lane, l.partition) + 4, b - visibleFrom - 11);
       }
     }
     for (const r of R.registrations) {
@@ -239,7 +239,7 @@ const spacetime = (() => {
   function inspect(found) {
     hover = found;
     const out = byId("inspect"); out.replaceChildren();
-    if (!found) { out.append("Point at something, or press n and p to go through faults, leaderships and violations."); return; }
+    if (!found) { out.append("Point at or tap something to see what it is; Previous and Next go through faults, leaderships and violations."); return; }
     out.append(found[0]); const when = document.createElement("div"); when.className = "mono"; when.textContent = `${seconds(found[1], 6)} · event ${found[2]}`; out.append(when);
   }
   function step(direction) {

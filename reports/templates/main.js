@@ -83,7 +83,8 @@
   overview.addEventListener("pointermove", (event) => { if (event.buttons) move(event); });
 
   view.listeners.push(spacetime.draw, plots.draw);
-  new ResizeObserver(() => { measure(); redraw(); logs.draw(); }).observe(document.querySelector("main"));
+  // Only for a change of width: what opens below another part changes the height.
+  new ResizeObserver(() => { const before = pageWidth; measure(); if (pageWidth !== before) { redraw(); logs.draw(); } }).observe(document.querySelector("main"));
   measure(); spacetime.filter(); spacetime.inspect(null); logs.draw();
   if (VIOLATIONS.length) view.show(VIOLATIONS[0].us, Math.min(END, 2e6)); else view.set(0, END);
 })();

@@ -115,7 +115,7 @@ const plots = (() => {
     g.globalAlpha = 1; g.fillStyle = palette.replicate;
     counts.forEach((n, i) => { const h = Math.sqrt(n / max) * 26; g.fillRect(gutter() + i * 2, height - h, 1.5, h); });
     g.fillStyle = palette.violated; for (const v of VIOLATIONS) g.fillRect(x(v.us) - 0.75, 0, 2, height);
-    g.fillStyle = palette.dim; g.font = "11.5px " + FONT; g.textBaseline = "middle"; g.textAlign = "left"; g.fillText("whole run", 10, height / 2);
+    g.fillStyle = palette.dim; g.font = "11.5px " + FONT; g.textBaseline = "middle"; g.textAlign = "left"; g.fillText(gutter() > 80 ? "whole run" : "run", 10, height / 2);
     return canvas;
   }
   // The whole run never changes: it is drawn once and only the frame around the view moves.

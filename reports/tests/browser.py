@@ -47,7 +47,9 @@ def look(browser, page_path, name, out):
             page.on("request", lambda request: requests.append(request.url))
             page.goto(url)
             page.wait_for_timeout(400)
-            page.screenshot(path=out / f"{name}-{size}-{scheme}.png", full_page=True)
+            tall = min(page.evaluate("document.documentElement.scrollHeight"), 6000)
+            clip = {"x": 0, "y": 0, "width": width, "height": tall}
+            page.screenshot(path=out / f"{name}-{size}-{scheme}.png", full_page=True, clip=clip)
             too_wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
             assert too_wide <= 0, f"{name} {size}: {too_wide} pixels wider than the window"
             if page.query_selector("#lanes"):
