@@ -306,7 +306,7 @@ fn invariants(result: &RunResult) -> String {
     let entries = found.iter().map(|(id, times, violations)| {
         let (class, broken) = match violations {
             0 => ("", String::new()),
-            count => (" class=\"bad\"", format!(", broken {count} times")),
+            count => (" class=\"bad\"", format!(", {count} broken")),
         };
         format!(
             "<span{class}>{}</span><span class=\"mono\">{}{broken}</span>",

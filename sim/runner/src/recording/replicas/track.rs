@@ -240,3 +240,109 @@ impl Track {
         self.points = kept;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use broker_protocol::ids::LeaderEpoch;
+    use broker_protocol::record::EndTxnMarker;
+    use broker_server::observe::BatchTransaction;
+
+    use super::*;
+
+    const KEY: Key = (1, 0);
+
+    fn at(us: u64) -> Moment {
+        Moment { us, event: us }
+    }
+
+    fn batch(base: i64, last: i64, epoch: i32) -> BatchSummary {
+        BatchSummary {
+            base_offset: base,
+            last_offset: last,
+            leader_epoch: LeaderEpoch(epoch),
+            crc: 0,
+            producer: None,
+            transaction: None,
+        }
+    }
+
+    /// Of producer 7: data, or the marker that commits.
+    fn transactional(offset: i64, ends: bool) -> BatchSummary {
+        let marker = EndTxnMarker {
+            committed: true,
+            coordinator_epoch: 0,
+        };
+        BatchSummary {
+            transaction: Some(BatchTransaction {
+                producer_id: 7,
+                producer_epoch: 0,
+                marker: ends.then_some(marker),
+            }),
+            ..batch(offset, offset, 0)
+        }
+    }
+
+    fn tracks(points: usize) -> Tracks {
+        Tracks::new(Limits {
+            points,
+            ..Limits::default()
+        })
+    }
+
+    fn last_stable(tracks: &Tracks) -> i64 {
+        let (_, track) = tracks.iter().next().expect("one replica");
+        track.last_stable()
+    }
+
+    #[test]
+    fn the_last_stable_offset_waits_for_the_marker_to_be_committed() {
+        let mut tracks = tracks(100);
+        tracks.appended(KEY, at(1), &batch(0, 4, 0));
+        tracks.appended(KEY, at(2), &transactional(5, false));
+        tracks.appended(KEY, at(3), &batch(6, 9, 0));
+        tracks.high_watermark(KEY, at(4), 4);
+        assert_eq!(last_stable(&tracks), 4);
+        tracks.high_watermark(KEY, at(5), 10);
+        assert_eq!(last_stable(&tracks), 5);
+        tracks.appended(KEY, at(6), &transactional(10, true));
+        assert_eq!(last_stable(&tracks), 5, "the marker is not committed");
+        tracks.truncated(KEY, at(7), 10);
+        tracks.high_watermark(KEY, at(8), 10);
+        assert_eq!(last_stable(&tracks), 5, "the marker is cut off");
+        tracks.appended(KEY, at(9), &transactional(10, true));
+        tracks.high_watermark(KEY, at(10), 11);
+        assert_eq!(last_stable(&tracks), 11);
+    }
+
+    #[test]
+    fn epochs_follow_appends_and_cuts() {
+        let mut tracks = tracks(100);
+        tracks.appended(KEY, at(1), &batch(0, 4, 0));
+        tracks.appended(KEY, at(2), &batch(5, 6, 0));
+        tracks.appended(KEY, at(3), &batch(7, 8, 2));
+        tracks.truncated(KEY, at(4), 7);
+        tracks.appended(KEY, at(5), &batch(7, 7, 3));
+        let (_, track) = tracks.iter().next().expect("one replica");
+        assert_eq!(track.epochs, [(0, 0), (3, 7)]);
+        assert_eq!(track.log_end, 8);
+    }
+
+    #[test]
+    fn points_are_thinned_evenly_and_cuts_stay() {
+        let mut tracks = tracks(50);
+        for number in 0..1_000 {
+            let us = u64::try_from(number).expect("positive") * 100_000;
+            tracks.appended(KEY, at(us), &batch(number, number, 0));
+        }
+        tracks.truncated(KEY, at(99_900_001), 400);
+        assert!(tracks.thinned_us() > INTERVAL_US);
+        let series = tracks.finish();
+        let ends: Vec<i64> = series[0].points.iter().map(|point| point.log_end).collect();
+        assert!((25..=51).contains(&ends.len()), "{ends:?}");
+        assert_eq!(
+            ends[ends.len() - 2..],
+            [1_000, 400],
+            "both sides of the cut"
+        );
+    }
+}
