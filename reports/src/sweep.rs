@@ -145,12 +145,20 @@ impl Sweep {
     }
 
     pub(crate) fn invariant_rows(&self) -> Vec<Vec<String>> {
-        let cells = |(id, (times, broken)): (&String, &(u64, u64))| {
-            vec![id.clone(), grouped(*times), grouped(*broken)]
-        };
+        let ranked = self.invariants_ranked().into_iter();
+        ranked
+            .map(|(id, times, broken)| vec![id.to_owned(), grouped(times), grouped(broken)])
+            .collect()
+    }
+
+    /// From the log to liveness: evaluations, and runs that broke it.
+    pub(crate) fn invariants_ranked(&self) -> Vec<(&str, u64, u64)> {
         let mut ordered: Vec<(&String, &(u64, u64))> = self.invariants.iter().collect();
         ordered.sort_by_key(|(id, _)| rank(id));
-        ordered.into_iter().map(cells).collect()
+        let ordered = ordered.into_iter();
+        ordered
+            .map(|(id, (times, broken))| (id.as_str(), *times, *broken))
+            .collect()
     }
 }
 

@@ -265,7 +265,7 @@ fn a_sweep_is_summed_up() {
 #[test]
 fn files_of_a_run_and_of_a_sweep() {
     let directory = std::env::temp_dir().join(format!("trial-reports-{}", std::process::id()));
-    reports::write_run(&directory.join("run"), &held()).expect("it can be written");
+    reports::write_run(&directory.join("run"), &held(), None).expect("it can be written");
     reports::write_sweep(&directory.join("sweep"), &sweep()).expect("it can be written");
     for folder in ["run", "sweep"] {
         for file in ["result.json", "summary.md", "junit.xml"] {

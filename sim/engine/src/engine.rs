@@ -48,6 +48,7 @@ impl Engine {
             salted(seed, "network", ""),
         );
         wires.frames = options.classifier.map(FrameRules::new);
+        wires.observer = options.wire_observer;
         let state = State {
             now: 0,
             seed,

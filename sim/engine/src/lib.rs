@@ -43,7 +43,7 @@ pub mod parts {
     }
     pub use crate::random::NodeRandom;
     pub use crate::trace::Trace;
-    pub use crate::wires::Wires;
+    pub use crate::wires::{Wires, passage};
 }
 
 /// Ids are 32 bits wide, indexes as wide as the machine.

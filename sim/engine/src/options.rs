@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sim_disk::DiskOptions;
-use sim_faults::{FrameClassifier, NetworkOptions};
+use sim_faults::{FrameClassifier, NetworkOptions, WireObserver};
 
 use crate::trace::TraceOptions;
 
@@ -22,6 +22,8 @@ pub struct Options {
     pub pause_stops_clock: bool,
     /// Tells frames apart for typed faults; without one, they are refused as unsupported.
     pub classifier: Option<Arc<dyn FrameClassifier>>,
+    /// Hears of what travels; changes nothing.
+    pub wire_observer: Option<Arc<dyn WireObserver>>,
     pub disk: DiskOptions,
     pub trace: TraceOptions,
     /// Polls within one simulated instant after which the run counts as livelocked.
@@ -37,6 +39,7 @@ impl Options {
             wall_start_ms: 1_767_225_600_000,
             pause_stops_clock: false,
             classifier: None,
+            wire_observer: None,
             disk: DiskOptions::default(),
             trace: TraceOptions::default(),
             polls_per_instant: 1_000_000,

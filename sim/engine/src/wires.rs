@@ -1,8 +1,11 @@
 //! The network's rules together with the stream of randomness they draw from.
 
+use std::sync::Arc;
+
 use rand_chacha::ChaCha8Rng;
 use sim_faults::{
-    ConnectVerdict, Direction, FrameRules, FrameTap, HostId, NetworkOptions, NetworkRules, Verdict,
+    ConnectVerdict, Direction, FrameRules, FrameTap, HostId, NetworkOptions, NetworkRules, Passage,
+    Verdict, WireObserver,
 };
 
 use crate::random::below;
@@ -14,8 +17,31 @@ pub struct Wires {
     pub rules: NetworkRules,
     /// Typed rules; absent in runs that cannot have any.
     pub frames: Option<FrameRules>,
+    /// Hears of what travels, in runs that are recorded.
+    pub observer: Option<Arc<dyn WireObserver>>,
     random: ChaCha8Rng,
     capacity: usize,
+}
+
+/// What an observer is told of side `side`'s stream.
+pub fn passage(
+    (at_ns, event): (u64, u64),
+    connection: u64,
+    side: u8,
+    (from, to): (u32, u32),
+) -> Passage {
+    Passage {
+        at_ns,
+        event,
+        connection,
+        direction: if side == 0 {
+            Direction::Request
+        } else {
+            Direction::Response
+        },
+        from: host(from),
+        to: host(to),
+    }
 }
 
 fn host(id: u32) -> HostId {
@@ -27,6 +53,7 @@ impl Wires {
         Wires {
             rules: NetworkRules::new(options),
             frames: None,
+            observer: None,
             random,
             capacity,
         }

@@ -6,7 +6,7 @@
 //! decide the fate of each segment · [`link`] one link's latency, bandwidth and loss · [`frames`] faults
 //! by Kafka request · [`operation`] what operators do · [`clock`] a node's clocks · [`plan`] faults at fixed times · [`chaos`] random ones ·
 //! [`draw`] how each of these is made · [`target`] "the leader of t-0", resolved late · [`schedule`] all of
-//! it with the healing · [`budget`] what may be lost. Disk faults live in `sim-disk`, next to the disk
+//! it with the healing · [`budget`] what may be lost · [`wire`] a look at what travels. Disk faults live in `sim-disk`, next to the disk
 //! that obeys them.
 
 pub mod budget;
@@ -21,6 +21,7 @@ pub mod operation;
 pub mod plan;
 pub mod schedule;
 pub mod target;
+pub mod wire;
 pub mod world;
 
 pub use budget::{Budget, BudgetSpec, Durability, Refusal};
@@ -39,4 +40,5 @@ pub use plan::{Action, FaultSpec, Planned};
 pub use schedule::{Event, Quiet, Schedule};
 pub use sim_disk::{Chance, DiskFault, Strikes};
 pub use target::{Target, TargetResolver};
+pub use wire::{Passage, WireObserver};
 pub use world::{Unsupported, World};

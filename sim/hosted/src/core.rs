@@ -37,6 +37,7 @@ impl Core {
             salted(options.seed, "network", ""),
         );
         wires.frames = options.classifier.clone().map(FrameRules::new);
+        wires.observer = options.wire_observer.clone();
         let state = State {
             now: 0,
             seed: options.seed,

@@ -95,7 +95,7 @@ struct Run {
     /// One JSON object per run on stdout, nothing else.
     #[arg(long)]
     json: bool,
-    /// Writes result.json, summary.md, junit.xml and history.edn there.
+    /// Records the runs and writes report.html, result.json, recording.json, summary.md, junit.xml and history.edn there.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -140,6 +140,9 @@ struct Replay {
     /// Ends the run at this event.
     #[arg(long, value_name = "EVENT")]
     until: Option<u64>,
+    /// Records the run and writes its report there, as `run` does.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]
@@ -189,7 +192,8 @@ struct Sweep {
     /// One JSON object per run on stdout, nothing else.
     #[arg(long)]
     json: bool,
-    /// Writes each run into runs.jsonl there as it ends, and result.json, summary.md and junit.xml at the end.
+    /// Writes each run into runs.jsonl there as it ends; index.html, result.json, summary.md and junit.xml at the end,
+    /// and a report of each of the first failing runs.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Goes on with the sweep that was interrupted in --out; the same arguments and build are needed.

@@ -27,13 +27,15 @@ use std::time::Duration;
 use broker_protocol::ids::Uuid;
 use rand_core::RngCore;
 use reports::RunResult;
+use reports::recording::{Moment, Recording};
 use sim_checkers::anomaly::Verdict;
 use sim_checkers::history::History;
 use sim_faults::plan::Planned;
-use sim_faults::{Budget, BudgetSpec, Fault, FrameClassifier, Schedule};
+use sim_faults::{Budget, BudgetSpec, Fault, FrameClassifier, Schedule, WireObserver};
 
 use crate::classify::KafkaFrames;
 use crate::engine::{self, EngineKind, Tracing, WorldReport, WorldSpec};
+use crate::recording::{Limits, Tape};
 use crate::scenario::Scenario;
 use applications::Applications;
 use cluster::Nodes;
@@ -52,6 +54,8 @@ pub struct RunOptions {
     pub swarm: bool,
     /// Take every step of the nodes' cores again, see `steps`.
     pub check_steps: bool,
+    /// Record the run, and how much of it; see [`crate::recording`].
+    pub record: Option<Limits>,
     /// Simulated ms so far, for a progress line.
     pub progress: Arc<AtomicU64>,
 }
@@ -72,6 +76,8 @@ pub struct RunOutcome {
     pub lines: Vec<String>,
     /// (event, hash), as far as they were asked for.
     pub samples: Vec<(u64, u64)>,
+    /// If it was asked for.
+    pub recording: Option<Recording>,
 }
 
 impl RunOutcome {
@@ -126,7 +132,7 @@ fn run_here(
     let simulated = simulate(scenario, seed, options);
     let probes = broker_probe::take_counts();
     broker_probe::set_mutant(None);
-    let (world, mut account) = simulated.map_err(|reason| RunError::Engine {
+    let (world, mut account, tape) = simulated.map_err(|reason| RunError::Engine {
         scenario: scenario.name.clone(),
         reason,
     })?;
@@ -143,6 +149,11 @@ fn run_here(
     result.probes = probes.keys().map(|name| (*name).to_owned()).collect();
     let given_up = std::mem::take(&mut account.given_up);
     let history = verdict::fill(&mut result, &world, account);
+    let end = Moment {
+        us: world.sim_ns / 1_000,
+        event: world.events,
+    };
+    let recording = tape.map(|tape| tape.finish(end, &history));
     result.wall_ms = u64::try_from(wall.elapsed().as_millis()).unwrap_or(u64::MAX);
     result.replay = match scenario.applications.is_empty() {
         true => crate::result::replay_command(&result, options),
@@ -160,6 +171,7 @@ fn run_here(
         settled_after_ms,
         lines: world.lines,
         samples: world.samples,
+        recording,
     })
 }
 
@@ -177,9 +189,13 @@ fn simulate(
     scenario: &Scenario,
     seed: u64,
     options: &RunOptions,
-) -> Result<(WorldReport, Account), String> {
+) -> Result<(WorldReport, Account, Option<Arc<Tape>>), String> {
     let nodes = Arc::new(Nodes::new(&scenario.cluster));
-    let watch = Arc::new(Watch::new(scenario, options.check_steps));
+    let clients = clients::hosts(scenario);
+    let tape = options
+        .record
+        .map(|limits| Tape::new(&nodes.specs, scenario, &clients, limits));
+    let watch = Arc::new(Watch::new(scenario, options.check_steps, tape.clone()));
     let cluster_id = cluster_id(seed);
     let applications = Applications::new(scenario, seed);
     let processes = nodes.specs.iter().map(|spec| {
@@ -189,10 +205,11 @@ fn simulate(
     let spec = WorldSpec {
         seed,
         nodes: processes.chain(applications.boots()).collect(),
-        clients: clients::hosts(scenario),
+        clients,
         network: scenario.network,
         disk: scenario.disk,
         classifier: classifier(scenario),
+        wire_observer: tape.clone().map(|tape| tape as Arc<dyn WireObserver>),
         trace: options.trace,
         limit: limit(scenario),
     };
@@ -222,7 +239,7 @@ fn simulate(
     });
     account.report.merge(watch.steps_report());
     account.exits = std::mem::take(&mut *nodes.exits.lock().expect("no panic under this lock"));
-    Ok((world, account))
+    Ok((world, account, tape))
 }
 
 /// Boot, fault phase, quiet phase, final reads: each with what it may take.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use broker_env::{BoxFuture, Env};
 use sim_disk::DiskOptions;
-use sim_faults::{FrameClassifier, NetworkOptions, World};
+use sim_faults::{FrameClassifier, NetworkOptions, WireObserver, World};
 
 /// Which engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,6 +101,8 @@ pub struct WorldSpec {
     pub disk: DiskOptions,
     /// Needed by typed faults only.
     pub classifier: Option<Arc<dyn FrameClassifier>>,
+    /// Hears of what travels, if the run is recorded.
+    pub wire_observer: Option<Arc<dyn WireObserver>>,
     pub trace: Tracing,
     /// Simulated time after which the run is given up.
     pub limit: Duration,

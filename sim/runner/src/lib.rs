@@ -2,8 +2,8 @@
 //!
 //! Map: [`scenario`] what a run consists of, from TOML or a builder · [`engine`] what is needed of an
 //! engine · [`driver`] one run from its seed to its verdict · [`classify`] Kafka frames for typed faults ·
-//! [`application`] one's own program in a run ·
-//! [`real`] the same on a real cluster · [`invariants`] what is judged · [`export`] models' counterexamples as scenarios. The program `trial` is `cli`.
+//! [`application`] one's own program in a run · [`real`] the same on a real cluster · [`recording`] a run as it went ·
+//! [`invariants`] what is judged · [`export`] models' counterexamples as scenarios. The program `trial` is `cli`.
 
 pub mod application;
 pub mod bugs;
@@ -14,6 +14,7 @@ pub mod export;
 pub mod invariants;
 pub mod pool;
 pub mod real;
+pub mod recording;
 pub mod result;
 pub mod scenario;
 

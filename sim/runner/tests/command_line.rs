@@ -198,14 +198,43 @@ fn a_sweep_writes_reports_and_they_can_be_written_again() {
         stdout(&output),
         stderr(&output)
     );
-    for file in ["result.json", "summary.md", "junit.xml"] {
+    for file in ["result.json", "summary.md", "junit.xml", "index.html"] {
         assert!(folder.join(file).is_file(), "{file}");
     }
-    std::fs::remove_file(folder.join("summary.md")).expect("there");
+    std::fs::remove_file(folder.join("index.html")).expect("there");
     let output = trial(&["report", &out]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    assert!(folder.join("summary.md").is_file());
-    assert!(stdout(&output).contains("HTML comes with the workbench"));
+    assert!(folder.join("index.html").is_file());
+    assert!(
+        stdout(&output).contains("index.html"),
+        "{}",
+        stdout(&output)
+    );
+    std::fs::remove_dir_all(&folder).expect("ours");
+}
+
+#[test]
+fn a_run_s_page_is_made_again_from_its_files_and_broken_files_are_told() {
+    let folder = std::env::temp_dir().join(format!("trial-page-{}", std::process::id()));
+    let out = folder.to_str().expect("UTF-8").to_owned();
+    let output = trial(&["run", "seconds", "--seed", "1", "--out", &out]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let page = folder.join("report.html");
+    let read = || std::fs::read_to_string(&page).expect("it is there");
+    let first = read();
+    assert!(first.contains("id=\"recording-data\""));
+    std::fs::remove_file(&page).expect("there");
+    let output = trial(&["report", &out]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(read() == first, "the same page");
+    for name in ["recording.json", "result.json"] {
+        let path = folder.join(name);
+        let text = std::fs::read_to_string(&path).expect("there");
+        std::fs::write(&path, &text[..text.len() / 2]).expect("ours");
+        let output = trial(&["report", &out]);
+        assert_eq!(output.status.code(), Some(2), "{name}");
+        assert!(stderr(&output).contains(name), "{}", stderr(&output));
+    }
     std::fs::remove_dir_all(&folder).expect("ours");
 }
 

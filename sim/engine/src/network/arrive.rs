@@ -7,6 +7,7 @@ use super::pipe::Payload;
 use super::transmit::at;
 use crate::state::State;
 use crate::trace::EventKind;
+use crate::wires::passage;
 
 impl State {
     /// The event of a pipe's front came up: all that is due arrives. Tells whether anything happened.
@@ -91,9 +92,16 @@ impl State {
 
     fn arrive_data(&mut self, reference: ConnectionRef, direction: u8, payload: Payload) {
         let connection = self.network.get(reference).expect("the caller found it");
+        let (link, number) = (connection.link(direction), connection.number);
         let pipe = &mut connection.pipes[at(direction)];
         match connection.sides[1 - at(direction)].state {
-            SideState::Open => pipe.reader.take().into_iter().for_each(Waker::wake),
+            SideState::Open => {
+                if let (Some(observer), Payload::Bytes(count)) = (&self.wires.observer, payload) {
+                    let moment = (self.now, self.trace.events());
+                    observer.arrived(&passage(moment, number, direction, link), count);
+                }
+                pipe.reader.take().into_iter().for_each(Waker::wake);
+            }
             SideState::Absent => unreachable!("bytes before the handshake on {reference:?}"),
             SideState::Reset | SideState::Gone => {
                 pipe.discard_readable();
@@ -195,6 +203,9 @@ impl State {
         }
         if let Some(frames) = &self.wires.frames {
             frames.closed(connection.number);
+        }
+        if let Some(observer) = &self.wires.observer {
+            observer.closed(connection.number);
         }
         self.network.recycle(reference);
     }

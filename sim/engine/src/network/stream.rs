@@ -11,6 +11,7 @@ use super::Network;
 use super::connection::{Connection, ConnectionRef, SideState};
 use super::transmit::at;
 use crate::state::Shared;
+use crate::wires::passage;
 
 /// An open end; dropping it closes both directions.
 pub(crate) struct Stream {
@@ -82,7 +83,7 @@ impl Stream {
         if connection.sides[at(self.side)].state == SideState::Reset {
             return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
         }
-        let link = connection.link(self.side);
+        let (link, number) = (connection.link(self.side), connection.number);
         let pipe = &mut connection.pipes[at(self.side)];
         if pipe.finishing {
             return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
@@ -97,6 +98,11 @@ impl Stream {
         for piece in pieces {
             let count = piece.len().min(limit - written);
             pipe.stage(&piece[..count]);
+            if let Some(observer) = &state.wires.observer {
+                let moment = (state.now, state.trace.events());
+                let passage = passage(moment, number, self.side, link);
+                observer.written(&passage, &piece[..count]);
+            }
             written += count;
         }
         if !pipe.dirty && written > 0 {

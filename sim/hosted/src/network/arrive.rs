@@ -4,6 +4,7 @@ use std::task::Waker;
 
 use bytes::Bytes;
 use sim_engine::EventKind;
+use sim_engine::parts::passage;
 
 use super::connection::{Handshake, Payload, Segment, SideState};
 use super::transmit::at;
@@ -44,17 +45,23 @@ impl State {
 
     fn arrive_data(&mut self, number: u64, direction: u8, payload: Payload) {
         let connection = self.network.get(number).expect("the caller found it");
-        let (_, receiver) = connection.link(direction);
+        let link = connection.link(direction);
         let pipe = &mut connection.pipes[at(direction)];
         let (length, is_bytes) = (payload.length(), matches!(payload, Payload::Bytes(_)));
         match (connection.sides[1 - at(direction)].state, payload) {
-            (SideState::Open, Payload::Bytes(bytes)) => pipe.add_readable(bytes),
+            (SideState::Open, Payload::Bytes(bytes)) => {
+                if let Some(observer) = &self.wires.observer {
+                    let moment = (self.now, self.trace.events());
+                    observer.arrived(&passage(moment, number, direction, link), length);
+                }
+                pipe.add_readable(bytes);
+            }
             (SideState::Open, _) => pipe.finished = true,
             (SideState::Absent, _) => unreachable!("bytes before the handshake of {number}"),
             (SideState::Reset | SideState::Gone, _) => {
                 pipe.unread = pipe.unread.saturating_sub(length);
                 pipe.discard_readable();
-                if is_bytes && self.nodes[crate::index(receiver)].powered {
+                if is_bytes && self.nodes[crate::index(link.1)].powered {
                     self.send_reset(number, direction);
                 } else if is_bytes {
                     // The sender goes on trying: this stands for its retransmission, and is answered by a
@@ -147,6 +154,9 @@ impl State {
         }
         if let Some(frames) = &self.wires.frames {
             frames.closed(number);
+        }
+        if let Some(observer) = &self.wires.observer {
+            observer.closed(number);
         }
         let connection = self.network.connections.remove(&number);
         for pipe in connection.into_iter().flat_map(|ended| ended.pipes) {

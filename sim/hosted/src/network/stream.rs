@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use sim_engine::parts::passage;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Network;
@@ -93,6 +94,10 @@ impl Stream {
         }
         pipe.unread += taken.len();
         if !taken.is_empty() {
+            if let Some(observer) = &state.wires.observer {
+                let moment = (state.now, state.trace.events());
+                observer.written(&passage(moment, self.number, self.side, link), &taken);
+            }
             state.transmit(self.number, self.side, &taken);
         }
         Poll::Ready(Ok(taken.len()))

@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use reports::files::run_folder;
+use reports::{RunResult, Sweep};
 use sim_runner::driver::{self, RunOptions, RunOutcome};
+use sim_runner::recording::Limits;
 
 use super::Run;
 use super::common::{Exit, Named, Seeds, random_seed, scenarios, worst};
@@ -14,7 +17,8 @@ use super::real::Place;
 
 pub fn run(arguments: &Run) -> Result<Exit, String> {
     let scenarios = scenarios(&arguments.scenarios)?;
-    let options = arguments.making.options()?;
+    let mut options = arguments.making.options()?;
+    options.record = arguments.out.as_ref().map(|_| Limits::default());
     let place = Place::of(arguments)?;
     let seeds = seeds(arguments);
     if !arguments.json && arguments.seed.is_none() && arguments.seeds.is_none() {
@@ -34,6 +38,9 @@ pub fn run(arguments: &Run) -> Result<Exit, String> {
             }
             results.push(outcome.result);
         }
+    }
+    if let (Some(out), true) = (&arguments.out, many) {
+        index(out, &results)?;
     }
     if !arguments.json && many {
         let failed = results.iter().filter(|result| !result.held()).count();
@@ -81,19 +88,26 @@ fn unmet(scenario: &str, expected: &str) -> String {
     format!("expectation not met: {scenario} expects {expected}; not in this run")
 }
 
-fn write(out: &Path, outcome: &RunOutcome, many: bool) -> Result<(), String> {
+/// Of several runs: where each of their reports is.
+fn index(out: &Path, results: &[RunResult]) -> Result<(), String> {
+    let engine = results.first().map_or("", |result| result.engine.as_str());
+    let mut summary = Sweep::new(engine, Vec::new());
+    results.iter().for_each(|result| summary.add(result));
+    summary.wall_ms = results.iter().map(|result| result.wall_ms).sum();
+    reports::write_sweep(out, &summary)
+        .map_err(|error| format!("cannot write {}: {error}", out.display()))
+}
+
+/// All files of a run, in a folder of its own if there are others.
+pub fn write(out: &Path, outcome: &RunOutcome, many: bool) -> Result<(), String> {
     let result = &outcome.result;
     let directory = if many {
-        out.join(format!(
-            "{}-{}",
-            result.scenario.replace('/', "-"),
-            result.seed
-        ))
+        out.join(run_folder(&result.scenario, result.seed))
     } else {
         out.to_owned()
     };
     let history = sim_checkers::edn::export(&outcome.history);
-    reports::write_run(&directory, result)
+    reports::write_run(&directory, result, outcome.recording.as_ref())
         .and_then(|()| std::fs::write(directory.join("history.edn"), history))
         .map_err(|error| format!("cannot write {}: {error}", directory.display()))
 }

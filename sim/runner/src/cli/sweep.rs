@@ -1,16 +1,21 @@
 //! `trial sweep`: many seeds on all cores.
 
 use std::io::IsTerminal;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use reports::Sweep as Summary;
 use sim_runner::driver;
 use sim_runner::pool;
+use sim_runner::recording::Limits;
 
 use super::Sweep;
 use super::common::{Exit, Named, Shard, random_seed, scenarios};
 use super::ledger::{self, Entry, Header, Ledger, Rest, Sum};
+
+/// Failing runs that get a report of their own; they are made again for it.
+const REPORTS_MAX: usize = 20;
 
 pub fn sweep(arguments: &Sweep) -> Result<Exit, String> {
     let given = if arguments.scenarios.is_empty() {
@@ -28,6 +33,7 @@ pub fn sweep(arguments: &Sweep) -> Result<Exit, String> {
     }
     let swept = make(arguments, &scenarios, first_seed)?;
     if let Some(out) = &arguments.out {
+        report_failures(out, arguments, &scenarios, &swept.summary)?;
         reports::write_sweep(out, &swept.summary)
             .map_err(|error| format!("cannot write {}: {error}", out.display()))?;
     }
@@ -106,6 +112,30 @@ fn make(arguments: &Sweep, scenarios: &[Named], first_seed: u64) -> Result<Sum, 
     sum.summary.wall_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     sum.sort();
     Ok(sum)
+}
+
+/// Makes the first failing runs again, recorded, so that the sweep itself need not be.
+fn report_failures(
+    out: &Path,
+    arguments: &Sweep,
+    scenarios: &[Named],
+    summary: &Summary,
+) -> Result<(), String> {
+    let mut options = arguments.making.options()?;
+    options.record = Some(Limits::default());
+    let failures: Vec<_> = summary.failures().collect();
+    for row in failures.iter().take(REPORTS_MAX) {
+        let named = scenarios.iter().find(|named| named.name == row.scenario);
+        let named = named.expect("rows come from these scenarios");
+        let outcome = driver::run(&named.scenario, &named.name, row.seed, &options)
+            .map_err(|error| error.to_string())?;
+        super::run::write(out, &outcome, true)?;
+    }
+    if failures.len() > REPORTS_MAX {
+        let more = failures.len() - REPORTS_MAX;
+        eprintln!("{more} more failing runs have no report of their own: replay them with --out");
+    }
+    Ok(())
 }
 
 /// The file that runs are written to, and what it has already.

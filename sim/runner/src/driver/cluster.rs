@@ -8,6 +8,7 @@ use broker_env::Env;
 use broker_protocol::ids::{NodeId, Offset, TopicIdPartition};
 use broker_server::format::{InitialVoters, format};
 use broker_server::node::{Node, NodeOptions, NodeView};
+use reports::recording::ProcessState;
 use sim_faults::{TargetResolver, World};
 
 use super::faults::Struck;
@@ -133,17 +134,20 @@ impl Nodes {
                 set.expect("releases are checked when the scenario is read");
             }
             drop(releases);
+            let watch = watch.clone();
             let observer = watch.observer(&spec, start.recorder.clone());
             let options = NodeOptions {
                 config,
                 observer,
                 cluster_id: Some(cluster_id.clone()),
             };
-            Box::pin(async move { nodes.process(spec, start, options).await })
+            Box::pin(async move { nodes.process(spec, start, options, &watch).await })
         })
     }
 
-    async fn process(&self, spec: NodeSpec, start: Start, options: NodeOptions) {
+    async fn process(&self, spec: NodeSpec, start: Start, options: NodeOptions, watch: &Watch) {
+        let recorder = start.recorder.clone();
+        watch.process(&spec.name, ProcessState::Started, &*recorder);
         // What is left of the former process says nothing about this one.
         drop(self.views().remove(&spec.name));
         if options.config.is_controller() && options.config.finds_voters() {
@@ -156,6 +160,11 @@ impl Nodes {
             }
             Err(error) => Err(error),
         };
+        let state = match &ended {
+            Ok(()) => ProcessState::Stopped,
+            Err(error) => ProcessState::Failed(error.to_string()),
+        };
+        watch.process(&spec.name, state, &*recorder);
         if let Err(error) = ended {
             let mut exits = self.exits.lock().expect("no panic under this lock");
             exits.push(Struck {

@@ -173,6 +173,7 @@ impl Striker {
         world
             .apply(fault)
             .map_err(|error| Unfit::Engine(error.to_string()))?;
+        self.watch.fault(fault, &*self.recorder);
         self.timeline.push(Struck {
             at_ms,
             event: self.recorder.event(),

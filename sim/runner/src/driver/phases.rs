@@ -108,7 +108,7 @@ impl Run {
             self.account.unsettled.extend(self.unsettled(control));
             return Ok(());
         }
-        self.name_topics(control);
+        self.name_topics(control, |watch, id, name| watch.name_topic(id, name));
         self.clients.start(control, &self.scenario);
         self.applications.begin(control)?;
         self.fault_phase(control).await?;
@@ -149,6 +149,8 @@ impl Run {
             let took = self.now().saturating_sub(began).as_millis();
             self.account.settled_after_ms = Some(u64::try_from(took).unwrap_or(u64::MAX));
         }
+        // Topics that came later have a name in the recording, too.
+        self.name_topics(control, Watch::name_topic_in_recording);
         let running = self.clients.running();
         let state = final_state::read(
             &self.nodes,
@@ -210,7 +212,7 @@ impl Run {
         reasons
     }
 
-    fn name_topics(&self, control: &dyn Control) {
+    fn name_topics(&self, control: &dyn Control, tell: impl Fn(&Watch, u128, &str)) {
         let offices = super::cluster::Offices {
             nodes: &self.nodes,
             world: control,
@@ -221,7 +223,7 @@ impl Run {
             named.collect::<Vec<_>>()
         });
         for (id, name) in names.unwrap_or_default() {
-            self.watch.checker().name_topic(id, &name);
+            tell(&self.watch, id, &name);
         }
     }
 

@@ -3,16 +3,18 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use broker_server::observe::{Observation, Observer};
+use reports::recording::ProcessState;
 use sim_checkers::anomaly::Report;
 use sim_checkers::cluster::event::Event;
 use sim_checkers::cluster::{Budget, Cluster};
-use sim_faults::Durability;
+use sim_faults::{Durability, Fault};
 
 use super::cluster::Nodes;
 use super::steps::{Moment, Steps};
 use super::translate;
 use super::words::words;
 use crate::engine::Recorder;
+use crate::recording::Tape;
 use crate::scenario::{NodeSpec, Scenario};
 
 /// What the runner did to a node, as far as the checker has to know.
@@ -33,10 +35,12 @@ pub struct Watch {
     checker: Mutex<Cluster>,
     /// With `--check-steps`.
     steps: Option<Mutex<Steps>>,
+    /// If the run is recorded.
+    tape: Option<Arc<Tape>>,
 }
 
 impl Watch {
-    pub fn new(scenario: &Scenario, check_steps: bool) -> Watch {
+    pub fn new(scenario: &Scenario, check_steps: bool, tape: Option<Arc<Tape>>) -> Watch {
         let budget = Budget {
             durable: scenario.durability != Durability::Unlimited,
             flushed: scenario.durability == Durability::Flushed,
@@ -46,6 +50,7 @@ impl Watch {
         Watch {
             checker: Mutex::new(Cluster::new(budget)),
             steps: check_steps.then(Mutex::default),
+            tape,
         }
     }
 
@@ -90,6 +95,9 @@ impl Watch {
             format!("{observation:?}")
         });
         self.with_steps(|steps| steps.observe(spec.id, &observation));
+        if let Some(tape) = &self.tape {
+            tape.observe(&spec.name, recorder, &observation);
+        }
         self.judge(spec.id, recorder, &translate::event(observation));
     }
 
@@ -103,6 +111,11 @@ impl Watch {
             Deed::DiskWiped => steps.wiped(spec.id),
             Deed::DiskDamaged | Deed::DiskFailing => {}
         });
+        match deed {
+            Deed::Killed => self.process(node, ProcessState::Killed, recorder),
+            Deed::PowerLost { .. } => self.process(node, ProcessState::PowerLost, recorder),
+            Deed::DiskWiped | Deed::DiskDamaged | Deed::DiskFailing => {}
+        }
         let event = match deed {
             Deed::Killed => Event::NodeKilled,
             Deed::PowerLost { lossy } => Event::PowerLost { lost: lossy },
@@ -115,6 +128,38 @@ impl Watch {
 
     fn judge(&self, node: i32, recorder: &dyn Recorder, event: &Event) {
         let (number, ms) = (recorder.event(), recorder.now_ns() / 1_000_000);
-        self.checker().observe(number, ms, node, event);
+        let mut checker = self.checker();
+        let before = checker.violations().len();
+        checker.observe(number, ms, node, event);
+        if let Some(tape) = &self.tape
+            && checker.violations().len() > before
+        {
+            tape.violated(recorder);
+        }
+    }
+
+    /// For the recording: what became of a node's process.
+    pub fn process(&self, node: &str, what: ProcessState, recorder: &dyn Recorder) {
+        if let Some(tape) = &self.tape {
+            tape.process(node, recorder, what);
+        }
+    }
+
+    /// For the recording: a fault was done, or taken back.
+    pub fn fault(&self, fault: &Fault, recorder: &dyn Recorder) {
+        if let Some(tape) = &self.tape {
+            tape.fault(fault, recorder);
+        }
+    }
+
+    pub fn name_topic(&self, topic: u128, name: &str) {
+        self.checker().name_topic(topic, name);
+        self.name_topic_in_recording(topic, name);
+    }
+
+    pub fn name_topic_in_recording(&self, topic: u128, name: &str) {
+        if let Some(tape) = &self.tape {
+            tape.name_topic(topic, name);
+        }
     }
 }

@@ -59,6 +59,7 @@ pub(super) fn options(spec: &WorldSpec) -> Options {
         network: spec.network,
         disk: spec.disk,
         classifier: spec.classifier.clone(),
+        wire_observer: spec.wire_observer.clone(),
         trace: TraceOptions {
             sample_every: spec.trace.sample_every,
             lines: spec.trace.lines,
