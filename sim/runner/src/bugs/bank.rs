@@ -517,6 +517,6 @@ pub const BANK: &[Bug] = &[
     unfound(
         "C_07",
         "a consumer does not notice a truncation (KAFKA-7440)",
-        "the consumer core's tests find it; runs with unclean elections send no records yet",
+        "the consumer core's tests find it; clients of runs with unclean elections are judged below what was lost only",
     ),
 ];
