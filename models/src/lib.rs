@@ -6,6 +6,7 @@
 pub mod counterexample;
 pub mod harness;
 pub mod raft;
+pub mod reassignment;
 pub mod replica;
 pub mod transaction;
 
@@ -44,6 +45,18 @@ pub const MODELS: &[(&str, &str)] = &[
         "metadata quorum of three voters: one comes back with an empty disk",
     ),
     (
+        "raft-lost-disk",
+        "metadata quorum of three static voters: one comes back with an empty disk and is filled again",
+    ),
+    (
+        "raft-cut-off",
+        "metadata quorum of three voters: one hears nobody, and the leader stays (KIP-996)",
+    ),
+    (
+        "raft-alone",
+        "metadata quorum of one voter and an observer: the leader stays",
+    ),
+    (
         "raft-nightly",
         "metadata quorum of three voters: power losses, doubled messages, snapshots and elections at once",
     ),
@@ -80,6 +93,10 @@ pub const MODELS: &[(&str, &str)] = &[
         "a partition and its controller: a broker stops in good order",
     ),
     (
+        "replica-deletions",
+        "a partition and its controller: records are deleted up to the end, leadership moves",
+    ),
+    (
         "replica-live",
         "a partition and its controller: from every state of a fail-over it recovers",
     ),
@@ -90,6 +107,10 @@ pub const MODELS: &[(&str, &str)] = &[
     (
         "replica-nightly",
         "a partition and its controller: shrinking ISR, fencing, crashes, lost data, all at once",
+    ),
+    (
+        "reassignment",
+        "a partition and its controller: it moves, is called back, and brokers come and go",
     ),
     (
         "transaction",
@@ -126,6 +147,9 @@ pub fn check(name: &str, limits: Limits) -> Option<CheckReport> {
     if let Some(model) = replica::ReplicaModel::by_name(name) {
         return Some(harness::run(name, model, limits));
     }
+    if let Some(model) = reassignment::ReassignmentModel::by_name(name) {
+        return Some(harness::run(name, model, limits));
+    }
     if let Some(model) = transaction::TransactionModel::by_name(name) {
         return Some(harness::run(name, model, limits));
     }
@@ -137,6 +161,10 @@ pub fn check(name: &str, limits: Limits) -> Option<CheckReport> {
 /// no such model.
 pub fn explore(name: &str, address: &str) -> Option<()> {
     if let Some(model) = replica::ReplicaModel::by_name(name) {
+        harness::explore(model, address);
+        return Some(());
+    }
+    if let Some(model) = reassignment::ReassignmentModel::by_name(name) {
         harness::explore(model, address);
         return Some(());
     }

@@ -7,11 +7,13 @@
 //! cuts keep them few: exploration starts with node 1 elected and its first record committed; messages that
 //! bind nobody arrive at once ([`binds_nobody`]); timers that only repeat do not run out ([`matters`]).
 
+mod properties;
 pub(crate) mod steps;
+mod variants;
 
-use broker_core::raft::cluster::{Action, Cluster, Envelope, QuorumKind, Shape};
-use broker_core::raft::{Output, Raft, Request, Role, Timer, VoterSet};
-use broker_probe::{current_mutant, set_mutant};
+use broker_core::raft::cluster::{Action, Cluster, Envelope, Shape};
+use broker_core::raft::{Output, Raft, Request, Role, Timer};
+use broker_probe::set_mutant;
 use broker_protocol::ids::{LeaderEpoch, NodeId, Offset};
 use stateright::{Model, Property};
 
@@ -41,12 +43,16 @@ pub struct Faults {
     pub additions: u8,
     pub removals: u8,
     pub disk_replacements: u8,
+    /// A static voter comes back with an empty disk and the same identity (K-20).
+    pub wipes: u8,
 }
 
 #[derive(Clone, Debug)]
 pub struct RaftModel {
     pub shape: Shape,
     pub bounds: Bounds,
+    /// The only voter whose election timer runs out, if not that of each may: it hears nobody, the others do.
+    cut_off: Option<NodeId>,
     /// The known bug of the thread that made the model, for the checker's threads.
     mutant: Option<&'static str>,
 }
@@ -67,6 +73,8 @@ struct Seen {
     installation: bool,
     /// A voter change was truncated.
     change_undone: bool,
+    /// This voter got an empty disk.
+    wiped: Option<NodeId>,
 }
 
 impl Seen {
@@ -81,298 +89,19 @@ impl Seen {
     }
 }
 
-impl RaftModel {
-    pub fn by_name(name: &str) -> Option<RaftModel> {
-        match name {
-            "raft" => Some(RaftModel::network()),
-            "raft-disk" => Some(RaftModel::disk()),
-            "raft-epochs" => Some(RaftModel::epochs()),
-            "raft-snapshot" => Some(RaftModel::snapshot()),
-            "raft-voters" => Some(RaftModel::voters()),
-            "raft-joining" => Some(RaftModel::joining()),
-            "raft-replaced-disk" => Some(RaftModel::replaced_disk()),
-            "raft-nightly" => Some(RaftModel::nightly()),
-            _ => None,
-        }
-    }
-
-    /// Messages arrive in any order, late, never, and one of them twice.
-    pub fn network() -> RaftModel {
-        RaftModel::new(Bounds {
-            epoch: LeaderEpoch(2),
-            log_end: 3,
-            network: 3,
-            faults: Faults {
-                appends: 1,
-                duplicates: 1,
-                elections: 2,
-                ..Faults::default()
-            },
-        })
-    }
-
-    /// Three elections, as many as figure 8 of the Raft paper needs.
-    pub fn epochs() -> RaftModel {
-        RaftModel::new(Bounds {
-            epoch: LeaderEpoch(3),
-            log_end: 4,
-            network: 3,
-            faults: Faults {
-                appends: 1,
-                elections: 3,
-                ..Faults::default()
-            },
-        })
-    }
-
-    /// Logs are deleted before snapshots, under replicas that still want the records.
-    pub fn snapshot() -> RaftModel {
-        RaftModel::new(Bounds {
-            epoch: LeaderEpoch(2),
-            log_end: 3,
-            network: 3,
-            faults: Faults {
-                appends: 1,
-                elections: 2,
-                snapshots: 1,
-                deletions: 1,
-                ..Faults::default()
-            },
-        })
-    }
-
-    /// One of three voters is removed, the leader too, while another is elected.
-    pub fn voters() -> RaftModel {
-        RaftModel::new(Bounds {
-            epoch: LeaderEpoch(2),
-            log_end: 5,
-            network: 3,
-            faults: Faults {
-                elections: 2,
-                removals: 1,
-                ..Faults::default()
-            },
-        })
-        .with_quorum(QuorumKind::Dynamic, 3, 0)
-    }
-
-    /// An observer becomes the third voter, and one of the three is removed.
-    pub fn joining() -> RaftModel {
-        RaftModel::new(Bounds {
-            epoch: LeaderEpoch(2),
-            log_end: 6,
-            network: 3,
-            faults: Faults {
-                elections: 1,
-                additions: 1,
-                removals: 1,
-                ..Faults::default()
-            },
-        })
-        .with_quorum(QuorumKind::Dynamic, 2, 1)
-    }
-
-    /// A voter comes back with an empty disk, which is none of the voters (KIP-853).
-    pub fn replaced_disk() -> RaftModel {
-        RaftModel::new(Bounds {
-            epoch: LeaderEpoch(2),
-            log_end: 4,
-            network: 3,
-            faults: Faults {
-                appends: 1,
-                elections: 2,
-                disk_replacements: 1,
-                ..Faults::default()
-            },
-        })
-        .with_quorum(QuorumKind::Dynamic, 3, 0)
-    }
-
-    /// Several kinds of faults at once, as far as an hour and the memory of a small machine go.
-    pub fn nightly() -> RaftModel {
-        RaftModel::new(Bounds {
-            epoch: LeaderEpoch(3),
-            log_end: 4,
-            network: 3,
-            faults: Faults {
-                appends: 1,
-                power_losses: 1,
-                duplicates: 1,
-                elections: 2,
-                snapshots: 1,
-                deletions: 1,
-                ..Faults::default()
-            },
-        })
-    }
-
-    /// Flushes take time, and a power loss falls between write and sync.
-    pub fn disk() -> RaftModel {
-        let model = RaftModel::new(Bounds {
-            epoch: LeaderEpoch(2),
-            log_end: 3,
-            network: 3,
-            faults: Faults {
-                appends: 1,
-                power_losses: 1,
-                elections: 1,
-                ..Faults::default()
-            },
-        });
-        RaftModel {
-            shape: Shape {
-                instant_flushes: false,
-                ..model.shape
-            },
-            ..model
-        }
-    }
-
-    fn with_quorum(mut self, quorum: QuorumKind, voters: i32, observers: i32) -> RaftModel {
-        self.shape = Shape {
-            voters,
-            observers,
-            quorum,
-            ..self.shape
-        };
-        self
-    }
-
-    fn new(bounds: Bounds) -> RaftModel {
-        RaftModel {
-            shape: Shape {
-                voters: 3,
-                observers: 0,
-                instant_saves: true,
-                instant_flushes: true,
-                ..Shape::default()
-            },
-            bounds,
-            mutant: current_mutant(),
-        }
-    }
-
-    /// What a model that explores its subject must come across.
-    fn own_properties(&self) -> Vec<Property<RaftModel>> {
-        let Faults {
-            snapshots,
-            additions,
-            removals,
-            disk_replacements,
-            ..
-        } = self.bounds.faults;
-        let mut properties = Vec::new();
-        if snapshots > 0 {
-            properties.extend(snapshot_properties());
-        }
-        if additions > 0 {
-            properties.extend(addition_properties());
-        }
-        if removals > 0 {
-            properties.extend(removal_properties());
-        }
-        if disk_replacements > 0 {
-            properties.push(Property::sometimes(
-                "an empty disk of no voter is filled",
-                |_, state: &State| observers_with_records(state).next().is_some(),
-            ));
-        }
-        if properties.is_empty() {
-            properties.push(Property::sometimes(
-                "a log is truncated",
-                |_, state: &State| state.seen.truncation,
-            ));
-        }
-        if removals > 0 && additions == 0 {
-            properties.push(Property::sometimes(
-                "a voter change is truncated",
-                |_, state: &State| state.seen.change_undone,
-            ));
-        }
-        properties
-    }
-
-    fn holds(state: &State, invariant: &str) -> bool {
-        state
-            .cluster
-            .violation
-            .as_ref()
-            .is_none_or(|violation| violation.invariant != invariant)
-    }
-}
-
-fn snapshot_properties() -> Vec<Property<RaftModel>> {
-    vec![
-        Property::sometimes(
-            "a log starts behind its first record",
-            |_, state: &State| {
-                let mut logs = state.cluster.nodes.values().map(|node| node.disk.log());
-                logs.any(|log| log.start > 0)
-            },
-        ),
-        Property::sometimes("a snapshot replaces a log", |_, state: &State| {
-            state.seen.installation
-        }),
-        Property::sometimes("another leader starts at a snapshot", |_, state: &State| {
-            other_leaders(state).any(|leader| leader.log().start() > 0)
-        }),
-    ]
-}
-
-fn addition_properties() -> Vec<Property<RaftModel>> {
-    vec![
-        Property::sometimes("an added voter is committed", |_, state: &State| {
-            committed_voters(state).any(|voters| voters.len() == 3)
-        }),
-        Property::sometimes("the added voter leads", |_, state: &State| {
-            other_leaders(state).any(|leader| leader.id() == NodeId(3))
-        }),
-    ]
-}
-
-fn removal_properties() -> Vec<Property<RaftModel>> {
-    vec![
-        Property::sometimes("a removed voter is committed", |_, state: &State| {
-            committed_voters(state)
-                .any(|voters| voters.len() < 3 && voters.get(NodeId(2)).is_some())
-        }),
-        Property::sometimes("a leader is no voter any more", |_, state: &State| {
-            state.cluster.leaders().any(|leader| !leader.is_voter())
-        }),
-    ]
-}
-
-/// Leaders but the one that exploration starts with.
-fn other_leaders(state: &State) -> impl Iterator<Item = &Raft> {
-    let leaders = state.cluster.leaders();
-    leaders.filter(|leader| leader.id() != NodeId(1))
-}
-
-/// Those who follow with a log, and are none of a leader's voters.
-fn observers_with_records(state: &State) -> impl Iterator<Item = &Raft> {
-    let follower = |raft: &&Raft| raft.high_watermark().is_some_and(|end| end > 0);
-    let outside = |raft: &&Raft| {
-        let key = state.cluster.nodes[&raft.id()].key;
-        state
-            .cluster
-            .leaders()
-            .any(|leader| !leader.voters().contains(key))
+/// Followers none of whose messages is on its way or waits at the leader.
+fn wipes(cluster: &Cluster) -> Vec<Action> {
+    let concerns = |envelope: &Envelope, id: NodeId| match envelope {
+        Envelope::Request { to, from, .. } => *to == id || *from == Some(id),
+        Envelope::Response { to, from, .. } => *to == id || *from == id,
     };
-    let cores = state
-        .cluster
-        .nodes
-        .values()
-        .filter_map(|node| node.raft.as_ref());
-    cores.filter(follower).filter(outside)
-}
-
-/// The voters of leaders who have committed them.
-fn committed_voters(state: &State) -> impl Iterator<Item = &VoterSet> {
-    let committed = |leader: &&Raft| {
-        let offset = leader.configuration().offset;
-        leader.high_watermark() > offset
-    };
-    state.cluster.leaders().filter(committed).map(Raft::voters)
+    let leads = |id: NodeId| cluster.leaders().any(|leader| leader.id() == id);
+    let running = cluster.nodes.values().filter(|node| node.raft.is_some());
+    running
+        .map(|node| node.key.id)
+        .filter(|&id| !leads(id) && !cluster.network.iter().any(|it| concerns(it, id)))
+        .map(Action::WipeDisk)
+        .collect()
 }
 
 /// The counter an action uses up, if it is counted.
@@ -389,7 +118,19 @@ fn counter<'a>(left: &'a mut Faults, action: &Action) -> Option<&'a mut u8> {
         Action::AddVoter(..) => Some(&mut left.additions),
         Action::RemoveVoter(..) => Some(&mut left.removals),
         Action::ReplaceDisk(_) => Some(&mut left.disk_replacements),
+        Action::WipeDisk(_) => Some(&mut left.wipes),
         _ => None,
+    }
+}
+
+impl RaftModel {
+    fn may_run_out(&self, action: &Action) -> bool {
+        match (self.cut_off, action) {
+            (Some(cut_off), Action::Timer(id, Timer::Election)) => *id == cut_off,
+            (_, Action::Timer(_, Timer::CheckQuorum)) => self.shape.voters == 1,
+            (_, Action::Timer(_, Timer::BeginQuorumEpoch)) => self.bounds.faults.wipes > 0,
+            (_, action) => matters(action),
+        }
     }
 }
 
@@ -424,7 +165,8 @@ impl Model for RaftModel {
         actions.extend(cluster.disk_work());
         actions.extend(cluster.deliveries());
         actions.extend(cluster.starts());
-        actions.extend(cluster.timers().into_iter().filter(matters));
+        let timers = cluster.timers().into_iter();
+        actions.extend(timers.filter(|action| self.may_run_out(action)));
         actions.extend(cluster.appends());
         actions.extend(cluster.power_losses());
         actions.extend(cluster.losses());
@@ -435,12 +177,16 @@ impl Model for RaftModel {
         actions.extend(cluster.additions());
         actions.extend(cluster.removals());
         actions.extend(cluster.disk_replacements());
+        actions.extend(wipes(cluster));
         actions.retain(|action| counter(&mut left, action).is_none_or(|left| *left > 0));
     }
 
     fn next_state(&self, last: &State, action: Action) -> Option<State> {
         set_mutant(self.mutant);
         let mut next = last.clone();
+        if let Action::WipeDisk(id) = action {
+            next.seen.wiped = Some(id);
+        }
         if let Some(left) = counter(&mut next.left, &action) {
             *left -= 1;
         }
@@ -465,8 +211,8 @@ impl Model for RaftModel {
             Property::always("RAFT-4", |_, state| RaftModel::holds(state, "RAFT-4")),
             Property::always("RAFT-5", |_, state| RaftModel::holds(state, "RAFT-5")),
             Property::always("RAFT-6", |_, state| RaftModel::holds(state, "RAFT-6")),
-            Property::sometimes("another leader is elected", |_, state: &State| {
-                other_leaders(state).next().is_some()
+            Property::always("LIVE-2", |_, state| {
+                properties::nobody_waits_for_ever(state)
             }),
             Property::sometimes("a record is committed", |_, state: &State| {
                 state.cluster.ghost.committed_end() > 1

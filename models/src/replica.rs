@@ -10,7 +10,7 @@
 //! [`Budget`]s keep the states finite, and what makes no difference when it happens happens at once (see
 //! [`State::at_once`](state::State)).
 
-mod controller;
+pub(crate) mod controller;
 mod describe;
 mod events;
 pub mod state;
@@ -56,8 +56,8 @@ pub struct ReplicaModel {
 }
 
 /// Invariants by id, as `broker_core` names them.
-const INVARIANTS: [&str; 8] = [
-    "REP-1", "REP-2", "REP-3", "REP-4", "REP-5", "META-1", "META-3", "LOG-1",
+const INVARIANTS: [&str; 9] = [
+    "REP-1", "REP-2", "REP-3", "REP-4", "REP-5", "META-1", "META-3", "LOG-1", "LIVE-2",
 ];
 const LIVENESS: &str = "LIVE-1";
 
@@ -73,6 +73,14 @@ impl ReplicaModel {
     fn holds<const INVARIANT: usize>(&self, state: &State) -> bool {
         let violated = state.violation.as_ref().map(|it| it.invariant);
         violated != Some(INVARIANTS[INVARIANT])
+    }
+
+    fn is_live(&self, state: &State) -> bool {
+        if let Some(violation) = &state.violation {
+            return violation.invariant != LIVENESS;
+        }
+        set_mutant(self.mutant);
+        !self.bounds.heals || state.recovers()
     }
 
     fn witnesses<const EVENT: usize>(&self, state: &State) -> bool {
@@ -110,13 +118,7 @@ impl Model for ReplicaModel {
 
     fn properties(&self) -> Vec<Property<Self>> {
         let mut properties = always();
-        if self.bounds.heals {
-            let heals = |model: &ReplicaModel, state: &State| {
-                set_mutant(model.mutant);
-                state.violation.is_some() || state.recovers()
-            };
-            properties.push(Property::always(LIVENESS, heals));
-        }
+        properties.push(Property::always(LIVENESS, ReplicaModel::is_live));
         let expected = |property: &Property<Self>| self.bounds.expected.contains(&property.name);
         properties.extend(sometimes().into_iter().filter(expected));
         properties
@@ -149,12 +151,12 @@ macro_rules! properties {
 }
 
 fn always() -> Vec<Property<ReplicaModel>> {
-    properties!(always, |number: usize| INVARIANTS[number], holds, 0 1 2 3 4 5 6 7)
+    properties!(always, |number: usize| INVARIANTS[number], holds, 0 1 2 3 4 5 6 7 8)
 }
 
 fn sometimes() -> Vec<Property<ReplicaModel>> {
     let all = properties!(sometimes, events::name, witnesses,
-        0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19);
+        0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20);
     assert_eq!(all.len(), events::COUNT);
     all
 }

@@ -41,6 +41,21 @@ fn quorum_holds_with_a_joining_voter() {
 }
 
 #[test]
+fn a_static_voter_that_lost_its_disk_is_filled_again() {
+    holds("raft-lost-disk", 13_584);
+}
+
+#[test]
+fn a_voter_that_hears_nobody_does_not_disturb_the_others() {
+    holds("raft-cut-off", 4_087);
+}
+
+#[test]
+fn the_only_voter_leads() {
+    holds("raft-alone", 7_553);
+}
+
+#[test]
 fn unknown_models_are_refused() {
     assert!(check("no such model", DEFAULT_LIMITS).is_none());
 }

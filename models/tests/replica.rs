@@ -59,3 +59,8 @@ fn a_partition_recovers_from_every_state_of_a_fail_over() {
 fn a_partition_recovers_from_every_state_of_a_fail_over_with_two_records() {
     holds("replica-live-records", 485_980);
 }
+
+#[test]
+fn a_partition_holds_while_it_moves() {
+    holds("reassignment", 8_123);
+}

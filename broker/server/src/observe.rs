@@ -321,6 +321,8 @@ pub struct PartitionState {
     pub leader_epoch: LeaderEpoch,
     pub partition_epoch: PartitionEpoch,
     pub min_insync_replicas: i32,
+    /// The leader was elected uncleanly and its ISR has not changed since (KIP-704).
+    pub recovering: bool,
 }
 
 /// KRaft roles (KIP-595, KIP-996).

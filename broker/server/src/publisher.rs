@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use broker_core::metadata::MetadataImage;
+use broker_core::metadata::{LeaderRecoveryState, MetadataImage};
 use broker_env::Env;
 use broker_protocol::ids::{NodeId, TopicIdPartition, Uuid};
 use tokio::sync::mpsc;
@@ -180,6 +180,7 @@ impl Publisher {
             leader_epoch: registration.leader_epoch,
             partition_epoch: registration.partition_epoch,
             min_insync_replicas,
+            recovering: registration.leader_recovery_state == LeaderRecoveryState::Recovering,
         })
     }
 }

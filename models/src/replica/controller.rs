@@ -4,15 +4,15 @@
 use broker_core::Ticket;
 use broker_core::metadata::invariants::{Transition, Violation};
 use broker_core::metadata::{
-    AlterPartition, AlterPartitionRequest, BrokerHeartbeatRequest, BrokerRegistration,
-    BrokerRegistrationRequest, ConfigOperation, ConfigOperationType, ConfigResource,
-    ControllerConfig, CreatableTopic, CreateTopicsRequest, ELR_FEATURE, ElectLeadersRequest,
-    ElectionType, IncrementalAlterConfigsRequest, Input, LeaderRecoveryState, MIN_INSYNC_REPLICAS,
-    MetadataImage, Output, PartitionAssignment, PartitionRegistration, Record, Reply, Soft,
-    VersionRange, decide,
+    AlterPartition, AlterPartitionReassignmentsRequest, AlterPartitionRequest,
+    BrokerHeartbeatRequest, BrokerRegistration, BrokerRegistrationRequest, ConfigOperation,
+    ConfigOperationType, ConfigResource, ControllerConfig, CreatableTopic, CreateTopicsRequest,
+    ELR_FEATURE, ElectLeadersRequest, ElectionType, IncrementalAlterConfigsRequest, Input,
+    LeaderRecoveryState, MIN_INSYNC_REPLICAS, MetadataImage, Output, PartitionAssignment,
+    PartitionRegistration, ReassignablePartition, Record, Reply, Soft, VersionRange, decide,
 };
-use broker_core::replica::cluster::{AskedIsr, Published, id};
-use broker_core::replica::{AlteredPartition, Config, PartitionState};
+use broker_core::replica::cluster::{AskedIsr, Published, id, index};
+use broker_core::replica::{AlterPartitionId, AlteredPartition, Config, PartitionState};
 use broker_core::testbed::Shared;
 use broker_protocol::ErrorCode;
 use broker_protocol::ids::{BrokerEpoch, NodeId, Offset, TopicIdPartition, Uuid};
@@ -37,8 +37,13 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// All brokers are registered and unfenced, the partition is led by the first.
+    /// All brokers are registered and unfenced and have the partition, which is led by the first.
     pub fn new(brokers: usize, min_insync_replicas: i32) -> Controller {
+        Controller::with_replicas(brokers, brokers, min_insync_replicas)
+    }
+
+    /// The partition is on the first `replicas` of the brokers.
+    pub fn with_replicas(brokers: usize, replicas: usize, min_insync_replicas: i32) -> Controller {
         let mut controller = Controller {
             image: MetadataImage::default(),
             soft: Soft::new(ControllerConfig {
@@ -52,12 +57,12 @@ impl Controller {
             published: Vec::new(),
         };
         controller
-            .bootstrap(brokers)
+            .bootstrap(brokers, replicas)
             .expect("nothing went wrong yet");
         controller
     }
 
-    fn bootstrap(&mut self, brokers: usize) -> Result<(), Violation> {
+    fn bootstrap(&mut self, brokers: usize, replicas: usize) -> Result<(), Violation> {
         let elr = Record::FeatureLevel {
             name: ELR_FEATURE.to_owned(),
             level: 1,
@@ -76,7 +81,7 @@ impl Controller {
             replication_factor: -1,
             assignments: vec![PartitionAssignment {
                 partition: 0,
-                replicas: (0..brokers).map(id).collect(),
+                replicas: (0..replicas).map(id).collect(),
             }],
             configs: Vec::new(),
         };
@@ -221,7 +226,11 @@ impl Controller {
 
     /// A heartbeat of a broker that has acted on `seen` batches.
     pub fn unfence(&mut self, broker: usize, seen: usize) -> Result<(), Violation> {
-        self.heartbeat(broker, seen, false)
+        self.heartbeat(broker, seen, false)?;
+        let kept_out = self.is_fenced(broker) && self.knows_itself(broker, seen);
+        demand(!kept_out, || {
+            format!("{} knows its registration and stays fenced", id(broker))
+        })
     }
 
     /// The last heartbeat of a broker that stops in good order.
@@ -258,6 +267,39 @@ impl Controller {
         self.feed(Input::ElectLeaders(TICKET, request)).map(|_| ())
     }
 
+    /// AlterPartitionReassignments; none cancels what is under way. Whether it was taken.
+    pub fn reassign(&mut self, target: Option<&[usize]>) -> Result<bool, Violation> {
+        let request = AlterPartitionReassignmentsRequest {
+            partitions: vec![ReassignablePartition {
+                topic: TOPIC.to_owned(),
+                partition: PARTITION.partition,
+                replicas: target.map(|brokers| brokers.iter().copied().map(id).collect()),
+            }],
+            allow_replication_factor_change: true,
+        };
+        let reply = self.feed(Input::AlterPartitionReassignments(TICKET, request))?;
+        let Some(Reply::AlterPartitionReassignments(results)) = reply else {
+            panic!("another reply: {reply:?}");
+        };
+        Ok(results.iter().all(|(_, result)| result.is_ok()))
+    }
+
+    /// The leader asks for an ISR, and its request arrives at once.
+    pub fn set_isr(&mut self, isr: &[NodeId]) -> Result<(), Violation> {
+        let partition = self.partition();
+        let leader = partition.leader.expect("a leader asks");
+        let known = |member: &NodeId| (*member, self.broker(index(*member)).epoch);
+        let asked = AskedIsr {
+            request: AlterPartitionId(0),
+            leader_epoch: partition.leader_epoch,
+            partition_epoch: partition.partition_epoch,
+            isr: isr.iter().map(known).collect(),
+        };
+        let leader = index(leader);
+        let broker_epoch = self.broker(leader).epoch;
+        self.alter_partition(leader, broker_epoch, asked).map(drop)
+    }
+
     pub fn set_min_insync_replicas(&mut self, value: usize) -> Result<(), Violation> {
         let operation = ConfigOperation {
             name: MIN_INSYNC_REPLICAS.to_owned(),
@@ -277,6 +319,7 @@ impl Controller {
         broker_epoch: BrokerEpoch,
         asked: AskedIsr,
     ) -> Result<Result<AlteredPartition, ErrorCode>, Violation> {
+        let repeats = self.is_already(broker, &asked);
         let request = AlterPartitionRequest {
             broker: id(broker),
             broker_epoch,
@@ -293,15 +336,44 @@ impl Controller {
         let Some(Reply::AlterPartition(result)) = reply else {
             panic!("another reply: {reply:?}");
         };
-        Ok(result.map_err(|error| error.code).and_then(|mut results| {
+        let result = result.map_err(|error| error.code).and_then(|mut results| {
             let altered = results.pop().expect("one partition was asked for").result?;
             Ok(AlteredPartition {
                 leader_epoch: altered.leader_epoch,
                 partition_epoch: altered.partition_epoch,
                 isr: altered.isr,
             })
-        }))
+        });
+        demand(!repeats || result.is_ok(), || {
+            let (broker, error) = (id(broker), result.as_ref().err());
+            format!("the ISR is as leader {broker} asks, and it is told {error:?}")
+        })?;
+        Ok(result)
     }
+
+    /// The leader asks for what it has got already: the answer was lost.
+    fn is_already(&self, broker: usize, asked: &AskedIsr) -> bool {
+        let partition = self.partition();
+        let mut isr = partition.isr.clone();
+        let mut wanted: Vec<NodeId> = asked.isr.iter().map(|&(member, _)| member).collect();
+        isr.sort_unstable();
+        wanted.sort_unstable();
+        partition.leader == Some(id(broker))
+            && asked.leader_epoch == partition.leader_epoch
+            && asked.partition_epoch < partition.partition_epoch
+            && isr == wanted
+    }
+}
+
+/// LIVE-2: what the controller must not keep from anybody.
+fn demand(holds: bool, detail: impl FnOnce() -> String) -> Result<(), Violation> {
+    if holds {
+        return Ok(());
+    }
+    Err(Violation {
+        invariant: "LIVE-2",
+        detail: detail(),
+    })
 }
 
 /// The image keeps a fingerprint of its content.

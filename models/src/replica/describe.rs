@@ -47,6 +47,9 @@ impl fmt::Display for Action {
             Action::SetMinInsyncReplicas(value) => {
                 write!(formatter, "min.insync.replicas is set to {value}")
             }
+            Action::DeleteRecords(node) => {
+                write!(formatter, "{} deletes all that is committed", id(*node))
+            }
         }
     }
 }

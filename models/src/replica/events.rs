@@ -49,10 +49,11 @@ pub const LOG_LOST: &str = "a replica comes back with a shorter log";
 pub const UNCLEAN_RESTART: &str = "a broker comes back uncleanly";
 pub const CLEAN_RESTART: &str = "a broker comes back cleanly";
 pub const LAST_LEADER_ELECTED: &str = "the last known leader is elected";
+pub const DELETED: &str = "records are deleted on all replicas";
 pub const ELR_CLEARED: &str = "min.insync.replicas changes with replicas in the ELR";
 
 /// Events by name, and how to tell.
-const EVENTS: [(&str, Seen); 20] = [
+const EVENTS: [(&str, Seen); 21] = [
     (TRUNCATED, Probe("replica: truncated on divergence")),
     (
         LATE_FETCH_RESPONSE,
@@ -85,6 +86,7 @@ const EVENTS: [(&str, Seen); 20] = [
     (CLEAN_RESTART, Probe("metadata: clean restart")),
     (LAST_LEADER_ELECTED, Probe("metadata: unclean election")),
     (ELR_CLEARED, Change(elr_is_cleared)),
+    (DELETED, Change(all_deleted)),
 ];
 
 /// How many events there are.
@@ -141,6 +143,13 @@ fn commits_after_fail_over(_: &Controller, now: &State) -> bool {
 
 fn log_lost(_: &Controller, now: &State) -> bool {
     now.cluster.nodes.iter().any(|node| node.lost_in.is_some())
+}
+
+fn all_deleted(_: &Controller, now: &State) -> bool {
+    now.cluster
+        .nodes
+        .iter()
+        .all(|node| node.replica.log_start() > 0)
 }
 
 fn elr_is_cleared(before: &Controller, now: &State) -> bool {

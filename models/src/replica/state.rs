@@ -2,6 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 
+use broker_core::Ticket;
 use broker_core::metadata;
 use broker_core::replica::cluster::{Cluster, Message, Restart, id, index};
 use broker_core::replica::{self, Acks, Input, Timer};
@@ -34,6 +35,8 @@ pub struct Budget {
     pub elections: u8,
     /// `min.insync.replicas` is set to one less, or back.
     pub reconfigurations: u8,
+    /// A leader deletes all that is committed.
+    pub deletions: u8,
 }
 
 /// What an exploration starts from: all replicas in the ISR, nothing on its way.
@@ -69,6 +72,7 @@ pub enum Action {
     Start(usize, usize),
     ElectPreferred,
     SetMinInsyncReplicas(usize),
+    DeleteRecords(usize),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -264,6 +268,11 @@ impl State {
             Action::Duplicate(message) => self.deliver(message, chunk)?,
             Action::GiveUp(message) => self.give_up(message)?,
             Action::Produce(node) => self.cluster.produce(*node, 1, Acks::All)?,
+            Action::DeleteRecords(node) => {
+                let (ticket, offset) = (Ticket(0), None);
+                self.cluster
+                    .step(*node, Input::DeleteRecords { ticket, offset })?
+            }
             Action::LagWindow(node) => self.cluster.step(*node, Input::Timer(Timer::LagWindow))?,
             Action::RetryAlterPartition(node) => {
                 self.cluster.fire(*node, Timer::AlterPartitionRetry)?
@@ -586,6 +595,9 @@ impl State {
             if left.lag_windows > 0 {
                 actions.push(Action::LagWindow(node));
             }
+            if left.deletions > 0 && this.replica.log_start() < this.replica.high_watermark() {
+                actions.push(Action::DeleteRecords(node));
+            }
         }
         if this.timers.contains(&Timer::AlterPartitionRetry) {
             actions.push(Action::RetryAlterPartition(node));
@@ -636,6 +648,7 @@ impl State {
             Action::Start(_, 1..) => &mut left.power_losses,
             Action::ElectPreferred => &mut left.elections,
             Action::SetMinInsyncReplicas(_) => &mut left.reconfigurations,
+            Action::DeleteRecords(_) => &mut left.deletions,
             _ => return,
         };
         *counter -= 1;

@@ -36,6 +36,7 @@ pub(crate) fn what(action: &Action) -> What {
         Action::SetMinInsyncReplicas(value) => {
             What::MinInsyncReplicas(i32::try_from(*value).expect("one or two"))
         }
+        Action::DeleteRecords(_) => What::Other,
     }
 }
 

@@ -14,6 +14,7 @@ const NOTHING: Budget = Budget {
     give_ups: 0,
     elections: 0,
     reconfigurations: 0,
+    deletions: 0,
 };
 
 const USUAL: Bounds = Bounds {
@@ -187,6 +188,26 @@ pub const SHUTDOWN: Bounds = Bounds {
     ..USUAL
 };
 
+/// Records are deleted up to the end, and leadership moves: logs without records go on where they ended.
+pub const DELETIONS: Bounds = Bounds {
+    setup: Setup {
+        led_by_second: false,
+        committed: 1,
+    },
+    budget: Budget {
+        produces: 1,
+        fences: 1,
+        deletions: 1,
+        ..NOTHING
+    },
+    expected: &[
+        events::DELETED,
+        events::LEADER_CHANGES,
+        events::COMMITS_AFTER_FAIL_OVER,
+    ],
+    ..USUAL
+};
+
 /// LIVE-1 from every state of a fail-over.
 pub const LIVE: Bounds = Bounds {
     setup: Setup {
@@ -251,6 +272,7 @@ impl ReplicaModel {
             "replica-last-leader" => LAST_LEADER,
             "replica-min-isr" => MIN_ISR,
             "replica-shutdown" => SHUTDOWN,
+            "replica-deletions" => DELETIONS,
             "replica-live" => LIVE,
             "replica-live-records" => LIVE_RECORDS,
             "replica-nightly" => NIGHTLY,

@@ -76,6 +76,9 @@ impl Default for Budget {
     }
 }
 
+/// What is not there any more though it was committed: by topic and partition, from which offset on.
+pub type Losses = BTreeMap<(String, i32), i64>;
+
 /// The checker of a whole cluster.
 #[derive(Debug, Default)]
 pub struct Cluster {
@@ -98,6 +101,18 @@ impl Cluster {
     /// From now on.
     pub fn set_budget(&mut self, budget: Budget) {
         self.budget = budget;
+    }
+
+    /// What was committed and lost with excuse, of topics whose names were told.
+    pub fn losses(&self) -> Losses {
+        let mut losses = Losses::new();
+        for (id, partition) in &self.partitions {
+            let name = self.judge.topic_name(id.topic);
+            if let (Some(name), Some(from)) = (name, partition.lost_from) {
+                losses.insert((name.to_owned(), id.index), from);
+            }
+        }
+        losses
     }
 
     /// For readable details; without it a topic is shown by its id.

@@ -159,7 +159,7 @@ impl Budget {
             self.down.remove(node);
         } else {
             self.down.insert(node.into());
-            self.unclean.insert(node.into());
+            self.ended_uncleanly(node);
         }
     }
 
@@ -241,7 +241,7 @@ impl Budget {
             }
             ProcessFault::Kill | ProcessFault::PowerLoss | ProcessFault::Stop { .. } => {
                 self.down.insert(node.into());
-                self.unclean.insert(node.into());
+                self.ended_uncleanly(node);
                 self.paused.remove(node);
                 self.needs_restart.remove(node);
             }
@@ -286,17 +286,29 @@ impl Budget {
     fn record_power_loss(&mut self, node: &str) {
         let doubtful = self.doubtful.remove(node);
         if doubtful || self.spec.durability != Durability::Flushed {
-            self.lossy.insert(node.into());
+            self.lacks_log_data(node);
         }
         if doubtful && self.spec.voters.contains(node) {
             self.lossy_voters.insert(node.into());
         }
     }
 
+    fn ended_uncleanly(&mut self, node: &str) {
+        if !self.spec.without_logs.contains(node) {
+            self.unclean.insert(node.into());
+        }
+    }
+
+    fn lacks_log_data(&mut self, node: &str) {
+        if !self.spec.without_logs.contains(node) {
+            self.lossy.insert(node.into());
+        }
+    }
+
     fn record_disk(&mut self, node: &str, fault: &DiskFault) {
         let harm = self.harm(fault);
         if harm.log {
-            self.lossy.insert(node.into());
+            self.lacks_log_data(node);
         }
         if (harm.metadata || harm.identity) && self.spec.voters.contains(node) {
             self.lossy_voters.insert(node.into());
@@ -315,7 +327,7 @@ impl Budget {
         }
         if fault.fails_calls() && !self.down.contains(node) {
             self.needs_restart.insert(node.into());
-            self.unclean.insert(node.into());
+            self.ended_uncleanly(node);
         }
     }
 
@@ -395,7 +407,7 @@ impl Budget {
                     });
                 }
             }
-            Operation::AddVoter { .. } | Operation::RemoveVoter { .. } => {
+            Operation::AddVoter { node } | Operation::RemoveVoter { node } => {
                 let voters = &after.spec.voters;
                 let gone = |node: &&String| {
                     [&after.down, &after.paused, &after.lossy_voters]
@@ -403,7 +415,9 @@ impl Budget {
                         .any(|set| set.contains(*node))
                 };
                 let would = voters.iter().filter(|node| !gone(node)).count();
-                if would * 2 <= voters.len() {
+                // One that lost its disk is being replaced by whoever looks after the quorum.
+                let replaced = self.lossy_voters.contains(node);
+                if replaced || would * 2 <= voters.len() {
                     return Err(Refusal::Voters {
                         fault: fault.to_string(),
                         would,
@@ -432,7 +446,11 @@ impl Budget {
             }
         };
         let min_insync_replicas = self.spec.min_insync_replicas;
-        let harmful = self.is_harmful(fault, |harm| harm.log) || self.may_end_unclean(fault);
+        let spared = fault
+            .node()
+            .is_some_and(|node| self.spec.without_logs.contains(node));
+        let harmful =
+            !spared && (self.is_harmful(fault, |harm| harm.log) || self.may_end_unclean(fault));
         if harmful && would >= usize::try_from(min_insync_replicas).expect("32 bits fit") {
             return Err(Refusal::LogData {
                 fault: fault.to_string(),

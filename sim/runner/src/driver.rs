@@ -274,13 +274,18 @@ fn classifier(scenario: &Scenario) -> Option<Arc<dyn FrameClassifier>> {
 
 pub(crate) fn schedule(scenario: &Scenario, seed: u64) -> Schedule {
     let voters = scenario.cluster.voters();
+    // Elsewhere controllers count as if they had records, which admits less and is never wrong.
+    let controllers = voters.iter().filter(|spec| !spec.is_broker);
+    let without_logs = controllers
+        .filter(|_| scenario.cluster.dynamic_quorum)
+        .map(|spec| spec.name.clone());
     let budget = Budget::new(BudgetSpec {
+        without_logs: without_logs.collect(),
         durability: scenario.durability,
         min_insync_replicas: scenario.min_insync_replicas(),
         replication_factor: scenario.replication_factor(),
         voters: voters.into_iter().map(|spec| spec.name).collect(),
-        // A wiped voter would have to be removed under its old directory id before it can be added.
-        dynamic_voters: false,
+        dynamic_voters: scenario.cluster.dynamic_quorum,
         max_down: scenario.max_down,
         ..BudgetSpec::default()
     });

@@ -68,6 +68,8 @@ pub struct Cluster {
     pub spare_brokers: u32,
     /// Controllers behind those that run from the start but are no voters until they are added.
     pub spare_controllers: u32,
+    /// The first voters are in the log, under directory ids (KIP-853): then one that loses its disk can be replaced.
+    pub dynamic_quorum: bool,
     /// Releases of nodes that are not of the newest, or of that in `config`.
     pub releases: BTreeMap<String, String>,
 }
@@ -113,6 +115,8 @@ pub struct NodeSpec {
     pub is_voter: bool,
 }
 
+const UNCLEAN_ELECTION: &str = "unclean.leader.election.enable";
+
 /// Where brokers listen, simulated.
 pub const BROKER_PORT: u16 = 9092;
 /// Where controllers listen, simulated.
@@ -148,6 +152,20 @@ impl Scenario {
         let mut topics = self.topics.iter();
         topics.any(|topic| topic.config.keys().any(limits))
             || self.cluster.config.keys().any(limits)
+    }
+
+    /// Whether a replica may lead that lacks what was committed.
+    pub fn allows_unclean_elections(&self) -> bool {
+        let mut configs = self.topics.iter().map(|topic| &topic.config);
+        let allows = |value: &String| value == "true";
+        let own =
+            |config: &BTreeMap<String, String>| config.get(UNCLEAN_ELECTION).is_some_and(allows);
+        configs.any(own)
+            || self
+                .cluster
+                .config
+                .get(UNCLEAN_ELECTION)
+                .is_some_and(allows)
     }
 
     /// The smallest replication factor of all topics.
@@ -213,7 +231,7 @@ impl Cluster {
     /// Properties that the testbed sets.
     fn reserved(&self, node: &NodeSpec) -> Vec<(&'static str, String)> {
         // A controller that may become a voter learns from the quorum who they are (KIP-853).
-        let finds_voters = node.is_controller && !node.is_voter;
+        let finds_voters = self.dynamic_quorum || (node.is_controller && !node.is_voter);
         let voter = |voter: &NodeSpec| match finds_voters {
             true => format!("{}:{CONTROLLER_PORT}", voter.name),
             false => format!("{}@{}:{CONTROLLER_PORT}", voter.id, voter.name),

@@ -7,13 +7,15 @@
 //! - [`consumer_group`]: members of a group that come and go. [`transactions`]: sends and polls in transactions, and
 //!   transfers. [`transform`]: consume, transform, produce.
 //! - [`produce_consume`]: producers at a rate, consumers that follow, observers that ask for offsets.
-//!   [`create_delete_topics`]: topics come and go. [`reassign_partitions`]: replicas move. [`final_read`]: the complete read at the end.
+//!   [`create_delete_topics`]: topics come and go. [`reassign_partitions`]: replicas move.
+//!   [`broken_batches`]: what must be refused. [`final_read`]: the complete read at the end.
 //! - [`recorder`]: the shared history and counters. [`content`]: values that name themselves.
 //!   [`stats`], [`spec`], [`stop`].
 //!
 //! Contract: everything random is drawn from the stream given with the [`ClientContext`], or by the client
 //! library from its `Env`; every loop ends soon after the [`StopSignal`].
 
+pub mod broken_batches;
 pub mod consumer_group;
 pub mod content;
 pub mod create_delete_topics;
@@ -120,6 +122,7 @@ pub fn run(context: ClientContext, spec: Arc<WorkloadSpec>, role: Role) -> BoxFu
         Role::Transformer => Box::pin(transform::transform(context, spec)),
         Role::Observer => Box::pin(produce_consume::observe(context, spec)),
         Role::Reassigner => Box::pin(reassign_partitions::operate(context, spec)),
+        Role::Breaker => Box::pin(broken_batches::send(context, spec)),
         Role::TopicChurner => Box::pin(create_delete_topics::churn(context, spec)),
     }
 }

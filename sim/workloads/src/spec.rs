@@ -36,6 +36,8 @@ pub enum WorkloadKind {
     CreateDeleteTopics,
     /// Moves replicas and elects leaders.
     ReassignPartitions,
+    /// Sends batches that must be refused.
+    BrokenBatches,
     /// No clients.
     Idle,
 }
@@ -59,6 +61,8 @@ pub enum Role {
     TopicChurner,
     /// Moves replicas, cancels that, and elects leaders.
     Reassigner,
+    /// Sends batches whose header does not fit their records.
+    Breaker,
 }
 
 /// A workload. Times are milliseconds, sizes bytes.
@@ -169,6 +173,7 @@ impl WorkloadSpec {
             WorkloadKind::ReassignPartitions => {
                 of(Role::Reassigner, self.producers.max(1)).collect()
             }
+            WorkloadKind::BrokenBatches => of(Role::Breaker, self.producers.max(1)).collect(),
             WorkloadKind::Idle => Vec::new(),
         }
     }

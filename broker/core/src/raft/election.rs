@@ -118,7 +118,9 @@ impl Raft {
         if request
             .voter
             .is_some_and(|voter| !is_replica(voter, self.config.me))
+            && !mutant!(K_20b)
         {
+            probe!("raft: asked for the vote of a disk that was replaced");
             return self.reply_vote(ticket, Error::InvalidVoterKey, false, out);
         }
         let granted = self.can_grant(&request);

@@ -201,7 +201,7 @@ impl Cluster {
         epoch: LeaderEpoch,
     ) -> Result<(), Violation> {
         let this = &mut *self.nodes[node];
-        assert_eq!(base_offset, this.end());
+        invariants::goes_on(&this.replica, base_offset, this.end())?;
         let (first, count) = produced_by(ticket);
         this.log
             .extend((first..first + count).map(|value| Record { epoch, value }));

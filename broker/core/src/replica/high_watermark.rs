@@ -17,26 +17,30 @@ impl Replica {
             .max(1)
     }
 
-    /// Smallest counted log end in the maximal ISR; frozen while the committed ISR is too small, because
-    /// then its members may all be lost without the controller knowing a complete replica (KIP-966).
     pub(super) fn advance_high_watermark(&mut self, out: &mut Vec<Output>) {
+        if let Some(end) = self.committable_end()
+            && self.log.raise_high_watermark(end, out)
+        {
+            self.reply_replicated(out);
+        }
+    }
+
+    /// How far a leader may move its high watermark: the smallest counted log end in the maximal ISR. Nowhere
+    /// while the committed ISR is too small, because then its members may all be lost without the controller
+    /// knowing a complete replica (KIP-966).
+    pub(super) fn committable_end(&self) -> Option<Offset> {
         let Role::Leader(leader) = &self.role else {
-            return;
+            return None;
         };
         if leader.committed.len() < self.effective_min_insync_replicas() && !mutant!(R_20) {
-            return;
+            return None;
         }
         let own_end = if self.config.flush_before_ack {
             self.log.flushed_end
         } else {
             self.log.end
         };
-        let Some(end) = self.replicated_end(leader, own_end) else {
-            return;
-        };
-        if self.log.raise_high_watermark(end, out) {
-            self.reply_replicated(out);
-        }
+        self.replicated_end(leader, own_end)
     }
 
     /// None while a member of the maximal ISR has not been heard of in this epoch. A replica that is caught

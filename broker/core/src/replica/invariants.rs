@@ -109,6 +109,14 @@ pub fn assign(truth: &mut Truth, epoch: LeaderEpoch, offsets: Range<Offset>) -> 
     Ok(())
 }
 
+/// LOG-1: what a leader appends begins where its log ends, also if nothing is left of it.
+pub fn goes_on(leader: &Replica, base_offset: Offset, log_end: Offset) -> Checked {
+    require(base_offset == log_end, "LOG-1", || {
+        let id = leader.local();
+        format!("leader {id} appends at {base_offset}, its log ends at {log_end}")
+    })
+}
+
 /// REP-1: a leader has every record that was acknowledged or committed up to its epoch.
 pub fn durability(view: &View<'_>, truth: &Truth) -> Checked {
     let replica = view.replica;
@@ -352,7 +360,8 @@ pub fn bounds(view: &View<'_>) -> Checked {
 }
 
 /// REP-5: from one step to the next, within a leader's epoch, the high watermark does not go down and does
-/// not go up below `min.insync.replicas`; no log start goes down.
+/// not go up below `min.insync.replicas`; no log start goes down. REP-4 and LIVE-1: see [`counting`] and
+/// [`commits_at_once`].
 pub fn progress(before: &Replica, after: &Replica) -> Checked {
     let id = after.local();
     require(before.log_start() <= after.log_start(), "REP-5", || {
@@ -362,9 +371,11 @@ pub fn progress(before: &Replica, after: &Replica) -> Checked {
             after.log_start()
         )
     })?;
+    commits_at_once(after)?;
     if !(before.is_leader() && after.is_leader() && before.leader_epoch() == after.leader_epoch()) {
         return Ok(());
     }
+    counting(before, after)?;
     let (old, new) = (before.high_watermark(), after.high_watermark());
     require(old <= new, "REP-5", || {
         format!("high watermark of leader {id} from {old} to {new}")
@@ -379,4 +390,38 @@ pub fn progress(before: &Replica, after: &Replica) -> Checked {
             )
         },
     )
+}
+
+/// LIVE-1: after each step a leader's high watermark is where it may be: whatever else would have to happen
+/// first may never happen (KAFKA-13091).
+pub fn commits_at_once(replica: &Replica) -> Checked {
+    let (high_watermark, end) = (replica.high_watermark(), replica.committable_end());
+    require(end <= Some(high_watermark), "LIVE-1", || {
+        format!(
+            "high watermark of leader {} stays at {high_watermark} and could be at {end:?}",
+            replica.local()
+        )
+    })
+}
+
+/// REP-4: within its epoch a leader goes on counting whom it has counted (KAFKA-13790), and only offsets that a
+/// log can have (KAFKA-8400).
+fn counting(before: &Replica, after: &Replica) -> Checked {
+    let (Ok(old), Ok(new)) = (before.leader(), after.leader()) else {
+        return Ok(());
+    };
+    for (id, follower) in &new.followers {
+        let counted = old.followers.get(id).and_then(|before| before.log_end);
+        let goes_on = follower.log_end.is_some() || counted.is_none();
+        let possible = follower.log_end.is_none_or(|end| end >= 0);
+        require(goes_on && possible, "REP-4", || {
+            format!(
+                "leader {} of epoch {} counted {counted:?} for {id}, now {:?}",
+                after.local(),
+                after.leader_epoch(),
+                follower.log_end
+            )
+        })?;
+    }
+    Ok(())
 }

@@ -30,6 +30,8 @@ impl Quorum {
         }
         let status = &self.handle.status;
         status.kraft_version.store(kraft_version, Ordering::Relaxed);
+        let is_voter = self.raft.is_voter();
+        status.is_voter.store(is_voter, Ordering::Relaxed);
         self.observer.observe(|| Observation::QuorumVoters {
             voters: voters.iter().map(|voter| voter.id).collect(),
         });

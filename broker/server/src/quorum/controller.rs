@@ -11,6 +11,7 @@ use broker_core::metadata::{
 };
 use broker_core::raft;
 use broker_env::DiskError;
+use broker_probe::mutant;
 use broker_protocol::ids::{LeaderEpoch, NodeId, Offset};
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -136,10 +137,23 @@ impl Quorum {
     async fn append_records(&mut self, records: Vec<Record>) -> Result<(), DiskError> {
         let ticket = self.ticket();
         let count = u32::try_from(records.len()).expect("a batch of records fits a u32");
+        let Some(controller) = &self.controller else {
+            return Ok(());
+        };
+        let Some(active) = &controller.active else {
+            return Ok(());
+        };
+        let (epoch, most) = (active.epoch, active.soft.config.batch_records_max);
+        // As Kafka's: whatever is larger was to be split when it was made (KAFKA-14204).
+        let splits = controller.image.metadata_version().has_transactions();
+        assert!(
+            records.len() <= most || !splits,
+            "the controller of epoch {epoch} was to append {} records at once, at most {most}",
+            records.len()
+        );
         let Some(active) = self.active() else {
             return Ok(());
         };
-        let epoch = active.epoch;
         active.appending = Some((ticket, records));
         Box::pin(self.step(raft::Input::Append {
             ticket,
@@ -263,6 +277,9 @@ impl Quorum {
             .retain(|name| matches!(name, TimerName::Raft(_) | TimerName::Retention));
         self.observer
             .observe(|| Observation::ControllerInactive { epoch });
+        if mutant!(M_10) {
+            return Ok(());
+        }
         self.rebuild_image()
     }
 

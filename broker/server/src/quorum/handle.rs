@@ -1,6 +1,6 @@
 //! How the rest of the node reaches its quorum member, and learns who leads.
 
-use std::sync::atomic::{AtomicI16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI16, Ordering};
 use std::sync::{Arc, Mutex};
 
 use broker_core::Ticket;
@@ -18,6 +18,7 @@ use crate::waiters::{Waiter, Waiters};
 pub struct QuorumStatus {
     inner: Mutex<(Leadership, Waiters)>,
     pub(super) kraft_version: AtomicI16,
+    pub(super) is_voter: AtomicBool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +46,11 @@ impl QuorumStatus {
     /// `kraft.version` in force.
     pub fn kraft_version(&self) -> i16 {
         self.kraft_version.load(Ordering::Relaxed)
+    }
+
+    /// Whether this member, under its own directory id, is among the voters in force as it knows them.
+    pub fn is_voter(&self) -> bool {
+        self.is_voter.load(Ordering::Relaxed)
     }
 
     pub(super) fn set(&self, leadership: Leadership) {

@@ -70,6 +70,9 @@ pub struct PartitionState {
     pub leader_epoch: i32,
     pub partition_epoch: i32,
     pub min_insync_replicas: i32,
+    /// The leader was elected uncleanly and its ISR has not changed since (KIP-704).
+    #[serde(default)]
+    pub recovering: bool,
 }
 
 /// Something that happened at one node. Offsets named `end` are exclusive.

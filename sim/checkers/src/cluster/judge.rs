@@ -98,6 +98,10 @@ impl Judge {
         }
     }
 
+    pub fn topic_name(&self, topic: u128) -> Option<&str> {
+        self.names.get(&topic).map(String::as_str)
+    }
+
     pub fn violations(&self) -> &[Violation] {
         &self.violations
     }

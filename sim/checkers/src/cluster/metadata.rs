@@ -282,6 +282,24 @@ fn epochs_grow(
             judge.name(id)
         )
     });
+    let next = before.filter(|before| before.partition_epoch + 1 == epoch);
+    judge.demand(
+        next.is_none_or(|before| says_what_it_lacks(before, state)),
+        Invariant::Meta3,
+        "unclean-unsaid",
+        |judge| {
+            format!(
+                "{}: after {before:?} leads {state:?}, which is not recovering",
+                judge.name(id)
+            )
+        },
+    );
+}
+
+/// KIP-704: who may lack what was committed is in recovery when it is elected.
+fn says_what_it_lacks(before: &PartitionState, state: &PartitionState) -> bool {
+    let complete = |leader: &i32| before.isr.contains(leader) || before.eligible.contains(leader);
+    state.leader.is_none_or(|leader| complete(&leader)) || state.recovering
 }
 
 /// META-3 as far as the partition itself tells.
@@ -292,6 +310,7 @@ fn valid(id: PartitionId, state: &PartitionState, judge: &mut Judge) {
         eligible,
         leader,
         min_insync_replicas,
+        recovering,
         ..
     } = state;
     let subset = |members: &[i32]| {
@@ -301,8 +320,14 @@ fn valid(id: PartitionId, state: &PartitionState, judge: &mut Judge) {
     let led = leader.map_or(isr.len() <= 1, |leader| isr.contains(&leader));
     let apart = !eligible.iter().any(|member| isr.contains(member));
     let enough = isr.len() >= usize::try_from(*min_insync_replicas).unwrap_or(1);
-    let lawful =
-        subset(isr) && subset(eligible) && apart && led && (!enough || eligible.is_empty());
+    // KIP-704: until the leader has asked for another ISR, it is alone in it.
+    let alone = !recovering || isr.len() <= 1;
+    let lawful = subset(isr)
+        && subset(eligible)
+        && apart
+        && led
+        && alone
+        && (!enough || eligible.is_empty());
     judge.demand(lawful, Invariant::Meta3, "invalid-partition", |judge| {
         format!("{}: {state:?}", judge.name(id))
     });

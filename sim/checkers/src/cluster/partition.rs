@@ -69,6 +69,8 @@ pub struct Partition {
     pub registered_end: Option<i64>,
     pub min_insync: usize,
     pub removed: bool,
+    /// The lowest offset of what was committed and is lost.
+    pub lost_from: Option<i64>,
     /// A replica was compacted: batches are gone or rewritten that others still have as they were written.
     pub cleaned: bool,
 }
@@ -86,6 +88,7 @@ impl Partition {
             registered_end: None,
             min_insync: 1,
             removed: false,
+            lost_from: None,
             cleaned: false,
         }
     }

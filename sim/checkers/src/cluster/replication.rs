@@ -102,7 +102,7 @@ impl Partition {
         let lack =
             self.committed
                 .lacking(&replica.log, replica.agreed, self.committed.end, earlier);
-        let excused = lack.is_some_and(|lack| self.is_beyond_budget(lack, budget));
+        let excused = lack.is_some_and(|lack| self.is_beyond_budget(lack, epoch, budget));
         let (id, own_end) = (self.id, replica.log.end);
         judge.demand(lack.is_none() || excused, Invariant::Rep1, "lost-write", |judge| {
             let Lack { entry, instead } = lack.expect("it is the violation");
@@ -118,11 +118,26 @@ impl Partition {
         } else if let Some(replica) = self.replicas.get_mut(&node) {
             replica.agreed = replica.agreed.max(self.committed.end.min(replica.log.end));
         }
+        if budget.unclean_elections && self.is_unclean(epoch - 1, epoch) {
+            self.comes_back(node, epoch, judge);
+        }
+    }
+
+    /// What one unclean election took back, the next may bring again: its leader keeps its own high watermark.
+    fn comes_back(&mut self, node: i32, epoch: i32, judge: &Judge) {
+        if let Some(replica) = self.replicas.get(&node)
+            && replica.high_watermark > self.committed.end
+        {
+            let event = judge.at.event;
+            self.committed
+                .extend(&replica.log, replica.high_watermark, epoch, event);
+        }
     }
 
     /// Whether enough replicas lost data since, for the record to be gone lawfully.
-    fn is_beyond_budget(&self, lack: Lack, budget: &Budget) -> bool {
-        if !budget.durable || budget.unclean_elections {
+    fn is_beyond_budget(&self, lack: Lack, epoch: i32, budget: &Budget) -> bool {
+        if !budget.durable || (budget.unclean_elections && self.is_unclean(lack.entry.epoch, epoch))
+        {
             return true;
         }
         let own = self
@@ -134,8 +149,19 @@ impl Partition {
         lossy.len() >= self.min_insync
     }
 
+    /// Whether a leader since the epoch `committed` was elected uncleanly, as far as anybody told.
+    fn is_unclean(&self, committed: i32, epoch: i32) -> bool {
+        let mut since = self
+            .registered
+            .values()
+            .filter(|state| committed < state.leader_epoch && state.leader_epoch <= epoch)
+            .peekable();
+        since.peek().is_none() || since.any(|state| state.recovering)
+    }
+
     /// What is above `end` is lost and known to be.
     fn shorten(&mut self, end: i64, epoch: i32) {
+        self.lost_from = Some(self.lost_from.map_or(end, |lost| lost.min(end)));
         self.committed.shorten(end, epoch);
         for replica in self.replicas.values_mut() {
             replica.agreed = replica.agreed.min(end);

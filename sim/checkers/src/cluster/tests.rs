@@ -94,6 +94,7 @@ impl Story {
             leader_epoch: epoch,
             partition_epoch,
             min_insync_replicas: 2,
+            recovering: false,
         };
         self.at(
             node,

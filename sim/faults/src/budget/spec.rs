@@ -25,6 +25,8 @@ pub struct BudgetSpec {
     pub min_insync_replicas: u32,
     /// The smallest of all topics.
     pub replication_factor: u32,
+    /// Nodes that hold no partitions: what happens to their disks takes no records.
+    pub without_logs: BTreeSet<String>,
     /// Voters of the metadata quorum at the start.
     pub voters: BTreeSet<String>,
     /// A wiped voter comes back with another directory id and needs to be added again (KIP-853).
@@ -47,6 +49,7 @@ impl Default for BudgetSpec {
             durability: Durability::Replicated,
             min_insync_replicas: 1,
             replication_factor: 1,
+            without_logs: BTreeSet::new(),
             voters: BTreeSet::new(),
             dynamic_voters: true,
             max_down: None,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use sim_faults::{
-    Budget, BudgetSpec, DiskFault, Durability, Fault, ProcessFault, Refusal, Strikes,
+    Budget, BudgetSpec, DiskFault, Durability, Fault, Operation, ProcessFault, Refusal, Strikes,
 };
 
 use crate::support::names;
@@ -240,4 +240,25 @@ fn a_lawful_core_has_a_majority_of_voters_and_spare_replicas() {
     assert!(budget.may_stay_down(&gone(&["node4", "node1"]), 4));
     budget.record(&power_loss("node2"));
     assert!(!budget.may_stay_down(&gone(&["node1"]), 3));
+}
+
+#[test]
+fn the_disks_of_nodes_without_partitions_take_no_records() {
+    let mut budget = Budget::new(BudgetSpec {
+        min_insync_replicas: 2,
+        voters: names(3).into_iter().collect(),
+        without_logs: names(3).into_iter().collect(),
+        ..BudgetSpec::default()
+    });
+    budget.record(&wiped("node4"));
+    assert!(budget.admits(&wiped("node5")).is_err());
+    budget.admits(&power_loss("node2")).unwrap();
+    budget.record(&wiped("node1"));
+    assert_eq!(budget.lossy().iter().collect::<Vec<_>>(), ["node4"]);
+    assert!(budget.lossy_voters().contains("node1"));
+    // One that is being replaced is neither added nor removed by anybody else.
+    let operation = Operation::RemoveVoter {
+        node: "node1".into(),
+    };
+    assert!(budget.admits(&Fault::Operation(operation)).is_err());
 }

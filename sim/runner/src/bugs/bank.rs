@@ -61,10 +61,10 @@ pub const BANK: &[Bug] = &[
         "a read ends at the log's end instead of the limit it was given (KAFKA-9835)",
         &[within(50, "hunt-replication")],
     ),
-    unfound(
+    bug(
         "L_13",
         "the batch's last offset delta is not checked (KAFKA-6554)",
-        "the protocol tests find it; no client of a scenario sends such a batch",
+        &[within(20, "broken-batches")],
     ),
     bug(
         "L_14",
@@ -76,10 +76,10 @@ pub const BANK: &[Bug] = &[
         "a flush of a deleted log fails its directory (KAFKA-19571)",
         "the storage tests find it; the simulated disk lets an open file be flushed after its deletion, as Linux does",
     ),
-    unfound(
+    bug(
         "L_19",
         "an empty log starts at offset 0 (Redpanda #24306)",
-        "the replica core's tests find it; scenarios do not delete records yet",
+        &[model("replica-deletions")],
     ),
     unfound(
         "L_20",
@@ -141,10 +141,10 @@ pub const BANK: &[Bug] = &[
         "an undefined epoch is answered with the log's end (KAFKA-6857)",
         "replicas never ask with an undefined epoch",
     ),
-    unfound(
+    bug(
         "R_17",
         "a failed read updates the follower's state (KAFKA-8400)",
-        "the replica core's tests find it; the next fetch puts it right, and 484 runs held",
+        &[model("replica")],
     ),
     bug(
         "R_19",
@@ -184,40 +184,40 @@ pub const BANK: &[Bug] = &[
         "eligible replicas outlive a change of min.insync.replicas (KAFKA-16540)",
         &[within(50, "counterexample-r-23"), model("replica-min-isr")],
     ),
-    unfound(
+    bug(
         "R_25",
         "a retried AlterPartition is refused although it succeeded (KAFKA-14144)",
-        "the metadata core's tests find it; the published metadata tell the leader all the same",
+        &[model("replica-isr")],
     ),
-    unfound(
+    bug(
         "R_26",
         "the high watermark is not looked at after the ISR shrank (KAFKA-13091)",
-        "the published metadata make the leader look at it all the same",
+        &[model("replica-isr")],
     ),
     bug(
         "R_28",
         "a retried AlterPartition asks for an empty ISR (KAFKA-15353)",
         &[within(60, "hunt-replication")],
     ),
-    unfound(
+    bug(
         "R_29",
         "followers are forgotten with every partition epoch (KAFKA-13790)",
-        "the replica core's tests find it; the next fetch brings them back, and 492 runs held",
+        &[model("replica")],
     ),
     bug(
         "R_32",
         "any replica that lives is elected when the ISR is dead (Jepsen 2013)",
         &[within(50, "hunt-replication")],
     ),
-    unfound(
+    bug(
         "R_35",
         "a reassignment waits for an unrelated sick replica (KAFKA-19975)",
-        "the metadata core's tests find it; every replica is well again when a run asks whether moves ended",
+        &[model("reassignment")],
     ),
-    unfound(
+    bug(
         "R_35b",
         "a reassignment ends before its replicas are in sync (KAFKA-15665)",
-        "the metadata core's tests find it; 60 runs with reassignments lost nothing by it",
+        &[model("reassignment")],
     ),
     bug(
         "K_01",
@@ -239,10 +239,10 @@ pub const BANK: &[Bug] = &[
         "a truncation below the high watermark is allowed (KAFKA-12460)",
         "a guard: nothing asks for such a truncation unless another bug is there",
     ),
-    unfound(
+    bug(
         "K_07",
         "check-quorum with one voter (KAFKA-16144)",
-        "the raft core's tests find it; no scenario has a single voter",
+        &[within(20, "single-voter"), model("raft-alone")],
     ),
     bug(
         "K_08",
@@ -254,10 +254,10 @@ pub const BANK: &[Bug] = &[
         "voters change before the leader has committed in its epoch (KIP-853)",
         &[model("raft-voters")],
     ),
-    unfound(
+    bug(
         "K_11",
         "standard votes instead of pre-votes (KIP-996)",
-        "an election more than needed breaks no invariant, and the cluster comes to rest after all faults",
+        &[model("raft-cut-off")],
     ),
     bug(
         "K_13",
@@ -274,30 +274,40 @@ pub const BANK: &[Bug] = &[
         "the log is deleted past the snapshot (KAFKA-14238)",
         &[within(20, "metadata-snapshots"), model("raft-snapshot")],
     ),
-    unfound(
+    bug(
         "K_19",
         "fetches stay parked after the leader resigned (KAFKA-10677)",
-        "the raft core's tests find it; in runs the wait ends by its time limit before anybody misses it",
+        &[model("raft")],
     ),
-    unfound(
+    bug(
         "K_20",
         "a voter that lost its disk blocks replication (KAFKA-12181)",
-        "the raft core's tests find it; a voter's log gets shorter only with its disk, which scenarios spare",
+        &[model("raft-lost-disk")],
     ),
-    unfound(
+    bug(
+        "K_20b",
+        "a new disk votes in the name of the old one (KIP-853)",
+        &[within(50, "voters-lose-their-disks")],
+    ),
+    bug(
         "K_23",
         "a broker is unfenced only at the log's end (KAFKA-13959)",
-        "the metadata core's tests find it; in runs a broker is caught up between two no-ops",
+        &[model("replica-join")],
+    ),
+    bug(
+        "K_28",
+        "an equal offset of another epoch counts as the same record (Redpanda #11360)",
+        &[within(20, "hunt-quorum"), model("raft")],
     ),
     bug(
         "M_02",
         "two changes of one decision overwrite each other (KAFKA-13173)",
         &[within(100, "leader-crash-under-load")],
     ),
-    unfound(
+    bug(
         "M_04",
         "a batch that is too large is only refused at the append (KAFKA-14204)",
-        "the metadata core's tests find it; no workload asks for ten thousand partitions at once",
+        &[within(20, "metadata-transactions")],
     ),
     bug(
         "M_05",
@@ -309,10 +319,15 @@ pub const BANK: &[Bug] = &[
         "a block of producer ids is given twice (KAFKA-15552)",
         &[within(50, "quickstart")],
     ),
-    unfound(
+    bug(
+        "M_10",
+        "a controller that lost its leadership keeps what was not committed (KAFKA-13100)",
+        &[within(20, "hunt-quorum")],
+    ),
+    bug(
         "M_11",
         "the leader epoch falls behind during a reassignment (KAFKA-9212)",
-        "the metadata core's tests find it; 170 runs with reassignments held",
+        &[model("reassignment")],
     ),
     bug(
         "T_01",
@@ -502,6 +517,6 @@ pub const BANK: &[Bug] = &[
     unfound(
         "C_07",
         "a consumer does not notice a truncation (KAFKA-7440)",
-        "the consumer core's tests find it; runs with unclean elections send no records yet",
+        "the consumer core's tests find it; clients of runs with unclean elections are judged below what was lost only",
     ),
 ];

@@ -119,7 +119,7 @@ fn write(directory: &Path, rows: &[BugRow]) -> Result<(), String> {
 }
 
 /// What each model violates without a bug: explored once, for all bugs it is to find.
-type CleanModels = BTreeMap<&'static str, Option<&'static str>>;
+type CleanModels = BTreeMap<&'static str, Option<String>>;
 
 fn chosen(ids: &[String]) -> Result<Vec<Bug>, String> {
     if ids.is_empty() {
@@ -221,29 +221,30 @@ fn try_model(bug: &Bug, model: &'static str, clean: &mut CleanModels) -> Result<
         let report = models::check(model, models::limits(model));
         broker_probe::set_mutant(None);
         let report = report.ok_or_else(|| format!("no model is named {model}"))?;
-        Ok::<_, String>(
-            report
-                .violations
-                .first()
-                .map(|violation| violation.property),
-        )
+        let mut broken = report.violations.iter().map(|violation| violation.property);
+        Ok::<_, String>(broken.next().map(str::to_owned).or_else(|| missed(&report)))
     };
     let unclean = match clean.get(model) {
-        Some(known) => *known,
-        None => *clean.entry(model).or_insert(check(None)?),
+        Some(known) => known.clone(),
+        None => clean.entry(model).or_insert(check(None)?).clone(),
     };
     if let Some(property) = unclean {
         return Ok(Fate::Unclean {
-            what: property.to_owned(),
+            what: property,
             replay: format!("cargo run --release -- check {model}"),
         });
     }
     Ok(match check(Some(bug.mutant))? {
-        Some(property) => Fate::FoundByModel {
-            property: property.to_owned(),
-        },
+        Some(property) => Fate::FoundByModel { property },
         None => Fate::NotFound,
     })
+}
+
+/// What has to happen somewhere, and happens in no state at all.
+fn missed(report: &models::CheckReport) -> Option<String> {
+    let mut sometimes = report.sometimes.iter().filter(|_| report.complete);
+    let missed = sometimes.find(|(_, witness)| witness.is_none());
+    missed.map(|(property, _)| format!("never {property}"))
 }
 
 fn print(bug: &Bug, finder: Finder, fate: &Fate, began: Instant) {

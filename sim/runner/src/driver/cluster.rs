@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use broker_core::metadata::{MetadataImage, MetadataVersion};
-use broker_env::Env;
-use broker_protocol::ids::{NodeId, Offset, TopicIdPartition};
-use broker_server::format::{InitialVoters, format};
+use broker_env::{Address, Env};
+use broker_protocol::ids::{NodeId, Offset, ReplicaKey, TopicIdPartition, Uuid};
+use broker_server::format::{InitialController, InitialVoters, format};
 use broker_server::node::{Node, NodeOptions, NodeView};
 use reports::recording::ProcessState;
 use sim_faults::{TargetResolver, World};
@@ -14,7 +14,7 @@ use sim_faults::{TargetResolver, World};
 use super::faults::Struck;
 use super::watch::Watch;
 use crate::engine::{Boot, Start};
-use crate::scenario::{Cluster, NodeSpec};
+use crate::scenario::{CONTROLLER_PORT, Cluster, NodeSpec};
 
 /// The nodes, and views of their latest processes.
 pub struct Nodes {
@@ -24,6 +24,9 @@ pub struct Nodes {
     members: Mutex<BTreeSet<String>>,
     /// Who votes, or will when the operator is done.
     voters: Mutex<BTreeSet<String>>,
+    /// Of a quorum with its voters in the log: the first ones, until each has written them to its disk.
+    unformatted: Mutex<BTreeSet<String>>,
+    first_voters: Vec<InitialController>,
     /// What nodes will be of from their next start on, where that is not what the scenario began with.
     releases: Mutex<BTreeMap<String, String>>,
     /// Processes that ended by themselves, and why.
@@ -35,7 +38,13 @@ impl Nodes {
         let specs = cluster.nodes();
         let members = specs.iter().filter(|spec| !spec.is_spare);
         let voters = specs.iter().filter(|spec| spec.is_voter);
+        let first = match cluster.dynamic_quorum {
+            true => cluster.voters(),
+            false => Vec::new(),
+        };
         Nodes {
+            unformatted: Mutex::new(first.iter().map(|spec| spec.name.clone()).collect()),
+            first_voters: first.iter().map(first_voter).collect(),
             voters: Mutex::new(voters.map(|spec| spec.name.clone()).collect()),
             members: Mutex::new(members.map(|spec| spec.name.clone()).collect()),
             releases: Mutex::new(cluster.releases.clone()),
@@ -89,6 +98,25 @@ impl Nodes {
             voters.insert(name.to_owned());
         } else {
             voters.remove(name);
+        }
+    }
+
+    /// The node's disk was replaced: nothing that its former process showed is so any more.
+    pub fn replaced(&self, name: &str) {
+        drop(self.views().remove(name));
+    }
+
+    /// Whether voters that lose their disks are to be replaced.
+    pub fn is_dynamic(&self) -> bool {
+        !self.first_voters.is_empty()
+    }
+
+    /// What a controller that finds its voters is formatted with: the first disk of a first voter names them.
+    fn initial_voters(&self, name: &str) -> InitialVoters {
+        let mut unformatted = self.unformatted.lock().expect("no panic under this lock");
+        match unformatted.remove(name) {
+            true => InitialVoters::Controllers(self.first_voters.clone()),
+            false => InitialVoters::Elsewhere,
         }
     }
 
@@ -151,7 +179,8 @@ impl Nodes {
         // What is left of the former process says nothing about this one.
         drop(self.views().remove(&spec.name));
         if options.config.is_controller() && options.config.finds_voters() {
-            format_for_others(&start.env, &options).await;
+            let voters = self.initial_voters(&spec.name);
+            format_by_operator(&start.env, &options, &voters).await;
         }
         let ended = match Node::start(start.env, options).await {
             Ok(node) => {
@@ -184,10 +213,22 @@ impl Nodes {
 
 /// A controller that is to find its voters is formatted by an operator; done already from its second start on,
 /// and whatever else is wrong its start will say.
-async fn format_for_others(env: &Env, options: &NodeOptions) {
+async fn format_by_operator(env: &Env, options: &NodeOptions, voters: &InitialVoters) {
     let cluster_id = options.cluster_id.clone().unwrap_or_default();
-    let formatted = format(env, &options.config, cluster_id, &InitialVoters::Elsewhere).await;
+    let formatted = format(env, &options.config, cluster_id, voters).await;
     drop(formatted);
+}
+
+/// As `broker format --initial-controllers` names it.
+fn first_voter(spec: &NodeSpec) -> InitialController {
+    let byte = u8::try_from(spec.id).expect("checked: at most 64 nodes of a kind");
+    InitialController {
+        key: ReplicaKey {
+            id: NodeId(spec.id),
+            directory_id: Uuid([byte; 16]),
+        },
+        address: Address::new(&spec.name, CONTROLLER_PORT),
+    }
 }
 
 /// The property that makes a node one of an older release.

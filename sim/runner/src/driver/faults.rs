@@ -182,6 +182,13 @@ impl Striker {
         if let Fault::Operation(operation) = fault {
             self.operate(world, operation)?;
         }
+        if let Fault::Disk {
+            node,
+            fault: DiskFault::Wiped,
+        } = fault
+        {
+            self.replaced(node);
+        }
         if let Fault::Process { node, fault } = fault {
             match fault {
                 ProcessFault::Start => {
@@ -196,6 +203,21 @@ impl Striker {
             }
         }
         Ok(())
+    }
+
+    /// A voter that lost its disk is another one now: the operator removes the former and adds it (KIP-853).
+    fn replaced(&mut self, node: &str) {
+        self.nodes.replaced(node);
+        if self.nodes.is_dynamic() && self.nodes.is_voter(node) {
+            let id = self.id_of(node);
+            let node = node.to_owned();
+            self.orders.push(Order::ReplaceVoter { node, id });
+        }
+    }
+
+    fn id_of(&self, node: &str) -> i32 {
+        let spec = self.nodes.specs.iter().find(|spec| spec.name == node);
+        spec.expect("checked when the scenario was read").id
     }
 
     /// Does what an operator does with processes, and leaves the rest to the admin client.
@@ -229,9 +251,7 @@ impl Striker {
             Operation::AddVoter { node } | Operation::RemoveVoter { node } => {
                 let votes = matches!(operation, Operation::AddVoter { .. });
                 self.nodes.set_voter(node, votes);
-                let id = self.nodes.specs.iter().find(|spec| spec.name == *node);
-                let id = id.expect("checked when the scenario was read").id;
-                let node = node.clone();
+                let (node, id) = (node.clone(), self.id_of(node));
                 self.orders.push(Order::Voter { node, id, votes });
             }
             Operation::ElectPreferredLeader { topic, partition } => {
@@ -309,6 +329,11 @@ impl Striker {
                     node: spec.name.clone(),
                     id: spec.id,
                 });
+            }
+        }
+        for node in self.schedule.budget().lossy_voters().clone() {
+            if settle::voter_caught_up(&self.nodes, world, &node) {
+                self.schedule.budget_mut().voter_caught_up(&node);
             }
         }
         for node in self.schedule.budget().behind() {

@@ -14,6 +14,7 @@ use broker_env::{Address, Env};
 use broker_protocol::ids::{NodeId, ReplicaKey, TopicPartition};
 
 use super::clients::OPERATOR;
+use super::cluster::Nodes;
 use super::faults::Struck;
 use crate::engine::{Control, Recorder};
 use crate::scenario::{BROKER_PORT, CONTROLLER_PORT, Scenario};
@@ -32,6 +33,11 @@ pub enum Order {
         id: i32,
         votes: bool,
     },
+    /// A voter lost its disk and comes back as another.
+    ReplaceVoter {
+        node: String,
+        id: i32,
+    },
     /// Level by feature.
     Features {
         features: BTreeMap<String, i16>,
@@ -46,6 +52,7 @@ pub enum Order {
 
 /// Carries orders out, each in a task of its own.
 pub struct Operator {
+    nodes: Arc<Nodes>,
     bootstrap: Vec<Address>,
     recorder: Arc<dyn Recorder>,
     running: Arc<AtomicUsize>,
@@ -62,10 +69,11 @@ const PAUSE: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Operator {
-    pub fn new(scenario: &Scenario, recorder: Arc<dyn Recorder>) -> Operator {
+    pub fn new(scenario: &Scenario, nodes: Arc<Nodes>, recorder: Arc<dyn Recorder>) -> Operator {
         let brokers = scenario.cluster.brokers();
         let address = |name: &String| Address::new(name, BROKER_PORT);
         Operator {
+            nodes,
             bootstrap: brokers.iter().map(|spec| address(&spec.name)).collect(),
             recorder,
             running: Arc::default(),
@@ -79,9 +87,10 @@ impl Operator {
         let client = Client::new(env.clone(), ClientConfig::new(self.bootstrap.clone()));
         let (running, ended) = (self.running.clone(), self.ended.clone());
         let (recorder, given_up) = (self.recorder.clone(), self.given_up.clone());
+        let nodes = self.nodes.clone();
         running.fetch_add(1, Ordering::Relaxed);
         env.clone().spawn("operator", async move {
-            let how = persist(&env, &Admin::new(client.clone()), &order).await;
+            let how = persist(&env, &Admin::new(client.clone()), &nodes, &order).await;
             client.close();
             let how = match how {
                 Ok(()) => "done".to_owned(),
@@ -119,10 +128,10 @@ impl Operator {
 }
 
 /// Tries until it is done or patience is over: a node that is down may support the level once it is back.
-async fn persist(env: &Env, admin: &Admin, order: &Order) -> Result<(), AdminError> {
+async fn persist(env: &Env, admin: &Admin, nodes: &Nodes, order: &Order) -> Result<(), AdminError> {
     let deadline = env.now() + PATIENCE;
     loop {
-        let error = match order.attempt(admin).await {
+        let error = match order.attempt(admin, nodes).await {
             Ok(()) => return Ok(()),
             Err(error) => error,
         };
@@ -158,6 +167,34 @@ async fn set_voter(admin: &Admin, node: &str, id: NodeId, votes: bool) -> Result
     }
 }
 
+/// Removes the voter that the node was, once it is back as another, and adds what it is.
+async fn replace_voter(
+    admin: &Admin,
+    nodes: &Nodes,
+    node: &str,
+    id: NodeId,
+) -> Result<(), AdminError> {
+    // As its own disk says. Done by an earlier attempt whose answer was lost, or by another operator.
+    if nodes
+        .view(node)
+        .is_some_and(|view| view.quorum.status.is_voter())
+    {
+        return Ok(());
+    }
+    let quorum = admin.describe_quorum(ATTEMPT).await?;
+    let back = quorum.observers.iter().any(|replica| replica.id == id);
+    if back && quorum.voters.iter().any(|replica| replica.id == id) {
+        set_voter(admin, node, id, false).await?;
+    }
+    if back {
+        set_voter(admin, node, id, true).await?;
+    }
+    Err(AdminError::Timeout {
+        limit: ATTEMPT,
+        last: format!("{node} has yet to become a voter with its new disk"),
+    })
+}
+
 async fn elect_preferred(admin: &Admin, partition: &TopicPartition) -> Result<(), AdminError> {
     let partitions = [partition.clone()];
     let elected = admin.elect_leaders(ElectionType::Preferred, &partitions, ATTEMPT);
@@ -186,8 +223,11 @@ async fn configure(
 }
 
 impl Order {
-    async fn attempt(&self, admin: &Admin) -> Result<(), AdminError> {
+    async fn attempt(&self, admin: &Admin, nodes: &Nodes) -> Result<(), AdminError> {
         match self {
+            Order::ReplaceVoter { node, id } => {
+                replace_voter(admin, nodes, node, NodeId(*id)).await
+            }
             Order::Unregister { id, .. } => match admin.unregister_broker(*id, ATTEMPT).await {
                 // An earlier attempt, whose answer was lost, did it.
                 Err(error) if error.code() == Some(ErrorCode::BrokerIdNotRegistered) => Ok(()),
@@ -217,6 +257,7 @@ impl Order {
             Order::Voter { node, votes, .. } => {
                 format!("{} voter {node}", if *votes { "add" } else { "remove" })
             }
+            Order::ReplaceVoter { node, .. } => format!("replace voter {node}"),
             Order::Features { features, .. } => {
                 let levels = features
                     .iter()

@@ -8,6 +8,7 @@ use sim_checkers::anomaly::Report;
 use sim_checkers::client::{self, Promise, Quiet};
 use sim_checkers::history::History;
 use sim_checkers::reference;
+use sim_checkers::spared::spared;
 use sim_faults::{Durability, Schedule, World};
 use sim_workloads::{ClientStats, WorkloadSpec};
 
@@ -65,7 +66,7 @@ const TICK: Duration = Duration::from_millis(100);
 pub async fn run(mut control: Box<dyn Control>, plan: Plan) -> Account {
     let recorder = control.recorder();
     let mut run = Run {
-        operator: Operator::new(&plan.scenario, recorder.clone()),
+        operator: Operator::new(&plan.scenario, plan.nodes.clone(), recorder.clone()),
         clients: Clients::new(&plan.scenario, plan.seed, recorder.clone()),
         striker: Striker::new(
             plan.schedule,
@@ -167,8 +168,14 @@ impl Run {
         }
         let history = self.clients.recorder.finish();
         let promise = promise(&self.scenario, reads.is_complete(), began);
-        self.account.report.merge(client::check(&history, promise));
-        let refined = reference::check(&history, promise);
+        let losses = self.watch.checker().losses();
+        let spared = match self.scenario.allows_unclean_elections() && promise.durable {
+            true => Some(spared(&history, &losses)),
+            false => None,
+        };
+        let judged = spared.as_ref().unwrap_or(&history);
+        self.account.report.merge(client::check(judged, promise));
+        let refined = reference::check(judged, promise);
         self.account.report.merge(refined);
         self.account.history = history;
         Ok(())

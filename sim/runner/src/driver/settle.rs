@@ -171,6 +171,20 @@ fn partition(
     ))
 }
 
+/// A node that votes under the id of its present disk, and has applied what the controller has.
+pub fn voter_caught_up(nodes: &Nodes, world: &dyn World, node: &str) -> bool {
+    let offices = Offices { nodes, world };
+    let Some((_, controller)) = offices.active_controller() else {
+        return false;
+    };
+    let running = nodes.running(world);
+    let Some((_, view)) = running.iter().find(|(spec, _)| spec.name == node) else {
+        return false;
+    };
+    view.quorum.status.is_voter()
+        && view.metadata.last_offset() >= controller.metadata.last_offset()
+}
+
 /// Nodes all of whose replicas hold what their leaders have committed, in the ISR of the newest metadata.
 pub fn caught_up(nodes: &Nodes, world: &dyn World, node: &NodeSpec) -> bool {
     let offices = Offices { nodes, world };

@@ -71,6 +71,7 @@ fn state(state: observe::PartitionState) -> PartitionState {
         leader_epoch: state.leader_epoch.0,
         partition_epoch: state.partition_epoch.0,
         min_insync_replicas: state.min_insync_replicas,
+        recovering: state.recovering,
     }
 }
 

@@ -45,6 +45,7 @@ impl Watch {
             durable: scenario.durability != Durability::Unlimited,
             flushed: scenario.durability == Durability::Flushed,
             metadata_durable: scenario.durability != Durability::Unlimited,
+            unclean_elections: scenario.allows_unclean_elections(),
             ..Budget::default()
         };
         Watch {

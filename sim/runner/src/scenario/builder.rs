@@ -33,6 +33,7 @@ impl ScenarioBuilder {
                     racks: Vec::new(),
                     spare_brokers: 0,
                     spare_controllers: 0,
+                    dynamic_quorum: false,
                     releases: BTreeMap::new(),
                 },
                 topics: Vec::new(),

@@ -54,6 +54,9 @@ pub(crate) struct ClusterTable {
     pub(crate) config: BTreeMap<String, Spanned<Property>>,
     /// Brokers behind all other nodes, for "add-broker".
     pub(crate) spare_brokers: Option<Spanned<u32>>,
+    /// The first voters are in the log (`kraft.version` 1), and nodes find them by bootstrap servers.
+    #[serde(default)]
+    pub(crate) dynamic_quorum: bool,
     /// Controllers behind those, for "add-voter".
     pub(crate) spare_controllers: Option<Spanned<u32>>,
     /// Releases of single nodes, e.g. { node1 = "4.0" }.
@@ -163,6 +166,8 @@ pub(crate) enum Kind {
     ConsumeTransformProduce,
     CreateDeleteTopics,
     ReassignPartitions,
+    /// Batches whose header does not fit their records.
+    BrokenBatches,
 }
 
 impl Kind {
@@ -177,6 +182,7 @@ impl Kind {
             Kind::ConsumeTransformProduce => WorkloadKind::ConsumeTransformProduce,
             Kind::CreateDeleteTopics => WorkloadKind::CreateDeleteTopics,
             Kind::ReassignPartitions => WorkloadKind::ReassignPartitions,
+            Kind::BrokenBatches => WorkloadKind::BrokenBatches,
         }
     }
 }

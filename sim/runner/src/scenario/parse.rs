@@ -123,6 +123,7 @@ fn cluster(table: &Spanned<ClusterTable>, text: &str) -> Result<Cluster, At> {
             table.get_ref().spare_controllers.as_ref(),
             "controllers",
         )?,
+        dynamic_quorum: table.get_ref().dynamic_quorum,
         releases: BTreeMap::new(),
     };
     cluster.releases = members::releases(table.get_ref(), &cluster)?;

@@ -4,9 +4,10 @@
 use broker_protocol::ids::{LeaderEpoch, NodeId, Offset, ReplicaKey, Uuid};
 
 use super::script::after;
+use crate::Ticket;
 use crate::raft::{
-    BatchSummary, Config, Error, FetchResponse, Input, OffsetAndEpoch, Output, QuorumState, Raft,
-    Recovered, Request, Response, Timer, VoterSet,
+    BatchSummary, Config, Error, FetchRequest, FetchResponse, Input, OffsetAndEpoch, Output,
+    QuorumState, Raft, Recovered, Request, Response, Timer, VoterSet,
 };
 
 fn check(id: &'static str, holds: impl Fn() -> bool) {
@@ -164,4 +165,35 @@ fn answer(
     if let Some(id) = flush {
         raft.step(Input::Persisted(id), out);
     }
+}
+
+#[test]
+fn an_equal_offset_of_another_epoch_is_another_record() {
+    check("K_28", || {
+        let commands = ["cluster 3", "timer 1 election", "run", "resign 1", "run"];
+        let again = ["timer 2 election", "run"];
+        let cluster = after(&[&commands[..], &again[..]].concat());
+        let leader = cluster.raft(NodeId(2));
+        let (end, epoch) = (leader.log().end(), leader.epoch());
+        assert!(
+            cluster.leaders().count() == 1 && epoch > LeaderEpoch(1),
+            "{cluster}"
+        );
+        let request = Request::Fetch(FetchRequest {
+            replica: ReplicaKey {
+                id: NodeId(3),
+                directory_id: Uuid::ZERO,
+            },
+            current_leader_epoch: epoch,
+            fetch_offset: end,
+            last_fetched_epoch: LeaderEpoch(1),
+            high_watermark: 0,
+            max_wait_ms: 0,
+        });
+        let (mut raft, mut out, ticket) = (leader.clone(), Vec::new(), Ticket(1000));
+        raft.step(Input::Request { ticket, request }, &mut out);
+        out.iter().any(|output| {
+            matches!(output, Output::Reply { response: Response::Fetch(answer), .. } if answer.diverging.is_some())
+        })
+    });
 }

@@ -32,6 +32,7 @@ fn state(
         leader_epoch,
         partition_epoch,
         min_insync_replicas: 2,
+        recovering: false,
     }
 }
 
@@ -323,4 +324,30 @@ fn a_lost_image_is_no_reference_any_more() {
             },
         )
         .holds();
+}
+
+#[test]
+fn meta_3_who_may_lack_something_is_elected_in_recovery() {
+    let second = |isr: &[i32], recovering: bool| {
+        let mut story = story();
+        for state in [
+            state(Some(1), 0, 0, &[1, 3]),
+            PartitionState {
+                recovering,
+                ..state(Some(2), 1, 1, isr)
+            },
+        ] {
+            story.at(
+                1,
+                Event::PartitionRegistered {
+                    partition: P,
+                    state,
+                },
+            );
+        }
+        story
+    };
+    second(&[2], true).holds();
+    second(&[2], false).breaks("META-3", "unclean-unsaid");
+    second(&[2, 3], true).breaks("META-3", "invalid-partition");
 }

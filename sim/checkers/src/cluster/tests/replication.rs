@@ -93,6 +93,44 @@ fn rep_1_is_not_judged_outside_of_the_budget() {
 }
 
 #[test]
+fn rep_1_only_who_is_elected_in_recovery_may_lack_what_was_committed() {
+    let next_leader = |recovering: bool| {
+        let mut story = committed();
+        story.cluster.set_budget(Budget {
+            unclean_elections: true,
+            ..Budget::default()
+        });
+        story.cluster.name_topic(P.topic, "orders");
+        let state = PartitionState {
+            replicas: vec![1, 2, 3],
+            isr: vec![2],
+            eligible: Vec::new(),
+            leader: Some(2),
+            leader_epoch: 1,
+            partition_epoch: 2,
+            min_insync_replicas: 2,
+            recovering,
+        };
+        let registered = Event::PartitionRegistered {
+            partition: P,
+            state,
+        };
+        story
+            .at(2, Event::DiskWiped)
+            .at(2, Event::Started)
+            .loads(2, 0, &[])
+            .at(3, registered)
+            .leads(2, 1, 0, &[2]);
+        story
+    };
+    let mut lawful = next_leader(true);
+    lawful.holds();
+    let from: Vec<i64> = lawful.cluster.losses().into_values().collect();
+    assert_eq!(from, [0]);
+    next_leader(false).breaks("REP-1", "lost-write");
+}
+
+#[test]
 fn rep_1_a_loss_before_the_commit_does_not_count() {
     let mut story = led();
     for node in [2, 3] {
