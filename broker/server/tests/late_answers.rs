@@ -180,12 +180,12 @@ where
     ] {
         let mut line = Line::<R>::open(version, answer, &[manner, Manner::Answers]);
         let refused = line.call(LIMIT);
-        let expected = match (manner, &refused) {
+        let expected = matches!(
+            (manner, &refused),
             (Manner::AnswersThePast, Err(CallError::Correlation { .. }))
-            | (Manner::EndsInside, Err(CallError::Closed))
-            | (Manner::Oversized, Err(CallError::Frame(_))) => true,
-            _ => false,
-        };
+                | (Manner::EndsInside, Err(CallError::Closed))
+                | (Manner::Oversized, Err(CallError::Frame(_)))
+        );
         assert!(expected, "{api} {manner:?}: {refused:?}");
         assert_eq!(
             line.call(LIMIT).expect("answered"),

@@ -262,6 +262,7 @@ impl Run {
         RunOutcome {
             result,
             history,
+            recording: None,
             probes: std::collections::BTreeMap::new(),
             unmet: Vec::new(),
             settled_after_ms: None,
