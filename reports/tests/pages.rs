@@ -335,3 +335,11 @@ fn a_hundred_thousand_messages_stay_below_six_megabytes() {
     let empty = html::run(&violated("orders"), Some(&recording("orders", 0)));
     assert!(empty.len() < 80_000, "{} bytes without data", empty.len());
 }
+
+#[test]
+fn the_published_example_is_sound_and_small() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/published/example/report.html");
+    let page = std::fs::read_to_string(path).expect("it is published");
+    is_sound(&page);
+    assert!(page.len() < 1_000_000, "{} bytes", page.len());
+}

@@ -13,10 +13,11 @@ const TEMPLATE: &str = include_str!("../../templates/run.html");
 const VIOLATIONS_MAX: usize = 5;
 const DIAGRAMS: &str = include_str!("../../templates/diagrams.html");
 /// In the order in which they need each other.
-const SCRIPTS: [&str; 6] = [
+const SCRIPTS: [&str; 7] = [
     COPY,
     include_str!("../../templates/data.js"),
     include_str!("../../templates/lanes.js"),
+    include_str!("../../templates/finder.js"),
     include_str!("../../templates/plots.js"),
     include_str!("../../templates/logs.js"),
     include_str!("../../templates/main.js"),
