@@ -13,6 +13,7 @@ mod real;
 mod replay;
 mod report;
 mod run;
+mod shrink;
 mod sweep;
 
 use std::path::PathBuf;
@@ -43,8 +44,8 @@ enum Command {
     Sweep(Sweep),
     /// Puts the shards of a sweep together, each run once.
     Merge(Merge),
-    /// Makes a failing run smaller; comes with the workbench.
-    Shrink(Later),
+    /// Makes a failing run small: a scenario with fixed faults that fails in the same way.
+    Shrink(Shrink),
     /// Tells what differs from the nearest run that holds; comes with the workbench.
     Explain(Later),
     /// Explores a Stateright model of a core.
@@ -143,6 +144,17 @@ struct Replay {
     /// Records the run and writes its report there, as `run` does.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Shows so many events before that one.
+    #[arg(
+        long,
+        value_name = "EVENTS",
+        requires = "until",
+        conflicts_with = "trace"
+    )]
+    last: Option<u64>,
+    /// Writes the disk of every node there, as it is at the end: a folder each, which `broker dump-log` reads.
+    #[arg(long, value_name = "DIR")]
+    dump_disks: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]
@@ -212,15 +224,41 @@ struct Merge {
 }
 
 #[derive(clap::Args)]
+struct Shrink {
+    /// File, or name in scenarios/.
+    scenario: String,
+    /// One that fails.
+    #[arg(long)]
+    seed: u64,
+    #[command(flatten)]
+    making: Making,
+    /// The scenario that comes of it; while it is made, the smallest so far.
+    #[arg(short, long, value_name = "FILE.toml")]
+    out: PathBuf,
+    /// Ends with the smallest so far when this much time is over.
+    #[arg(long)]
+    minutes: Option<f64>,
+    /// Runs at once; all cores if not given. The result is the same.
+    #[arg(long)]
+    jobs: Option<usize>,
+}
+
+#[derive(clap::Args)]
 struct Bugs {
     /// As in R-01; none is all.
     ids: Vec<String>,
     /// Runs at once; all cores if not given.
     #[arg(long)]
     jobs: Option<usize>,
-    /// Writes the scoreboard, `bugs.md`, into this folder.
+    /// Writes the scoreboard, `bugs.md`, into this folder; with `--shrink` the table `shrink.md` and what is left.
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Shrinks what scenarios find instead, and tells how small it gets.
+    #[arg(long)]
+    shrink: bool,
+    /// Limit on each of them.
+    #[arg(long, requires = "shrink")]
+    minutes: Option<f64>,
 }
 
 #[derive(clap::Args)]
@@ -299,7 +337,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Report(report) => report::report(&report),
         Command::Judge(judge) => judge::judge(&judge),
         Command::List => list::list(),
-        Command::Shrink(later) => later.refuse("shrink"),
+        Command::Shrink(shrink) => shrink::shrink(&shrink),
         Command::Explain(later) => later.refuse("explain"),
     };
     done.unwrap_or_else(|message| {

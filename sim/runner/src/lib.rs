@@ -17,6 +17,7 @@ pub mod real;
 pub mod recording;
 pub mod result;
 pub mod scenario;
+pub mod shrink;
 
 pub use application::{Application, Check, Context};
 pub use engine::EngineKind;

@@ -99,8 +99,26 @@ fn bad_usage_and_bad_scenarios_exit_with_2() {
         ),
         (&["run"], "required"),
         (
-            &["shrink", "seconds", "--seed", "1", "-o", "x.toml"],
-            "workbench",
+            &["shrink", "seconds", "--seed", "1", "-o", "x"],
+            "ends in .toml",
+        ),
+        (&["shrink", "seconds", "-o", "x.toml"], "--seed"),
+        (
+            &["shrink", "seconds", "--seed", "1", "-o", "none/x.toml"],
+            "none is no folder",
+        ),
+        (
+            &[
+                "shrink",
+                "seconds",
+                "--seed",
+                "1",
+                "-o",
+                "/tmp/x.toml",
+                "--minutes",
+                "0",
+            ],
+            "is no time",
         ),
         (&["explain", "seconds", "--seed", "1"], "workbench"),
         (&["report", "scenarios"], "no result.json"),
