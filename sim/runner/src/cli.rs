@@ -4,6 +4,7 @@
 mod bugs;
 mod check;
 mod common;
+mod explain;
 mod judge;
 mod ledger;
 mod list;
@@ -46,8 +47,8 @@ enum Command {
     Merge(Merge),
     /// Makes a failing run small: a scenario with fixed faults that fails in the same way.
     Shrink(Shrink),
-    /// Tells what differs from the nearest run that holds; comes with the workbench.
-    Explain(Later),
+    /// Tells what differs from the nearest run that holds, and what led to the failure.
+    Explain(Explain),
     /// Explores a Stateright model of a core.
     Check(Check),
     /// The bug bank: puts each known bug back and tells whether, and how fast, it is found.
@@ -318,9 +319,26 @@ struct Judge {
 }
 
 #[derive(clap::Args)]
-struct Later {
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    rest: Vec<String>,
+struct Explain {
+    /// File, or name in scenarios/.
+    scenario: String,
+    /// One that fails; the scenario's own if it names one.
+    #[arg(long)]
+    seed: Option<u64>,
+    #[command(flatten)]
+    making: Making,
+    /// Explains the run as it is, without shrinking it first.
+    #[arg(long)]
+    as_it_is: bool,
+    /// Ends the shrinking when this much time is over.
+    #[arg(long)]
+    minutes: Option<f64>,
+    /// Runs at once; all cores if not given.
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// Writes it there too, as Markdown with the chain as a Mermaid diagram.
+    #[arg(long, value_name = "FILE.md")]
+    out: Option<PathBuf>,
 }
 
 pub(crate) fn main() -> ExitCode {
@@ -338,21 +356,11 @@ pub(crate) fn main() -> ExitCode {
         Command::Judge(judge) => judge::judge(&judge),
         Command::List => list::list(),
         Command::Shrink(shrink) => shrink::shrink(&shrink),
-        Command::Explain(later) => later.refuse("explain"),
+        Command::Explain(explain) => explain::explain(&explain),
     };
     done.unwrap_or_else(|message| {
         eprintln!("trial: {message}");
         Exit::Usage
     })
     .into()
-}
-
-impl Later {
-    fn refuse(&self, command: &str) -> Result<Exit, String> {
-        let given = self.rest.join(" ");
-        Err(format!(
-            "`trial {command} {given}` is not in this version: it comes with the workbench. \
-             `trial replay SCENARIO --seed N --trace FILE` shows every event of a run"
-        ))
-    }
 }

@@ -10,6 +10,7 @@ pub mod bugs;
 pub mod classify;
 pub mod driver;
 pub mod engine;
+pub mod explain;
 pub mod export;
 pub mod invariants;
 pub mod pool;

@@ -158,6 +158,10 @@ fn known(invariant: &String) -> bool {
 
 /// Rates it, and drops what only the way here needed.
 fn finish(best: Scenario, judge: Judge<'_>, struck: usize, minimal: bool) -> Shrunk {
+    let best = Scenario {
+        faults: best.faults.iter().map(concrete::readable).collect(),
+        ..best
+    };
     let strict = Scenario {
         skips_refused: false,
         ..best.clone()

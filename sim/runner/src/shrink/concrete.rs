@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use sim_faults::FaultSpec;
-use sim_faults::plan::{Planned, healing};
+use sim_faults::plan::{Action, Planned, healing};
+use sim_faults::{DiskFault, Fault, FaultSpec, Target};
 
 use crate::driver::{Applied, RunOutcome};
 use crate::scenario::{Scenario, Topic};
@@ -79,6 +79,25 @@ fn place(topic: &Topic, failed: &RunOutcome) -> Topic {
             ..topic.clone()
         },
         _ => topic.clone(),
+    }
+}
+
+/// The same as people write it: a target and an action, where that says it all.
+pub(super) fn readable(spec: &FaultSpec) -> FaultSpec {
+    let on = match &spec.planned {
+        Planned::Fault(Fault::Process { node, fault }) => Some((node, Action::Process(*fault))),
+        Planned::Fault(Fault::Clock { node, fault }) => Some((node, Action::Clock(*fault))),
+        // The action kills the process, too.
+        Planned::Fault(Fault::Disk { fault, .. }) if *fault == DiskFault::Wiped => None,
+        Planned::Fault(Fault::Disk { node, fault }) => Some((node, Action::Disk(fault.clone()))),
+        _ => None,
+    };
+    FaultSpec {
+        planned: on.map_or_else(
+            || spec.planned.clone(),
+            |(node, action)| Planned::On(Target::Node(node.clone()), action),
+        ),
+        ..spec.clone()
     }
 }
 
@@ -164,6 +183,26 @@ mod tests {
             "3 node2: resume None",
         ];
         assert_eq!(told(&struck), expected);
+    }
+
+    #[test]
+    fn what_people_write_strikes_in_the_same_way() {
+        let all: Vec<String> = vec!["node1".into(), "node2".into()];
+        let faults = [
+            Fault::process("node1", ProcessFault::PowerLoss),
+            Fault::disk("node2", DiskFault::Stalled),
+            Fault::disk("node2", DiskFault::Wiped),
+            cut(),
+        ];
+        for fault in faults {
+            let spec = FaultSpec::once(Duration::ZERO, Planned::Fault(fault.clone()));
+            let struck = match readable(&spec).planned {
+                Planned::Fault(fault) => vec![fault],
+                Planned::On(Target::Node(node), action) => action.on(&[node], &all),
+                other => panic!("{other}"),
+            };
+            assert_eq!(struck, [fault]);
+        }
     }
 
     #[test]
