@@ -4,7 +4,7 @@
 //! - [`recording`]: a run as it went, for the space-time diagram and for `trial explain`.
 //! - [`console`]: the verdict for a terminal. [`markdown`]: `summary.md`. [`junit`]: `junit.xml`.
 //! - [`html`]: a page per run and per sweep.
-//! - [`files`]: writes a folder of all of them. [`bugs`]: `bugs.md`, the scoreboard of known bugs.
+//! - [`files`]: writes a folder of all of them. [`bugs`]: `bugs.md`, the scoreboard of known bugs; [`shrink`]: `shrink.md`.
 //!
 //! Every writer is a function from the result to text, without clocks and without a look at the machine.
 
@@ -16,6 +16,7 @@ pub mod junit;
 pub mod markdown;
 pub mod recording;
 pub mod result;
+pub mod shrink;
 pub mod sweep;
 mod text;
 

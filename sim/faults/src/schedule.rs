@@ -72,6 +72,7 @@ pub struct Schedule {
     queue: BTreeMap<(u64, u64), Entry>,
     next_entry: u64,
     refused: u64,
+    skips_refused: bool,
 }
 
 /// Draws of other faults after one was outside the budget.
@@ -96,6 +97,7 @@ impl Schedule {
             queue: BTreeMap::new(),
             next_entry: 0,
             refused: 0,
+            skips_refused: false,
         };
         for index in 0..schedule.specs.len() {
             schedule.push(
@@ -105,6 +107,14 @@ impl Schedule {
         }
         schedule.push_chaos(0);
         schedule
+    }
+
+    /// A planned fault that the budget refuses is not done, and counted, as a random one is.
+    pub fn skipping_refused(self, skips_refused: bool) -> Schedule {
+        Schedule {
+            skips_refused,
+            ..self
+        }
     }
 
     /// The true time (ns) of the next event; none if nothing will happen any more.
@@ -161,7 +171,7 @@ impl Schedule {
         &self.budget
     }
 
-    /// Random faults drawn and not done, because the budget refused them.
+    /// Faults not done because the budget refused them: random ones, and planned ones that may be skipped.
     pub fn refused(&self) -> u64 {
         self.refused
     }
@@ -338,7 +348,9 @@ impl Schedule {
                 self.budget.record(&fault);
                 events.push(Event::Apply(fault));
             }
-            Err(refusal) if planned => events.push(Event::Refused(refusal)),
+            Err(refusal) if planned && !self.skips_refused => {
+                events.push(Event::Refused(refusal));
+            }
             Err(_) => self.refused += 1,
         }
     }

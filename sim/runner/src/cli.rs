@@ -4,6 +4,7 @@
 mod bugs;
 mod check;
 mod common;
+mod explain;
 mod judge;
 mod ledger;
 mod list;
@@ -13,6 +14,7 @@ mod real;
 mod replay;
 mod report;
 mod run;
+mod shrink;
 mod sweep;
 
 use std::path::PathBuf;
@@ -43,10 +45,10 @@ enum Command {
     Sweep(Sweep),
     /// Puts the shards of a sweep together, each run once.
     Merge(Merge),
-    /// Makes a failing run smaller; comes with the workbench.
-    Shrink(Later),
-    /// Tells what differs from the nearest run that holds; comes with the workbench.
-    Explain(Later),
+    /// Makes a failing run small: a scenario with fixed faults that fails in the same way.
+    Shrink(Shrink),
+    /// Tells what differs from the nearest run that holds, and what led to the failure.
+    Explain(Explain),
     /// Explores a Stateright model of a core.
     Check(Check),
     /// The bug bank: puts each known bug back and tells whether, and how fast, it is found.
@@ -143,6 +145,17 @@ struct Replay {
     /// Records the run and writes its report there, as `run` does.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Shows so many events before that one.
+    #[arg(
+        long,
+        value_name = "EVENTS",
+        requires = "until",
+        conflicts_with = "trace"
+    )]
+    last: Option<u64>,
+    /// Writes the disk of every node there, as it is at the end: a folder each, which `broker dump-log` reads.
+    #[arg(long, value_name = "DIR")]
+    dump_disks: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]
@@ -212,15 +225,41 @@ struct Merge {
 }
 
 #[derive(clap::Args)]
+struct Shrink {
+    /// File, or name in scenarios/.
+    scenario: String,
+    /// One that fails.
+    #[arg(long)]
+    seed: u64,
+    #[command(flatten)]
+    making: Making,
+    /// The scenario that comes of it; while it is made, the smallest so far.
+    #[arg(short, long, value_name = "FILE.toml")]
+    out: PathBuf,
+    /// Ends with the smallest so far when this much time is over.
+    #[arg(long)]
+    minutes: Option<f64>,
+    /// Runs at once; all cores if not given. The result is the same.
+    #[arg(long)]
+    jobs: Option<usize>,
+}
+
+#[derive(clap::Args)]
 struct Bugs {
     /// As in R-01; none is all.
     ids: Vec<String>,
     /// Runs at once; all cores if not given.
     #[arg(long)]
     jobs: Option<usize>,
-    /// Writes the scoreboard, `bugs.md`, into this folder.
+    /// Writes the scoreboard, `bugs.md`, into this folder; with `--shrink` the table `shrink.md` and what is left.
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Shrinks what scenarios find instead, and tells how small it gets.
+    #[arg(long)]
+    shrink: bool,
+    /// Limit on each of them.
+    #[arg(long, requires = "shrink")]
+    minutes: Option<f64>,
 }
 
 #[derive(clap::Args)]
@@ -280,9 +319,26 @@ struct Judge {
 }
 
 #[derive(clap::Args)]
-struct Later {
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    rest: Vec<String>,
+struct Explain {
+    /// File, or name in scenarios/.
+    scenario: String,
+    /// One that fails; the scenario's own if it names one.
+    #[arg(long)]
+    seed: Option<u64>,
+    #[command(flatten)]
+    making: Making,
+    /// Explains the run as it is, without shrinking it first.
+    #[arg(long)]
+    as_it_is: bool,
+    /// Ends the shrinking when this much time is over.
+    #[arg(long)]
+    minutes: Option<f64>,
+    /// Runs at once; all cores if not given.
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// Writes it there too, as Markdown with the chain as a Mermaid diagram.
+    #[arg(long, value_name = "FILE.md")]
+    out: Option<PathBuf>,
 }
 
 pub(crate) fn main() -> ExitCode {
@@ -299,22 +355,12 @@ pub(crate) fn main() -> ExitCode {
         Command::Report(report) => report::report(&report),
         Command::Judge(judge) => judge::judge(&judge),
         Command::List => list::list(),
-        Command::Shrink(later) => later.refuse("shrink"),
-        Command::Explain(later) => later.refuse("explain"),
+        Command::Shrink(shrink) => shrink::shrink(&shrink),
+        Command::Explain(explain) => explain::explain(&explain),
     };
     done.unwrap_or_else(|message| {
         eprintln!("trial: {message}");
         Exit::Usage
     })
     .into()
-}
-
-impl Later {
-    fn refuse(&self, command: &str) -> Result<Exit, String> {
-        let given = self.rest.join(" ");
-        Err(format!(
-            "`trial {command} {given}` is not in this version: it comes with the workbench. \
-             `trial replay SCENARIO --seed N --trace FILE` shows every event of a run"
-        ))
-    }
 }

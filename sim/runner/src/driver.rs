@@ -34,11 +34,12 @@ use sim_faults::plan::Planned;
 use sim_faults::{Budget, BudgetSpec, Fault, FrameClassifier, Schedule, WireObserver};
 
 use crate::classify::KafkaFrames;
-use crate::engine::{self, EngineKind, Tracing, WorldReport, WorldSpec};
+use crate::engine::{self, Disks, EngineKind, Tracing, WorldReport, WorldSpec};
 use crate::recording::{Limits, Tape};
 use crate::scenario::Scenario;
 use applications::Applications;
 use cluster::Nodes;
+pub use faults::Applied;
 use faults::Unfit;
 use phases::{Account, Plan};
 use watch::Watch;
@@ -72,12 +73,20 @@ pub struct RunOutcome {
     pub history: History,
     /// Simulated ms of the quiet phase until rest.
     pub settled_after_ms: Option<u64>,
+    /// The faults of the fault phase as they struck, targets resolved.
+    pub struck: Vec<Applied>,
+    /// Simulated ms at which the fault phase began.
+    pub faults_from_ms: u64,
+    /// Replicas of each partition of the scenario's topics before the clients started, as placed.
+    pub placed: BTreeMap<String, Vec<Vec<i32>>>,
     /// The readable trace, as far as it was asked for.
     pub lines: Vec<String>,
     /// (event, hash), as far as they were asked for.
     pub samples: Vec<(u64, u64)>,
     /// If it was asked for.
     pub recording: Option<Recording>,
+    /// What was on the disks at the end, if it was asked for.
+    pub disks: Disks,
 }
 
 impl RunOutcome {
@@ -144,6 +153,9 @@ fn run_here(
         });
     }
     let settled_after_ms = account.settled_after_ms;
+    let struck = std::mem::take(&mut account.applied);
+    let faults_from_ms = account.faults_from_ms;
+    let placed = std::mem::take(&mut account.placed);
     let mut result = RunResult::new(name, seed, options.engine.name(), "");
     result.mutant = options.mutant.map(|id| id.replace('_', "-"));
     result.probes = probes.keys().map(|name| (*name).to_owned()).collect();
@@ -169,9 +181,13 @@ fn run_here(
         probes,
         history,
         settled_after_ms,
+        struck,
+        faults_from_ms,
+        placed,
         lines: world.lines,
         samples: world.samples,
         recording,
+        disks: world.disks,
     })
 }
 
@@ -296,6 +312,7 @@ pub(crate) fn schedule(scenario: &Scenario, seed: u64) -> Schedule {
         scenario.chaos.clone(),
         budget,
     )
+    .skipping_refused(scenario.skips_refused)
 }
 
 fn unmet(

@@ -6,7 +6,9 @@
 
 mod drive;
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -117,6 +119,8 @@ pub struct Tracing {
     pub lines: Option<(u64, u64)>,
     /// End the run at this event.
     pub until: Option<u64>,
+    /// Keep what is on the disks of the nodes at the end.
+    pub disks: bool,
 }
 
 /// How the world ended.
@@ -160,7 +164,12 @@ pub struct WorldReport {
     pub samples: Vec<(u64, u64)>,
     /// Live tasks by host and name, if the run did not finish: where it waits.
     pub tasks: Vec<(String, String, usize)>,
+    /// If they were asked for.
+    pub disks: Disks,
 }
+
+/// The files of each node, by its name, without the leading slash.
+pub type Disks = BTreeMap<String, BTreeMap<PathBuf, Vec<u8>>>;
 
 /// Builds the world on an engine and runs it to its end, on the calling thread; madsim wants a thread
 /// that has had no world yet, see [`on_its_thread`].

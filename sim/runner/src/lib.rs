@@ -10,6 +10,7 @@ pub mod bugs;
 pub mod classify;
 pub mod driver;
 pub mod engine;
+pub mod explain;
 pub mod export;
 pub mod invariants;
 pub mod pool;
@@ -17,6 +18,7 @@ pub mod real;
 pub mod recording;
 pub mod result;
 pub mod scenario;
+pub mod shrink;
 
 pub use application::{Application, Check, Context};
 pub use engine::EngineKind;

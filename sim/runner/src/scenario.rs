@@ -11,6 +11,7 @@ pub mod find;
 mod members;
 mod parse;
 mod strict;
+mod write;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,6 +25,8 @@ use sim_workloads::WorkloadSpec;
 pub use builder::ScenarioBuilder;
 pub use error::ScenarioError;
 pub use file::Heal;
+pub(crate) use write::fault_entry;
+pub use write::in_words;
 
 /// Everything a run is made of but its seed and its engine.
 #[derive(Clone, Debug)]
@@ -38,6 +41,8 @@ pub struct Scenario {
     pub durability: Durability,
     /// Nodes down or paused at the same time at most.
     pub max_down: Option<u32>,
+    /// Planned faults outside of the budget are not done; otherwise they are an error of the scenario.
+    pub skips_refused: bool,
     /// Of the fault phase, simulated.
     pub duration: Duration,
     /// Bound on the quiet phase, simulated.
@@ -45,6 +50,8 @@ pub struct Scenario {
     pub heal: Heal,
     /// A supervisor starts a process that ended by itself after this time.
     pub restart_delay: Duration,
+    /// What `trial run` takes when it is given none: one that showed what the scenario is kept for.
+    pub seed: Option<u64>,
     pub network: NetworkOptions,
     pub disk: DiskOptions,
     pub expect: Expect,
@@ -134,6 +141,14 @@ impl Scenario {
     /// See [`ScenarioError`].
     pub fn parse(file: &str, text: &str) -> Result<Scenario, ScenarioError> {
         parse::parse(file, text)
+    }
+
+    /// Its file's text: what is not said is as without saying it.
+    ///
+    /// # Panics
+    /// It has random faults: only fixed ones are written.
+    pub fn to_toml(&self) -> String {
+        write::text(self)
     }
 
     /// The smallest `min.insync.replicas` of all topics.
@@ -267,6 +282,9 @@ impl Cluster {
         ]
     }
 }
+
+/// Topics are what the scenario says they are.
+pub const STANDARD_PROPERTY: (&str, &str) = ("auto.create.topics.enable", "false");
 
 /// Properties a scenario may not set: they follow from its layout.
 pub const RESERVED_PROPERTIES: &[&str] = &[

@@ -99,10 +99,28 @@ fn bad_usage_and_bad_scenarios_exit_with_2() {
         ),
         (&["run"], "required"),
         (
-            &["shrink", "seconds", "--seed", "1", "-o", "x.toml"],
-            "workbench",
+            &["shrink", "seconds", "--seed", "1", "-o", "x"],
+            "ends in .toml",
         ),
-        (&["explain", "seconds", "--seed", "1"], "workbench"),
+        (&["shrink", "seconds", "-o", "x.toml"], "--seed"),
+        (
+            &["shrink", "seconds", "--seed", "1", "-o", "none/x.toml"],
+            "none is no folder",
+        ),
+        (
+            &[
+                "shrink",
+                "seconds",
+                "--seed",
+                "1",
+                "-o",
+                "/tmp/x.toml",
+                "--minutes",
+                "0",
+            ],
+            "is no time",
+        ),
+        (&["explain", "seconds"], "names no seed"),
         (&["report", "scenarios"], "no result.json"),
         (&["check", "rafd"], "did you mean raft?"),
         (
@@ -283,4 +301,41 @@ fn histories_of_others_are_judged_and_bad_ones_refused_with_their_line() {
     assert_eq!(bad.status.code(), Some(2));
     assert!(stderr(&bad).contains("line 7: "), "{}", stderr(&bad));
     std::fs::remove_dir_all(&folder).expect("it was there");
+}
+
+#[test]
+fn a_replay_leaves_the_disks_as_they_are_at_an_event() {
+    let folder = std::env::temp_dir().join(format!("trial-disks-{}", std::process::id()));
+    drop(std::fs::remove_dir_all(&folder));
+    let directory = folder.display().to_string();
+    let replay = |event: &str| {
+        trial(&[
+            "replay",
+            "seconds",
+            "--seed",
+            "1",
+            "--until",
+            event,
+            "--last",
+            "3",
+            "--dump-disks",
+            &directory,
+        ])
+    };
+    let output = replay("2000");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).contains("· 1999 ·"), "{}", stdout(&output));
+    for node in ["node1", "node2", "node3"] {
+        let data = folder.join(node).join("data");
+        assert!(data.join("meta.properties").is_file(), "{node}");
+        assert!(data.join("__cluster_metadata-0").is_dir(), "{node}");
+    }
+    let again = replay("2000");
+    assert_eq!(again.status.code(), Some(2));
+    assert!(stderr(&again).contains("is not empty"));
+    drop(std::fs::remove_dir_all(&folder));
+    let late = replay("999999999");
+    assert_eq!(late.status.code(), Some(2));
+    assert!(stderr(&late).contains("before event 999999999"));
+    drop(std::fs::remove_dir_all(&folder));
 }

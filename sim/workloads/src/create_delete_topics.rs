@@ -27,7 +27,7 @@ pub async fn churn(context: ClientContext, spec: Arc<WorkloadSpec>) {
         .to_string();
     let mut alive = VecDeque::new();
     let mut number = 0_u64;
-    while !context.stop.is_stopped() {
+    while !context.stop.is_stopped() && !spec.is_done_after(number) {
         if alive.len() < ALIVE_MAX && context.below(2) == 0 {
             number += 1;
             let name = format!("{prefix}-{}-{}", context.process, number % NAMES);

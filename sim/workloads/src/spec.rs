@@ -76,6 +76,8 @@ pub struct WorkloadSpec {
     pub observers: u32,
     /// Records (or topics, or looks at a partition) per second of each producer (or churner, or operator).
     pub rate: u32,
+    /// Sends (or transactions) of each producer (or transactor) in all; 0: as many as there is time for.
+    pub operations: u32,
     /// Sends of one producer without an outcome; more wait.
     pub outstanding: u32,
     /// Of a record's value; at least 8.
@@ -118,6 +120,7 @@ impl Default for WorkloadSpec {
             consumers: 1,
             observers: 0,
             rate: 100,
+            operations: 0,
             outstanding: 200,
             record_size: 64,
             keys: 16,
@@ -207,6 +210,11 @@ impl WorkloadSpec {
             self.kind,
             WorkloadKind::Transactions | WorkloadKind::Bank | WorkloadKind::ConsumeTransformProduce
         )
+    }
+
+    /// Whether a client has done all it was to do after so many sends or transactions.
+    pub(crate) fn is_done_after(&self, operations: u64) -> bool {
+        self.operations > 0 && operations >= u64::from(self.operations)
     }
 
     pub(crate) fn isolation(&self) -> IsolationLevel {

@@ -22,7 +22,7 @@ const ASSIGN_EACH: usize = 25;
 /// Runs until the stop.
 pub async fn transact(context: ClientContext, spec: Arc<WorkloadSpec>) {
     let mut made = Made::default();
-    while !context.stop.is_stopped() {
+    while !context.stop.is_stopped() && !spec.is_done_after(made.transactions) {
         let client = context.client(&spec);
         live(&context, &client, &spec, &mut made).await;
         client.close();
@@ -69,7 +69,7 @@ async fn live(
         return;
     }
     let interval = Duration::from_secs(1) / spec.rate;
-    while !context.stop.is_stopped() {
+    while !context.stop.is_stopped() && !spec.is_done_after(made.transactions) {
         context.pause(interval).await;
         let number = made.transaction(context);
         if transactor.begin(number).await.is_none() {

@@ -1,5 +1,7 @@
 //! `trial bugs`: puts each known bug back and tells whether, and how fast, it is found.
 
+mod shrunk;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
@@ -13,7 +15,7 @@ use sim_runner::pool;
 use sim_runner::scenario::error::nearest;
 
 use super::Bugs;
-use super::common::{Exit, Named, needs_mutants, scenario};
+use super::common::{Exit, Named, needs_mutants, scenario, time_limit};
 
 /// How a bug fared.
 enum Fate {
@@ -40,6 +42,11 @@ pub fn bugs(arguments: &Bugs) -> Result<Exit, String> {
     }
     let bugs = chosen(&arguments.ids)?;
     let jobs = arguments.jobs.unwrap_or_else(pool::default_jobs);
+    if arguments.shrink {
+        let limit = arguments.minutes.map(time_limit).transpose()?;
+        shrunk::all(&bugs, jobs, limit, arguments.out.as_deref())?;
+        return Ok(Exit::Held);
+    }
     let mut clean = CleanModels::new();
     let (mut tried, mut found) = (0, 0);
     println!(

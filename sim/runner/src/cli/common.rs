@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
@@ -104,6 +105,13 @@ pub fn random_seed() -> u64 {
     let state = std::collections::hash_map::RandomState::new();
     let seed = state.build_hasher().finish();
     ChaCha8Rng::seed_from_u64(seed).next_u64() >> 24
+}
+
+/// Of `--minutes`.
+pub fn time_limit(minutes: f64) -> Result<Duration, String> {
+    let limit = Duration::try_from_secs_f64(minutes * 60.0).ok();
+    let limit = limit.filter(|limit| !limit.is_zero());
+    limit.ok_or_else(|| format!("--minutes {minutes} is no time"))
 }
 
 /// The known bug of an id such as R-01 or R_01.

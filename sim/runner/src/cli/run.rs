@@ -20,13 +20,16 @@ pub fn run(arguments: &Run) -> Result<Exit, String> {
     let mut options = arguments.making.options()?;
     options.record = arguments.out.as_ref().map(|_| Limits::default());
     let place = Place::of(arguments)?;
-    let seeds = seeds(arguments);
-    if !arguments.json && arguments.seed.is_none() && arguments.seeds.is_none() {
-        println!("seed {}", seeds.from);
+    let drawn = random_seed();
+    let given = seeds(arguments);
+    let is_drawn = given.is_none() && scenarios.iter().any(|it| it.scenario.seed.is_none());
+    if !arguments.json && is_drawn {
+        println!("seed {drawn}");
     }
-    let many = scenarios.len() > 1 || seeds.to - seeds.from > 1;
+    let many = scenarios.len() > 1 || given.is_some_and(|seeds| seeds.to - seeds.from > 1);
     let mut results = Vec::new();
     for named in &scenarios {
+        let seeds = given.unwrap_or_else(|| one(named.scenario.seed.unwrap_or(drawn)));
         for seed in seeds.from..seeds.to {
             let outcome = match &place {
                 Some(place) => place.run(named, seed)?,
@@ -52,13 +55,15 @@ pub fn run(arguments: &Run) -> Result<Exit, String> {
     Ok(worst(&results))
 }
 
-fn seeds(arguments: &Run) -> Seeds {
-    let one = |from: u64| Seeds {
-        from,
-        to: from.saturating_add(1),
-    };
-    let given = arguments.seed.map(one).or(arguments.seeds);
-    given.unwrap_or_else(|| one(random_seed()))
+fn seeds(arguments: &Run) -> Option<Seeds> {
+    arguments.seed.map(one).or(arguments.seeds)
+}
+
+fn one(seed: u64) -> Seeds {
+    Seeds {
+        from: seed,
+        to: seed.saturating_add(1),
+    }
 }
 
 /// The report, then what the scenario expects and did not get, then how to run it again.

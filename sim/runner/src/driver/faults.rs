@@ -26,6 +26,14 @@ pub struct Struck {
     pub what: String,
 }
 
+/// A fault of the schedule that was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// Since the fault phase began.
+    pub at: Duration,
+    pub fault: Fault,
+}
+
 /// Why a run cannot go on as the scenario wants it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unfit {
@@ -59,6 +67,8 @@ pub struct Striker {
     /// Work for the admin client that has come up.
     pub orders: Vec<Order>,
     pub timeline: Vec<Struck>,
+    /// What the schedule did, in order.
+    pub applied: Vec<Applied>,
     /// Planned faults that found nobody.
     pub untargeted: u64,
 }
@@ -88,6 +98,7 @@ impl Striker {
             leaving: BTreeSet::new(),
             orders: Vec::new(),
             timeline: Vec::new(),
+            applied: Vec::new(),
             untargeted: 0,
         }
     }
@@ -95,6 +106,11 @@ impl Striker {
     /// The schedule's clock starts now.
     pub fn begin(&mut self) {
         self.began = self.recorder.now_ns();
+    }
+
+    /// Simulated time at which the schedule's clock started, ms.
+    pub fn began_ms(&self) -> u64 {
+        self.began / 1_000_000
     }
 
     /// Time until something is due, at most `longest`.
@@ -123,7 +139,11 @@ impl Striker {
         let due = self.schedule.due(now, &offices);
         for event in due {
             match event {
-                Event::Apply(fault) => self.strike(world, &fault)?,
+                Event::Apply(fault) => {
+                    self.strike(world, &fault)?;
+                    let at = Duration::from_nanos(now);
+                    self.applied.push(Applied { at, fault });
+                }
                 Event::Refused(refusal) => return Err(Unfit::Budget(refusal.to_string())),
                 Event::NoTarget(_) => self.untargeted += 1,
             }
@@ -366,7 +386,7 @@ impl Striker {
         Some(format!("{changing} is being added or removed"))
     }
 
-    /// Random faults that the budget refused.
+    /// Faults that the budget refused.
     pub fn refused(&self) -> u64 {
         self.schedule.refused()
     }

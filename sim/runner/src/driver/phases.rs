@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use broker_core::metadata::TopicImage;
 use sim_checkers::anomaly::Report;
 use sim_checkers::client::{self, Promise, Quiet};
 use sim_checkers::history::History;
@@ -15,7 +16,7 @@ use sim_workloads::{ClientStats, WorkloadSpec};
 use super::applications::Applications;
 use super::clients::Clients;
 use super::cluster::Nodes;
-use super::faults::{Striker, Struck, Unfit};
+use super::faults::{Applied, Striker, Struck, Unfit};
 use super::final_state;
 use super::operator::Operator;
 use super::settle::unsettled;
@@ -44,6 +45,11 @@ pub struct Account {
     /// By process number, from 1.
     pub client_names: Vec<String>,
     pub timeline: Vec<Struck>,
+    /// What the schedule did in the fault phase, and when that began.
+    pub applied: Vec<Applied>,
+    pub faults_from_ms: u64,
+    /// Replicas of each partition before the clients started.
+    pub placed: std::collections::BTreeMap<String, Vec<Vec<i32>>>,
     /// Processes that ended by themselves.
     pub exits: Vec<Struck>,
     pub fault_counts: std::collections::BTreeMap<&'static str, u64>,
@@ -57,6 +63,13 @@ pub struct Account {
     pub unsettled: Vec<String>,
     /// Simulated ms of the quiet phase until rest.
     pub settled_after_ms: Option<u64>,
+}
+
+/// Replicas of each partition, the preferred leader first.
+fn placement(topic: &TopicImage) -> Vec<Vec<i32>> {
+    let partitions = topic.partitions.values();
+    let replicas = partitions.map(|partition| partition.replicas.iter().map(|id| id.0).collect());
+    replicas.collect()
 }
 
 /// How often nodes are looked at.
@@ -219,18 +232,22 @@ impl Run {
         reasons
     }
 
-    fn name_topics(&self, control: &dyn Control, tell: impl Fn(&Watch, u128, &str)) {
+    fn name_topics(&mut self, control: &dyn Control, tell: impl Fn(&Watch, u128, &str)) {
         let offices = super::cluster::Offices {
             nodes: &self.nodes,
             world: control,
         };
-        let names = offices.newest(|image| {
+        let topics = offices.newest(|image| {
             let topics = image.topics();
-            let named = topics.map(|topic| (u128::from_be_bytes(topic.id.0), topic.name.clone()));
-            named.collect::<Vec<_>>()
+            let known = topics.map(|topic| {
+                let id = u128::from_be_bytes(topic.id.0);
+                (id, topic.name.clone(), placement(topic))
+            });
+            known.collect::<Vec<_>>()
         });
-        for (id, name) in names.unwrap_or_default() {
+        for (id, name, placed) in topics.unwrap_or_default() {
             tell(&self.watch, id, &name);
+            self.account.placed.entry(name).or_insert(placed);
         }
     }
 
@@ -248,6 +265,8 @@ impl Run {
         self.account.stats = self.clients.recorder.stats();
         self.account.client_names = self.clients.recorder.names();
         self.account.fault_counts = control.fault_counts();
+        self.account.applied = std::mem::take(&mut self.striker.applied);
+        self.account.faults_from_ms = self.striker.began_ms();
         self.account.refused = self.striker.refused();
         self.account.untargeted = self.striker.untargeted;
         self.account.timeline = std::mem::take(&mut self.striker.timeline);

@@ -43,7 +43,16 @@ pub(super) fn run<S: Simulation>(mut engine: S, spec: WorldSpec, main: Main) -> 
         None => engine.run_until(limit),
         Some(until) => engine.run_while(limit, &mut |info| info.event < until),
     };
-    report(&engine, &handle, outcome)
+    let mut report = report(&engine, &handle, outcome);
+    if spec.trace.disks {
+        let nodes = spec.nodes.iter();
+        let disks = nodes.filter_map(|(name, _)| {
+            let disk = World::disk(&handle, name)?;
+            Some((name.clone(), disk.snapshot()))
+        });
+        report.disks = disks.collect();
+    }
+    report
 }
 
 /// What the engines are made with.
@@ -112,6 +121,7 @@ fn report<S: Simulation>(engine: &S, handle: &S::Handle, outcome: Outcome) -> Wo
             .map(|((host, task), count)| (host, task.to_owned(), count))
             .collect(),
         end,
+        disks: BTreeMap::new(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! One run on a real cluster: topics, clients and faults, then quiet, the final reads, and the verdict.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use broker_client::{Admin, Client, ClientConfig};
@@ -250,6 +251,7 @@ impl Run {
             lines: Vec::new(),
             samples: Vec::new(),
             tasks: Vec::new(),
+            disks: BTreeMap::new(),
         };
         let mut result = RunResult::new(name, seed, target.name(), &again(name, seed, target));
         let history = verdict::fill(&mut result, &world, self.account);
@@ -260,10 +262,14 @@ impl Run {
             (result.verdict, result.crash) = (Verdict::Crashed, Some(death.clone()));
         }
         RunOutcome {
+            struck: Vec::new(),
+            faults_from_ms: 0,
+            placed: BTreeMap::new(),
+            disks: BTreeMap::new(),
             result,
             history,
             recording: None,
-            probes: std::collections::BTreeMap::new(),
+            probes: BTreeMap::new(),
             unmet: Vec::new(),
             settled_after_ms: None,
             lines: Vec::new(),

@@ -21,7 +21,7 @@ pub struct ScenarioBuilder {
 
 impl ScenarioBuilder {
     pub(super) fn new(name: &str) -> ScenarioBuilder {
-        let config = [("auto.create.topics.enable", "false")];
+        let config = [super::STANDARD_PROPERTY];
         ScenarioBuilder {
             scenario: Scenario {
                 name: name.to_owned(),
@@ -42,10 +42,12 @@ impl ScenarioBuilder {
                 chaos: None,
                 durability: Durability::default(),
                 max_down: None,
+                skips_refused: false,
                 duration: Duration::from_secs(10),
                 quiet: Duration::from_secs(60),
                 heal: Heal::All,
                 restart_delay: Duration::from_secs(1),
+                seed: None,
                 network: NetworkOptions::default(),
                 disk: DiskOptions::default(),
                 expect: Expect::default(),

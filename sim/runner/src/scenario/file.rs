@@ -114,6 +114,8 @@ pub(crate) struct WorkloadTable {
     pub(crate) observers: Option<u32>,
     /// Records (or topics) per second of each producer (or churner).
     pub(crate) rate: Option<u32>,
+    /// Sends (or transactions) of each producer; more are not made.
+    pub(crate) operations: Option<u32>,
     /// Sends of one producer without an outcome; more wait.
     pub(crate) outstanding: Option<u32>,
     #[serde(default, deserialize_with = "optional_size")]
@@ -254,6 +256,20 @@ pub(crate) struct BudgetTable {
     pub(crate) durability: Durability,
     /// Nodes down or paused at the same time at most.
     pub(crate) max_down: Option<u32>,
+    /// What becomes of a planned fault that is outside of it.
+    #[serde(default)]
+    pub(crate) refused: Refused,
+}
+
+/// What becomes of a planned fault outside of the budget.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Refused {
+    /// The scenario is wrong.
+    #[default]
+    Error,
+    /// It is not done, and counted, as a random one.
+    Skip,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -271,6 +287,8 @@ pub(crate) struct RunTable {
     /// A supervisor starts a process that ended by itself after this time.
     #[serde(default = "second", with = "units::duration")]
     pub(crate) restart_delay: Duration,
+    /// What `trial run` takes when none is given.
+    pub(crate) seed: Option<u64>,
 }
 
 /// What comes back when the quiet phase begins.

@@ -13,12 +13,14 @@ use toml::Spanned;
 
 use super::error::{At, ScenarioError};
 use super::file::{
-    ChaosTable, ClusterTable, DiskTable, FaultTable, File, NetworkTable, Property, TopicTable,
-    WorkloadTable,
+    ChaosTable, ClusterTable, DiskTable, FaultTable, File, NetworkTable, Property, Refused,
+    TopicTable, WorkloadTable,
 };
 use super::members;
 use super::strict::{find_word, improve};
-use super::{Cluster, Expect, Layout, NodeSpec, RESERVED_PROPERTIES, Scenario, Topic};
+use super::{
+    Cluster, Expect, Layout, NodeSpec, RESERVED_PROPERTIES, STANDARD_PROPERTY, Scenario, Topic,
+};
 use sim_disk::DiskOptions;
 
 /// More nodes than this are a mistake, not a test.
@@ -65,10 +67,12 @@ fn scenario(parsed: File, file: &str, text: &str) -> Result<Scenario, At> {
         chaos: chaos.transpose()?,
         durability: parsed.budget.durability,
         max_down: parsed.budget.max_down,
+        skips_refused: parsed.budget.refused == Refused::Skip,
         duration: run.duration,
         quiet: run.quiet,
         heal: run.heal,
         restart_delay: run.restart_delay,
+        seed: run.seed,
         network: network(&parsed.network),
         disk: disk(&parsed.disk),
         expect: Expect {
@@ -93,10 +97,8 @@ fn file_stem(file: &str) -> String {
 
 fn cluster(table: &Spanned<ClusterTable>, text: &str) -> Result<Cluster, At> {
     let layout = layout(table)?;
-    let mut config = BTreeMap::from([
-        // Topics are what the scenario says they are.
-        ("auto.create.topics.enable".to_owned(), "false".to_owned()),
-    ]);
+    let (name, value) = STANDARD_PROPERTY;
+    let mut config = BTreeMap::from([(name.to_owned(), value.to_owned())]);
     for (name, value) in &table.get_ref().config {
         if RESERVED_PROPERTIES.contains(&name.as_str()) {
             let place = key_place(text, table.span(), name, value.span());
@@ -315,6 +317,7 @@ fn workload_spec(table: &WorkloadTable, topics: &[Topic]) -> WorkloadSpec {
         consumers: table.consumers.unwrap_or(standard.consumers),
         observers: table.observers.unwrap_or(standard.observers),
         rate: table.rate.unwrap_or(standard.rate),
+        operations: table.operations.unwrap_or(standard.operations),
         outstanding: table.outstanding.unwrap_or(standard.outstanding),
         record_size: bytes(table.record_size, standard.record_size),
         keys: table.keys.unwrap_or(standard.keys),

@@ -45,7 +45,7 @@ async fn send_all(
     let interval = Duration::from_secs(1) / spec.rate;
     let mut due = context.env.now() + spread(context, interval);
     let mut sequence = 0;
-    loop {
+    while !spec.is_done_after(sequence) {
         context.pause(due.saturating_since(context.env.now())).await;
         let permit = broker_env::select! {
             () = context.stop.stopped() => return,
