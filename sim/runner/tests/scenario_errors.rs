@@ -43,7 +43,7 @@ fn unknown_keys() {
     changed(
         "nodes = 3",
         "nodez = 3",
-        "s.toml:3:1: unknown key `nodez` (possible: nodes, brokers, controllers, log_dirs, racks, config, spare_brokers, spare_controllers, releases); did you mean `nodes`?",
+        "s.toml:3:1: unknown key `nodez` (possible: nodes, brokers, controllers, log_dirs, racks, config, spare_brokers, dynamic_quorum, spare_controllers, releases); did you mean `nodes`?",
     );
     changed(
         "[cluster]",
@@ -148,7 +148,7 @@ fn workloads() {
     changed(
         "produce-consume",
         "produce-consum",
-        "s.toml:11:9: unknown value `produce-consum` (possible: produce-consume, produce, consume, consumer-group, transactions, bank, consume-transform-produce, create-delete-topics, reassign-partitions); did you mean `produce-consume`?",
+        "s.toml:11:9: unknown value `produce-consum` (possible: produce-consume, produce, consume, consumer-group, transactions, bank, consume-transform-produce, create-delete-topics, reassign-partitions, broken-batches); did you mean `produce-consume`?",
     );
     changed(
         "[run]",

@@ -138,7 +138,9 @@ impl Raft {
     fn answer_or_park(&mut self, ticket: Ticket, request: FetchRequest, out: &mut Vec<Output>) {
         let end = self.log.end();
         let Role::Leader(leadership) = &mut self.role else {
-            return;
+            // What this fetch acknowledged was the last that a leader outside of its voters had to commit.
+            probe!("raft: a fetch ends a leadership");
+            return self.reply_fetch_error(ticket, Error::NotLeaderOrFollower, out);
         };
         let news = request.fetch_offset < end || leadership.knows_higher_watermark(&request);
         if news || request.max_wait_ms == 0 {

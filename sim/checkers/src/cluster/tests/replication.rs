@@ -120,7 +120,16 @@ fn rep_1_only_who_is_elected_in_recovery_may_lack_what_was_committed() {
             .at(2, Event::Started)
             .loads(2, 0, &[])
             .at(3, registered)
-            .leads(2, 1, 0, &[2]);
+            .at(
+                2,
+                Event::BecameLeader {
+                    partition: P,
+                    epoch: 1,
+                    epoch_start: 0,
+                    isr: vec![2],
+                    partition_epoch: 2,
+                },
+            );
         story
     };
     let mut lawful = next_leader(true);
