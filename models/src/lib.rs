@@ -1,9 +1,10 @@
 //! Stateright models that wrap broker/core as it is: what the checker explores is what production runs.
 //!
 //! [`check`] explores a model breadth first and reports; [`explore`] serves Stateright's explorer for it.
-//! One module per component: [`raft`], [`replica`], [`transaction`].
+//! One module per component: [`raft`], [`replica`], [`transaction`], [`group`].
 
 pub mod counterexample;
+pub mod group;
 pub mod harness;
 pub mod raft;
 pub mod reassignment;
@@ -136,10 +137,54 @@ pub const MODELS: &[(&str, &str)] = &[
         "transaction-classic-fail-over",
         "classic transactions: the coordinator changes, answers and reports get lost",
     ),
+    (
+        "transaction-classic-strangers",
+        "classic transactions: somebody makes up an epoch",
+    ),
+    (
+        "group-classic",
+        "a classic group: joins, syncs and commits come late, sessions end",
+    ),
+    (
+        "group-classic-fail-over",
+        "a classic group: the coordinator changes, and the old one still answers",
+    ),
+    (
+        "group-classic-lost-members",
+        "a classic group: members crash, or only heartbeat",
+    ),
+    (
+        "group-classic-expiry",
+        "a classic group: retention is checked while members come and leave",
+    ),
+    (
+        "group-consumer",
+        "a consumer group (KIP-848): heartbeats are late, answers get lost, sessions end",
+    ),
+    (
+        "group-consumer-commits",
+        "a consumer group (KIP-848): commits come late, also those of transactions",
+    ),
+    (
+        "group-consumer-fenced",
+        "a consumer group (KIP-848): two answers are lost, and a member leaves",
+    ),
+    (
+        "group-consumer-fail-over",
+        "a consumer group (KIP-848): the coordinator changes, and the old one still answers",
+    ),
+    (
+        "group-consumer-static",
+        "a consumer group (KIP-848): a static member crashes or is away, a member does not revoke",
+    ),
+    (
+        "group-offsets",
+        "commits with and without transactions, over a log that is compacted",
+    ),
 ];
 
 /// Those that take too long for every change.
-pub const NIGHTLY: &[&str] = &["raft-nightly", "replica-nightly"];
+pub const NIGHTLY: &[&str] = &["raft-nightly", "replica-nightly", "group-classic-fail-over"];
 
 /// Explores the model `name`, with the known bug that is put back on this thread, if any; None when there is
 /// no such model.
@@ -152,6 +197,13 @@ pub fn check(name: &str, limits: Limits) -> Option<CheckReport> {
     }
     if let Some(model) = transaction::TransactionModel::by_name(name) {
         return Some(harness::run(name, model, limits));
+    }
+    if let Some(model) = group::by_name(name) {
+        return Some(match model {
+            group::ByName::Classic(model) => harness::run(name, model, limits),
+            group::ByName::Consumer(model) => harness::run(name, model, limits),
+            group::ByName::Offsets(model) => harness::run(name, model, limits),
+        });
     }
     let model = raft::RaftModel::by_name(name)?;
     Some(harness::run(name, model, limits))
@@ -172,7 +224,12 @@ pub fn explore(name: &str, address: &str) -> Option<()> {
         harness::explore(model, address);
         return Some(());
     }
-    harness::explore(raft::RaftModel::by_name(name)?, address);
+    match group::by_name(name) {
+        Some(group::ByName::Classic(model)) => harness::explore(model, address),
+        Some(group::ByName::Consumer(model)) => harness::explore(model, address),
+        Some(group::ByName::Offsets(model)) => harness::explore(model, address),
+        None => harness::explore(raft::RaftModel::by_name(name)?, address),
+    }
     Some(())
 }
 

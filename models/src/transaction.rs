@@ -143,4 +143,5 @@ events! {
     FENCED 9 "an instance is fenced";
     MARKER_REPEATED 10 "a marker comes twice";
     OLD_MARKER 11 "a marker of an old coordinator is refused";
+    STRANGER 12 "an epoch that nobody was given ends nothing";
 }

@@ -40,8 +40,12 @@ fn classic_transactions_hold_while_coordinators_change() {
     holds("transaction-classic-fail-over", 2_152);
 }
 
-/// Known bugs by the model that finds them, and the invariant that breaks. Not among them: T-11, because no client
-/// makes up an epoch.
+#[test]
+fn an_epoch_that_nobody_was_given_ends_nothing() {
+    holds("transaction-classic-strangers", 20);
+}
+
+/// Known bugs by the model that finds them, and the invariant that breaks.
 #[cfg(feature = "mutants")]
 #[test]
 fn known_bugs_are_found() {
@@ -51,6 +55,7 @@ fn known_bugs_are_found() {
         ("T_07", "transaction-classic", "TXN-3"),
         ("T_08", "transaction-classic", "LIVE-3"),
         ("T_10", "transaction-classic", "TXN-3"),
+        ("T_11", "transaction-classic-strangers", "TXN-2"),
         ("T_13", "transaction-classic", "LIVE-3"),
         ("T_16", "transaction-fail-over", "TXN-3"),
         ("T_17", "transaction-fail-over", "LIVE-3"),

@@ -211,7 +211,7 @@ impl<C: Coordinator> Coordinators<C> {
             probe!("coordinator: resigned an epoch that is over");
             return;
         }
-        if mutant!(T_25) {
+        if mutant!(T_25) || (mutant!(G_17) && epoch.is_none()) {
             return;
         }
         if let Some(before) = shards.remove(&id.partition) {

@@ -36,6 +36,9 @@ impl State {
         if self.left.instances > 0 && self.clients[0].producer.is_some() {
             actions.push(Action::NewInstance);
         }
+        if self.left.strangers > 0 && is_ongoing {
+            actions.push(Action::Stranger);
+        }
     }
 
     fn client_actions(&self, instance: usize, client: &Client, actions: &mut Vec<Action>) {
@@ -96,6 +99,10 @@ impl State {
                 self.left.instances -= 1;
                 self.clients.push(Client::new(1));
             }
+            Action::Stranger => {
+                self.left.strangers -= 1;
+                self.stranger();
+            }
         }
     }
 
@@ -146,6 +153,7 @@ impl fmt::Display for Action {
             Action::FailOver => write!(formatter, "another broker coordinates"),
             Action::Timeout => write!(formatter, "the transaction is over its timeout"),
             Action::NewInstance => write!(formatter, "a second producer starts"),
+            Action::Stranger => write!(formatter, "EndTxn with a made-up epoch arrives"),
         }
     }
 }

@@ -158,6 +158,30 @@ impl State {
         });
     }
 
+    /// TXN-2: an epoch that nobody was given ends nothing.
+    pub fn stranger(&mut self) {
+        let Some(known) = self.known() else {
+            return;
+        };
+        let was_completing = self.is_completing();
+        let request = EndRequest {
+            transactional_id: ID.into(),
+            producer: Producer {
+                id: known.producer_id,
+                epoch: known.producer_epoch + 1,
+            },
+            committed: true,
+            client_version: self.version(),
+            fresh_producer_id: None,
+        };
+        self.request(Request::End(request));
+        if self.is_completing() && !was_completing {
+            self.violates("TXN-2");
+        } else {
+            self.event(super::STRANGER);
+        }
+    }
+
     /// EndTxn at the coordinator. Answers go to who still waits for one.
     pub fn on_end(&mut self, tag: Tag, producer: Producer, committed: bool, answered: bool) {
         let (before, was_completing) = (self.current, self.is_completing());

@@ -46,6 +46,8 @@ pub struct Budget {
     pub timeouts: u8,
     /// Instances after the first.
     pub instances: u8,
+    /// Requests of somebody who makes up an epoch.
+    pub strangers: u8,
 }
 
 /// Which transaction, really: the instance and the number it has there.
@@ -98,6 +100,8 @@ pub enum Action {
     FailOver,
     Timeout,
     NewInstance,
+    /// EndTxn with an epoch that nobody was given.
+    Stranger,
 }
 
 /// A partition: what its leader knows, and what its log really says.

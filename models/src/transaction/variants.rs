@@ -2,7 +2,8 @@
 
 use super::{
     ABORTED, Bounds, Budget, COMMITTED, END_RETRIED, ENDS_NEXT, FAILED_OVER, FENCED, HANGS,
-    JOINS_NEXT, LATE_REFUSED, MARKER_REPEATED, OLD_MARKER, Protocol, TIMED_OUT, TransactionModel,
+    JOINS_NEXT, LATE_REFUSED, MARKER_REPEATED, OLD_MARKER, Protocol, STRANGER, TIMED_OUT,
+    TransactionModel,
 };
 
 const NOTHING: Budget = Budget {
@@ -13,6 +14,7 @@ const NOTHING: Budget = Budget {
     fail_overs: 0,
     timeouts: 0,
     instances: 0,
+    strangers: 0,
 };
 
 /// As it was until KIP-890: partitions believe their producers.
@@ -89,6 +91,18 @@ const CLASSIC_FAIL_OVER: Bounds = Bounds {
     ..FAIL_OVER
 };
 
+/// Somebody else sends EndTxn with an epoch that nobody was given.
+const STRANGERS: Bounds = Bounds {
+    protocol: Protocol::Classic,
+    budget: Budget {
+        strangers: 1,
+        ..NOTHING
+    },
+    transactions: 1,
+    expected: &[COMMITTED, STRANGER],
+    ..CLASSIC
+};
+
 impl TransactionModel {
     pub fn by_name(name: &str) -> Option<TransactionModel> {
         let bounds = match name {
@@ -98,6 +112,7 @@ impl TransactionModel {
             "transaction-verified" => VERIFIED,
             "transaction-classic" => CLASSIC,
             "transaction-classic-fail-over" => CLASSIC_FAIL_OVER,
+            "transaction-classic-strangers" => STRANGERS,
             _ => return None,
         };
         Some(TransactionModel::new(bounds))

@@ -17,6 +17,7 @@
 //!
 //! Not judged: the batches of a partition of which a replica was compacted.
 
+mod cleaning;
 pub mod event;
 pub mod finish;
 mod high_watermark;
@@ -39,6 +40,7 @@ mod votes;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::anomaly::{Report, Violation};
+use cleaning::Cleaning;
 use event::{Event, PartitionId};
 use high_watermark::Raised;
 use judge::{Judge, Stamp};
@@ -88,6 +90,7 @@ pub struct Cluster {
     quorum: Quorum,
     metadata: Metadata,
     producer_ids: ProducerIds,
+    cleaning: Cleaning,
 }
 
 impl Cluster {
@@ -349,6 +352,7 @@ impl Cluster {
 
     fn partition_event(&mut self, node: i32, id: PartitionId, event: &Event) {
         let (budget, judge) = (&self.budget, &mut self.judge);
+        self.cleaning.event(node, id, event, judge);
         let partition = self
             .partitions
             .entry(id)

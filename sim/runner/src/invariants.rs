@@ -15,6 +15,10 @@ pub const ALL: &[(&str, &str)] = &[
         "after a restart a log is a prefix of itself that holds all that was flushed",
     ),
     (
+        "LOG-4",
+        "nothing is compacted above the high watermark or in an open transaction",
+    ),
+    (
         "REP-1",
         "every record acknowledged with acks=all is in the log of every later leader",
     ),

@@ -205,6 +205,10 @@ impl ConsumerGroup {
     }
 
     pub(super) fn set_subscription(&mut self, id: &str, value: Option<MemberSubscription>) {
+        assert!(
+            value.is_some() || self.subscriptions.contains_key(id) || !mutant!(G_10),
+            "a tombstone of {id}, who is no member"
+        );
         if let Some(before) = self.subscriptions.remove(id)
             && let Some(instance) = &before.instance_id
             && self.instances.get(instance).is_some_and(|now| now == id)

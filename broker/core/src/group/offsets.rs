@@ -76,7 +76,10 @@ impl GroupCoordinator {
         if !member.is_named() {
             return Err(ErrorCode::UnknownMemberId);
         }
-        group.check_current(member)?;
+        match group.check_current(member) {
+            Err(ErrorCode::IllegalGeneration) if mutant!(C_08) => {}
+            checked => checked?,
+        }
         match group.state {
             // It has joined, so it will not mind to hear that the others have not.
             State::CompletingRebalance => Err(ErrorCode::RebalanceInProgress),

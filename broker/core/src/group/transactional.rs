@@ -14,7 +14,7 @@ use super::{GroupCoordinator, Step};
 
 impl GroupCoordinator {
     pub(super) fn commit_transactional(
-        &self,
+        &mut self,
         request: TransactionalCommitRequest,
         step: &mut Step<'_>,
     ) -> Result<Vec<ErrorCode>, ErrorCode> {
@@ -25,6 +25,11 @@ impl GroupCoordinator {
         let now_ms = step.now_ms;
         let (errors, records) =
             self.offset_records(&request.group, request.partitions, now_ms, None);
+        if mutant!(T_04) {
+            for record in &records {
+                self.hard.apply_record(record, Some(request.producer.id));
+            }
+        }
         if !records.is_empty() {
             step.out
                 .push(Output::TransactionalRecords(request.producer, records));

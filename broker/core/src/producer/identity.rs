@@ -5,7 +5,7 @@
 //! raised, and all sequences restart; but only when no batch with an old sequence is left, because giving one
 //! a new sequence could append it twice (C-05).
 
-use broker_probe::probe;
+use broker_probe::{mutant, probe};
 use broker_protocol::ErrorCode;
 use broker_protocol::ids::TopicIdPartition;
 
@@ -107,7 +107,8 @@ impl Producer {
         let behind = queue.closed.split_off(from);
         for mut batch in std::iter::once(batch).chain(behind) {
             let retries_left = batch.attempts <= self.config.retries;
-            if batch.sequence.is_some() && (batch.may_be_appended || batch.told || !retries_left) {
+            let may_be_there = (batch.may_be_appended || batch.told) && !mutant!(C_05);
+            if batch.sequence.is_some() && (may_be_there || !retries_left) {
                 self.give_up(partition, batch, error, out);
             } else if let Some(queue) = self.queues.get_mut(&partition) {
                 batch.sequence = None;

@@ -25,7 +25,7 @@ macro_rules! invariants {
 }
 
 invariants! {
-    Log1 = "LOG-1", Log2 = "LOG-2", Log3 = "LOG-3",
+    Log1 = "LOG-1", Log2 = "LOG-2", Log3 = "LOG-3", Log4 = "LOG-4",
     Rep1 = "REP-1", Rep2 = "REP-2", Rep3 = "REP-3", Rep4 = "REP-4", Rep5 = "REP-5",
     Raft1 = "RAFT-1", Raft2 = "RAFT-2", Raft3 = "RAFT-3", Raft4 = "RAFT-4", Raft5 = "RAFT-5", Raft6 = "RAFT-6",
     Meta1 = "META-1", Meta2 = "META-2", Meta3 = "META-3", Meta4 = "META-4",

@@ -1,5 +1,6 @@
 //! For each check the smallest lawful story it accepts and the smallest it refuses.
 
+mod cleaning;
 mod liveness;
 mod log;
 mod metadata;

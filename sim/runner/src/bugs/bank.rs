@@ -340,6 +340,11 @@ pub const BANK: &[Bug] = &[
         &[model("transaction-verified")],
     ),
     bug(
+        "T_04",
+        "a transaction's offsets count before its partition has taken them (KAFKA-15784)",
+        &[model("group-offsets")],
+    ),
+    bug(
         "T_07",
         "completion is written twice (KAFKA-10080)",
         &[model("transaction-classic")],
@@ -354,20 +359,23 @@ pub const BANK: &[Bug] = &[
         "attempts to fence use up the epochs (KAFKA-9666)",
         &[model("transaction-classic")],
     ),
-    unfound(
+    bug(
         "T_11",
         "EndTxn accepts a higher epoch from clients (KAFKA-9600)",
-        "the transaction core's tests find it; no client makes up an epoch",
+        &[model("transaction-classic-strangers")],
     ),
     bug(
         "T_13",
         "after the clock went back no transaction begins (KAFKA-8803)",
         &[model("transaction-classic")],
     ),
-    unfound(
+    bug(
         "T_14",
         "a partition that has moved answers a marker with a fatal error (KAFKA-5610)",
-        "the server's tests find it; no scenario moves partitions of open transactions yet",
+        &[
+            within(20, "transactions-upgrade"),
+            within(20, "coordinators-move"),
+        ],
     ),
     bug(
         "T_16",
@@ -392,12 +400,12 @@ pub const BANK: &[Bug] = &[
     unfound(
         "T_22",
         "producers are forgotten with their last record (KAFKA-7190)",
-        "the producer state's tests find it; scenarios do not delete records yet",
+        "the producer state's tests find it; a broker takes any sequence of a producer it does not know, and 20 seeds of retention held",
     ),
-    unfound(
+    bug(
         "T_25",
         "an old coordinator's state survives (KAFKA-9307, KAFKA-18137)",
-        "not tried yet: no scenario has transactions",
+        &[within(20, "late-ends-of-transactions")],
     ),
     bug(
         "T_28",
@@ -409,30 +417,30 @@ pub const BANK: &[Bug] = &[
         "a commit that is asked for again is told to have failed (Redpanda #3616)",
         &[model("transaction-classic-fail-over")],
     ),
-    unfound(
+    bug(
         "G_01",
         "nothing bounds the wait for SyncGroup (KAFKA-12890)",
-        "the group core's tests find it; LIVE-4 is not judged in runs yet",
+        &[model("group-classic-lost-members")],
     ),
-    unfound(
+    bug(
         "G_02",
         "a member that never used its id blocks the rebalance (KAFKA-9752)",
-        "the group core's tests find it; LIVE-4 is not judged in runs yet",
+        &[model("group-classic-lost-members")],
     ),
-    unfound(
+    bug(
         "G_04",
         "offsets expire while their group rebalances (KAFKA-13636)",
-        "the group core's tests find it; no run is as long as a retention",
+        &[model("group-classic-expiry")],
     ),
-    unfound(
+    bug(
         "G_05",
         "loaded offsets expire at once (KAFKA-8069)",
-        "the group core's tests find it; no run is as long as a check of retention",
+        &[model("group-offsets")],
     ),
-    unfound(
+    bug(
         "G_07",
         "a transaction's offset that is older than another commit wins (KAFKA-5247)",
-        "the group core's tests find it; no workload commits one partition in a transaction and without",
+        &[model("group-offsets")],
     ),
     bug(
         "G_08",
@@ -440,19 +448,24 @@ pub const BANK: &[Bug] = &[
         &[within(20, "consumer-groups")],
     ),
     unfound(
+        "G_10",
+        "a tombstone of what compaction has removed stops the loading (KAFKA-19862)",
+        "no scenario compacts the log of a KIP-848 group yet",
+    ),
+    bug(
         "G_11",
         "a coordinator appends in another epoch than its own (KAFKA-10614)",
-        "20 seeds of consumer-groups did not find it: no load there outlasts an epoch",
+        &[model("group-consumer-fail-over")],
     ),
-    unfound(
+    bug(
         "G_13",
         "a member that begins anew is fenced for ever (KAFKA-19233)",
-        "the group core's tests find it; LIVE-4 is not judged in runs yet",
+        &[model("group-consumer-fail-over")],
     ),
-    unfound(
+    bug(
         "G_14",
         "an instance id still names a member that is gone (KAFKA-20747)",
-        "the group core's tests find it; members of workloads are not static yet",
+        &[model("group-consumer-static")],
     ),
     unfound(
         "G_16",
@@ -460,63 +473,81 @@ pub const BANK: &[Bug] = &[
         "offsets of deleted topics are deleted, too; no workload recreates the topics of a group yet",
     ),
     unfound(
+        "G_17",
+        "a coordinator outlives its partition's log (KAFKA-16118)",
+        "20 seeds of coordinators-move held: a broker that loses a log is told first that it does not lead it",
+    ),
+    bug(
         "G_20",
         "a member that missed its assignment never learns it (KAFKA-16367)",
-        "the group core's tests find it; LIVE-4 is not judged in runs yet",
+        &[model("group-consumer")],
     ),
-    unfound(
+    bug(
         "T_26",
         "a member of a past generation commits in a transaction (KIP-447)",
-        "the group core's tests find it; no workload of zombies is here yet",
+        &[
+            model("group-classic"),
+            within(20, "consume-transform-produce"),
+        ],
     ),
     unfound(
         "P_01",
         "a marker goes because a user's key is its own (KAFKA-14055)",
-        "the storage tests find it; no scenario compacts a log yet",
+        "the storage tests find it; no key of an internal topic is as short as a marker's",
     ),
     unfound(
         "P_04",
         "emptied batches that carry a producer's last sequence go (KAFKA-5490)",
-        "the storage tests find it; no scenario compacts a log yet",
+        "the storage tests find it; no run has shown it yet",
     ),
-    unfound(
+    bug(
         "P_05",
         "compaction goes beyond the high watermark and into open transactions (KAFKA-13194)",
-        "the storage tests find it; no scenario compacts a log yet",
+        &[within(40, "compaction")],
     ),
-    unfound(
+    bug(
         "P_07",
         "retention passes the high watermark (KAFKA-5634)",
-        "the replica core asserts against it; scenarios do not delete records yet",
+        &[within(20, "retention")],
     ),
     unfound(
         "P_08",
         "what was cleaned is not forgotten with a truncation (KAFKA-3330)",
-        "the storage tests find it; no scenario compacts a log yet",
+        "the storage tests find it; no run has shown it yet",
     ),
     unfound(
         "P_10",
         "segments are cleaned and removed at once (KAFKA-7322)",
-        "the storage tests find it; no scenario compacts a log yet",
+        "the storage tests find it; no retention applies to the internal topics, which alone are compacted",
     ),
     unfound(
         "P_16",
         "an internal topic with min.insync.replicas 1 (KAFKA-19858)",
-        "the server's tests find it; no scenario has transactions yet",
+        "the server's tests find it; 20 seeds of transactions held: it takes a lone replica that loses power",
     ),
-    unfound(
+    bug(
         "C_02",
         "two batches of a partition are in flight after a retry (KAFKA-3197)",
-        "the producer core's tests find it; 100 runs of five scenarios did not",
+        &[within(100, "hunt-producers")],
     ),
     bug(
         "C_04",
         "a new identity in the middle of a transaction is the old one (librdkafka 3575)",
         &[model("transaction-fencing")],
     ),
+    bug(
+        "C_05",
+        "a batch that may be in the log is sent again under a new epoch (KAFKA-12152, librdkafka 4953)",
+        &[within(20, "hunt-producers")],
+    ),
     unfound(
         "C_07",
         "a consumer does not notice a truncation (KAFKA-7440)",
         "the consumer core's tests find it; clients of runs with unclean elections are judged below what was lost only",
+    ),
+    bug(
+        "C_08",
+        "a member of a past generation commits (librdkafka)",
+        &[model("group-classic")],
     ),
 ];
