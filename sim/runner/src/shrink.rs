@@ -152,8 +152,8 @@ fn hint(best: &Scenario, judge: &Judge<'_>, failing: &[u64]) -> Option<u64> {
     })
 }
 
-fn known(invariant: &String) -> bool {
-    crate::invariants::IDS.contains(&invariant.as_str())
+fn known(invariant: &str) -> bool {
+    crate::invariants::IDS.contains(&invariant)
 }
 
 /// Rates it, and drops what only the way here needed.
@@ -174,7 +174,7 @@ fn finish(best: Scenario, judge: Judge<'_>, struck: usize, minimal: bool) -> Shr
             (best, failing)
         }
     };
-    let invariant = judge.fingerprint().invariant().filter(known);
+    let invariant = judge.fingerprint().invariant().filter(|id| known(id));
     let scenario = Scenario {
         seed: hint(&best, &judge, &failing),
         expect: Expect {

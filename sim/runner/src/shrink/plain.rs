@@ -72,7 +72,8 @@ fn properties(scenario: &Scenario) -> impl Iterator<Item = Step> + use<> {
         })
         .collect();
     for (index, topic) in scenario.topics.iter().enumerate() {
-        for name in topic.config.keys().cloned() {
+        for name in topic.config.keys() {
+            let name = name.clone();
             steps.push(Box::new(move |it: &mut Scenario| {
                 it.topics[index].config.remove(&name);
             }));
