@@ -32,12 +32,12 @@ fn quorum_holds_with_snapshots() {
 
 #[test]
 fn quorum_holds_with_voter_changes() {
-    holds("raft-voters", 102_836);
+    holds("raft-voters", 333_456);
 }
 
 #[test]
 fn quorum_holds_with_a_joining_voter() {
-    holds("raft-joining", 38_445);
+    holds("raft-joining", 62_789);
 }
 
 #[test]

@@ -74,7 +74,7 @@ impl RaftModel {
         RaftModel::new(Bounds {
             epoch: LeaderEpoch(2),
             log_end: 5,
-            network: 3,
+            network: 4,
             faults: Faults {
                 elections: 2,
                 removals: 1,
@@ -89,7 +89,7 @@ impl RaftModel {
         RaftModel::new(Bounds {
             epoch: LeaderEpoch(2),
             log_end: 6,
-            network: 3,
+            network: 4,
             faults: Faults {
                 elections: 1,
                 additions: 1,
