@@ -250,6 +250,7 @@ fn random_voter_changes_reach_the_rare_paths() {
     start_counting();
     search_in(changing(QuorumKind::Dynamic, 3, 2, false), true, 300, 13).unwrap();
     search_in(changing(QuorumKind::Dynamic, 2, 1, true), true, 300, 14).unwrap();
+    search_in(changing(QuorumKind::Dynamic, 2, 1, true), true, 300, 18).unwrap();
     let counts = take_counts();
     for probe in [
         "raft: no use for another snapshot",
