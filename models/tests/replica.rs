@@ -64,3 +64,8 @@ fn a_partition_recovers_from_every_state_of_a_fail_over_with_two_records() {
 fn a_partition_holds_while_it_moves() {
     holds("reassignment", 8_123);
 }
+
+#[test]
+fn a_partition_holds_while_its_records_are_deleted() {
+    holds("replica-deletions", 25_253);
+}
