@@ -118,6 +118,11 @@ mod mutants {
     }
 
     #[test]
+    fn a_leader_that_removed_itself_is_replayed_to_the_same() {
+        replays("raft-voters", "K-08", "RAFT-4");
+    }
+
+    #[test]
     fn an_unknown_bug_is_refused() {
         refused(
             &["check", "raft", "--mutant", "K-99", "--out", "x.toml"],
@@ -128,18 +133,11 @@ mod mutants {
     /// That no faults of a scenario lead there is told, and no file pretends the opposite.
     #[test]
     fn what_the_simulator_does_not_show_is_not_written() {
-        let path = path("K-08");
+        let path = path("R-11");
         let file = path.display().to_string();
         refused(
             &[
-                "check",
-                "raft-voters",
-                "--mutant",
-                "K-08",
-                "--seeds",
-                "1",
-                "--out",
-                &file,
+                "check", "replica", "--mutant", "R-11", "--seeds", "1", "--out", &file,
             ],
             "Nothing is written",
         );
