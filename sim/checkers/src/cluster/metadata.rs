@@ -297,8 +297,19 @@ fn epochs_grow(
 }
 
 /// KIP-704: who may lack what was committed is in recovery when it is elected.
+///
+/// A reassignment ends with the change of the ISR that completes it (KIP-455): the leader that asked vouches for who joins,
+/// and may lose its place and its office to that replica in the same record.
 fn says_what_it_lacks(before: &PartitionState, state: &PartitionState) -> bool {
-    let complete = |leader: &i32| before.isr.contains(leader) || before.eligible.contains(leader);
+    let ends_a_move = before.replicas.len() > state.replicas.len()
+        && state
+            .replicas
+            .iter()
+            .all(|one| before.replicas.contains(one));
+    let complete = |leader: &i32| {
+        let joined = ends_a_move && state.isr.contains(leader);
+        joined || before.isr.contains(leader) || before.eligible.contains(leader)
+    };
     state.leader.is_none_or(|leader| complete(&leader)) || state.recovering
 }
 

@@ -12,6 +12,9 @@ use sim_faults::ProcessFault;
 
 use crate::scenario::{NodeSpec, Scenario};
 
+/// Of every cluster made here: each has folders of its own.
+const CLUSTER_ID: &str = "AAAAAAAAAAAAAAAAAAAAAQ";
+
 /// The cluster's processes.
 pub struct Processes {
     broker: PathBuf,
@@ -184,7 +187,7 @@ impl Node {
     fn start(&mut self, broker: &Path) -> io::Result<()> {
         self.starts += 1;
         let child = Command::new(broker)
-            .args(["start", "--config"])
+            .args(["start", "--cluster-id", CLUSTER_ID, "--config"])
             .arg(self.folder.join("server.properties"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -351,3 +351,32 @@ fn meta_3_who_may_lack_something_is_elected_in_recovery() {
     second(&[2], false).breaks("META-3", "unclean-unsaid");
     second(&[2, 3], true).breaks("META-3", "invalid-partition");
 }
+
+/// The leader's own request makes 2 a member and completes the move from 1 and 3; its record elects 2.
+#[test]
+fn meta_3_who_completes_a_reassignment_may_lead_at_once() {
+    let second = |replicas: &[i32]| {
+        let mut story = story();
+        for state in [
+            PartitionState {
+                replicas: vec![2, 1, 3],
+                ..state(Some(1), 0, 0, &[1, 3])
+            },
+            PartitionState {
+                replicas: replicas.to_vec(),
+                ..state(Some(2), 1, 1, &[2, 3])
+            },
+        ] {
+            story.at(
+                1,
+                Event::PartitionRegistered {
+                    partition: P,
+                    state,
+                },
+            );
+        }
+        story
+    };
+    second(&[2, 3]).holds();
+    second(&[2, 1, 3]).breaks("META-3", "unclean-unsaid");
+}
