@@ -1,7 +1,7 @@
 //! What a scenario says that it need not say: each taken back to what a file without it means.
 
 use sim_disk::DiskOptions;
-use sim_faults::NetworkOptions;
+use sim_faults::{Durability, NetworkOptions};
 use sim_workloads::WorkloadSpec;
 
 use crate::scenario::{Heal, STANDARD_PROPERTY, Scenario};
@@ -47,6 +47,19 @@ const OTHERS: &[fn(&mut Scenario)] = &[
     |it| it.restart_delay = std::time::Duration::from_secs(1),
 ];
 
+/// What a scenario rests on that promises that acknowledged records survive a power loss of all.
+const FLUSHES: &[&str] = &[
+    "flush.messages",
+    "flush.ms",
+    "log.flush.interval.messages",
+    "log.flush.interval.ms",
+];
+
+/// Without it the correct code would fail, too.
+fn is_promised(scenario: &Scenario, property: &str) -> bool {
+    scenario.durability == Durability::Flushed && FLUSHES.contains(&property)
+}
+
 /// All that changes something.
 pub(super) fn steps(scenario: &Scenario) -> Vec<Step> {
     let text = scenario.to_toml();
@@ -63,7 +76,8 @@ pub(super) fn steps(scenario: &Scenario) -> Vec<Step> {
 
 fn properties(scenario: &Scenario) -> impl Iterator<Item = Step> + use<> {
     let of_cluster = scenario.cluster.config.keys().cloned();
-    let of_cluster = of_cluster.filter(|name| name != STANDARD_PROPERTY.0);
+    let of_cluster =
+        of_cluster.filter(|name| name != STANDARD_PROPERTY.0 && !is_promised(scenario, name));
     let mut steps: Vec<Step> = of_cluster
         .map(|name| {
             Box::new(move |it: &mut Scenario| {
@@ -72,7 +86,8 @@ fn properties(scenario: &Scenario) -> impl Iterator<Item = Step> + use<> {
         })
         .collect();
     for (index, topic) in scenario.topics.iter().enumerate() {
-        for name in topic.config.keys() {
+        let own = topic.config.keys();
+        for name in own.filter(|name| !is_promised(scenario, name)) {
             let name = name.clone();
             steps.push(Box::new(move |it: &mut Scenario| {
                 it.topics[index].config.remove(&name);
@@ -91,4 +106,31 @@ fn settings(scenario: &Scenario) -> impl Iterator<Item = Step> + use<> {
             }) as Step
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain(durability: Durability) -> Scenario {
+        let config = [("flush.messages", "1"), ("min.insync.replicas", "2")];
+        let builder = Scenario::builder("s").topic("t", 1, 2, &config);
+        let mut scenario = builder.config("log.flush.interval.ms", "1").build();
+        scenario.durability = durability;
+        for step in steps(&scenario) {
+            step(&mut scenario);
+        }
+        scenario
+    }
+
+    #[test]
+    fn what_the_promise_of_the_scenario_rests_on_stays() {
+        let flushed = plain(Durability::Flushed);
+        let left: Vec<&String> = flushed.topics[0].config.keys().collect();
+        assert_eq!(left, ["flush.messages"]);
+        assert!(flushed.cluster.config.contains_key("log.flush.interval.ms"));
+        let replicated = plain(Durability::Replicated);
+        assert!(replicated.topics[0].config.is_empty());
+        assert_eq!(replicated.cluster.config.len(), 1);
+    }
 }
