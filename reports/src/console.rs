@@ -4,7 +4,7 @@ use sim_checkers::anomaly::{Verdict, Violation};
 
 use crate::result::RunResult;
 use crate::sweep::Sweep;
-use crate::text::{Align, grouped, milliseconds, seconds, speed, table};
+use crate::text::{Align, grouped, milliseconds, seconds, table};
 
 /// More lines of one kind are counted, not shown.
 const TIMELINE_LINES_MAX: usize = 40;
@@ -67,14 +67,10 @@ pub fn run(result: &RunResult, color: bool) -> String {
     clients(&mut text, &paint, result);
     invariants(&mut text, &paint, result);
     verdict(&mut text, &paint, result);
-    let figures = format!(
-        "{} events   {} simulated in {} ({})   trace {}",
-        grouped(result.events),
-        seconds(result.sim_ms),
-        seconds(result.wall_ms),
-        speed(result.sim_ms, result.wall_ms),
-        result.trace_hash
-    );
+    let figures = match result.is_simulated() {
+        true => format!("{}   trace {}", result.figures(), result.trace_hash),
+        false => result.figures(),
+    };
     line(&mut text, &paint.dim(&figures));
     line(&mut text, &result.replay);
     text
@@ -175,7 +171,11 @@ fn clients(text: &mut String, paint: &Paint, result: &RunResult) {
             ("p99", right),
             ("max", right),
         ];
-        section(text, paint, "latency (simulated)", &table(&header, &rows));
+        let title = match result.is_simulated() {
+            true => "latency (simulated)",
+            false => "latency",
+        };
+        section(text, paint, title, &table(&header, &rows));
     }
 }
 

@@ -16,16 +16,23 @@ pub fn run(result: &RunResult) -> String {
         result.seed
     );
     text.push_str(&violations(result));
-    text.push_str(&format!("Replay: `{}`\n\n", result.replay));
-    text.push_str(&format!(
-        "{} events, {} simulated in {} ({}), engine {}, trace `{}`.\n",
-        grouped(result.events),
-        seconds(result.sim_ms),
-        seconds(result.wall_ms),
-        speed(result.sim_ms, result.wall_ms),
-        escape_markdown(&result.engine),
-        result.trace_hash
-    ));
+    let again = match result.is_simulated() {
+        true => "Replay",
+        false => "Another run like it",
+    };
+    text.push_str(&format!("{again}: `{}`\n\n", result.replay));
+    let engine = escape_markdown(&result.engine);
+    text.push_str(&match result.is_simulated() {
+        true => format!(
+            "{} events, {} simulated in {} ({}), engine {engine}, trace `{}`.\n",
+            grouped(result.events),
+            seconds(result.sim_ms),
+            seconds(result.wall_ms),
+            speed(result.sim_ms, result.wall_ms),
+            result.trace_hash
+        ),
+        false => format!("{}, target {engine}.\n", result.figures()),
+    });
     text.push_str(&faults(result));
     text.push_str(&clients(result));
     text.push_str(&invariants(result));

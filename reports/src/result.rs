@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sim_checkers::anomaly::{Verdict, Violation};
 
+use crate::text::{grouped, seconds, speed};
+
 /// What a run found. The field names are a contract: `trial run --json` prints this object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunResult {
@@ -111,6 +113,25 @@ impl RunResult {
 
     pub fn held(&self) -> bool {
         self.verdict == Verdict::Held
+    }
+
+    /// On a real cluster nothing is simulated, and no run is the same again.
+    pub fn is_simulated(&self) -> bool {
+        !matches!(self.engine.as_str(), "process" | "kafka")
+    }
+
+    /// How much there was and how long it took, in one line.
+    pub(crate) fn figures(&self) -> String {
+        let events = grouped(self.events);
+        if !self.is_simulated() {
+            return format!("{events} events in {}", seconds(self.wall_ms));
+        }
+        format!(
+            "{events} events   {} simulated in {} ({})",
+            seconds(self.sim_ms),
+            seconds(self.wall_ms),
+            speed(self.sim_ms, self.wall_ms)
+        )
     }
 
     /// One line without its end.

@@ -92,14 +92,23 @@ fn head(result: &RunResult) -> String {
             "known bug put back",
             result.mutant.clone().unwrap_or_default(),
         ),
-        ("simulated", seconds(result.sim_ms)),
+        (
+            "simulated",
+            match result.is_simulated() {
+                true => seconds(result.sim_ms),
+                false => String::new(),
+            },
+        ),
         (
             "wall",
-            format!(
-                "{} ({})",
-                seconds(result.wall_ms),
-                speed(result.sim_ms, result.wall_ms)
-            ),
+            match result.is_simulated() {
+                true => format!(
+                    "{} ({})",
+                    seconds(result.wall_ms),
+                    speed(result.sim_ms, result.wall_ms)
+                ),
+                false => seconds(result.wall_ms),
+            },
         ),
         ("events", grouped(result.events)),
         ("trace hash", result.trace_hash.clone()),
@@ -271,7 +280,13 @@ fn clients(result: &RunResult) -> String {
     let rows: Vec<Vec<String>> = rows.chain([all.collect()]).collect();
     let mut html = table(&header, &rows);
     let header = [
-        ("simulated latency", Align::Left),
+        (
+            match result.is_simulated() {
+                true => "simulated latency",
+                false => "latency",
+            },
+            Align::Left,
+        ),
         ("count", right),
         ("p50", right),
         ("p99", right),

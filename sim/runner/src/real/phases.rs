@@ -9,7 +9,7 @@ use reports::RunResult;
 use sim_checkers::anomaly::Verdict;
 use sim_checkers::{client, reference};
 use sim_faults::schedule::Event;
-use sim_faults::{Fault, ProcessFault, Quiet, Schedule, World};
+use sim_faults::{Fault, Quiet, Schedule, World};
 
 use super::Target;
 use super::offices::{Asker, Offices};
@@ -25,8 +25,6 @@ use crate::scenario::Scenario;
 const TICK: Duration = Duration::from_millis(100);
 /// How often the cluster is asked who leads.
 const LOOK: Duration = Duration::from_millis(500);
-/// A process that ended by itself is started again after this.
-const RESTART: Duration = Duration::from_secs(1);
 
 pub fn run(
     scenario: &Scenario,
@@ -51,10 +49,10 @@ pub fn run(
         asker: Asker::new(&env, &bootstrap, nodes),
         schedule: driver::schedule(scenario, seed),
         takes_faults: target.takes_faults(),
+        bootstrap: bootstrap.clone(),
         world,
         account: Account::default(),
         deaths: Vec::new(),
-        to_start: Vec::new(),
         scenario: scenario.clone(),
     };
     let began = env.now();
@@ -116,24 +114,51 @@ struct Run {
     asker: Asker,
     schedule: Schedule,
     takes_faults: bool,
+    bootstrap: Vec<Address>,
     account: Account,
     /// What processes said that ended by themselves.
     deaths: Vec<String>,
-    /// They are started again then, ns.
-    to_start: Vec<(String, u64)>,
 }
 
 impl Run {
     async fn phases(&mut self) -> Result<(), String> {
+        self.somebody_answers().await?;
         let set_up = self.clients.set_up(&self.world, &self.scenario).await;
-        if let Err(missing) = set_up {
-            self.look_after_processes()?;
-            let said = self.deaths.join("\n");
-            return Err(format!("set-up: {missing}\n{said}").trim_end().to_owned());
-        }
+        set_up.map_err(|missing| format!("set-up: {missing}"))?;
         self.clients.start(&self.world, &self.scenario);
         self.fault_phase().await?;
+        if self.is_crashed()? {
+            return Ok(());
+        }
         self.quiet_phase().await
+    }
+
+    /// Waits until a broker takes a connection; one that ends instead will not get better.
+    async fn somebody_answers(&mut self) -> Result<(), String> {
+        let bound = self
+            .world
+            .now_ns()
+            .saturating_add(nanos(self.scenario.quiet));
+        let network = self.world.env("").network;
+        loop {
+            if let Some(death) = self
+                .world
+                .reap()
+                .map_err(|error| error.to_string())?
+                .first()
+            {
+                return Err(format!("{} ended at its start: {}", death.node, death.said));
+            }
+            for address in &self.bootstrap {
+                if network.connect(address).await.is_ok() {
+                    return Ok(());
+                }
+            }
+            if self.world.now_ns() >= bound {
+                return Err("no broker takes a connection".to_owned());
+            }
+            self.world.sleep(TICK).await;
+        }
     }
 
     async fn fault_phase(&mut self) -> Result<(), String> {
@@ -142,7 +167,9 @@ impl Run {
         let mut offices = self.asker.ask().await;
         let mut asked = began;
         while self.world.now_ns() < end {
-            self.look_after_processes()?;
+            if self.is_crashed()? {
+                return Ok(());
+            }
             let now = self.world.now_ns();
             if self.takes_faults {
                 if now >= asked.saturating_add(nanos(LOOK)) {
@@ -178,29 +205,18 @@ impl Run {
         Ok(())
     }
 
-    /// Starts again what ended by itself, and remembers what it said.
-    fn look_after_processes(&mut self) -> Result<(), String> {
-        let now = self.world.now_ns();
+    /// Whether a process has ended by itself: then the run is over, as it is when a simulated one panics.
+    fn is_crashed(&mut self) -> Result<bool, String> {
         for death in self.world.reap().map_err(|error| error.to_string())? {
+            let what = format!("{} ended by itself", death.node);
             self.account.exits.push(Struck {
-                at_ms: now / 1_000_000,
+                at_ms: self.world.now_ns() / 1_000_000,
                 event: self.world.recorder().event(),
-                what: format!("{} ended by itself", death.node),
+                what: what.clone(),
             });
-            self.deaths
-                .push(format!("{} ended by itself: {}", death.node, death.said));
-            self.to_start
-                .push((death.node, now.saturating_add(nanos(RESTART))));
+            self.deaths.push(format!("{what}: {}", death.said));
         }
-        let (due, later) = std::mem::take(&mut self.to_start)
-            .into_iter()
-            .partition(|(_, at)| *at <= now);
-        self.to_start = later;
-        let due: Vec<(String, u64)> = due;
-        for (node, _) in due {
-            self.strike(&Fault::process(&node, ProcessFault::Start))?;
-        }
-        Ok(())
+        Ok(!self.deaths.is_empty())
     }
 
     async fn quiet_phase(&mut self) -> Result<(), String> {
@@ -214,7 +230,9 @@ impl Run {
         let began = Duration::from_nanos(self.world.now_ns());
         let bound = began + self.scenario.quiet;
         while self.clients.running() > 0 && Duration::from_nanos(self.world.now_ns()) < bound {
-            self.look_after_processes()?;
+            if self.is_crashed()? {
+                return Ok(());
+            }
             self.world.sleep(TICK).await;
         }
         let running = self.clients.running();
