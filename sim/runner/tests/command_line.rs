@@ -1,14 +1,10 @@
 //! The contract of the command line: exit codes, JSON, the last line, refusals.
 
-use std::process::{Command, Output};
+mod support;
 
-fn trial(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_trial"))
-        .args(arguments)
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
-        .output()
-        .expect("the program was built")
-}
+use std::process::Output;
+
+use support::trial;
 
 fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()

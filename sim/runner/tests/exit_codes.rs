@@ -1,42 +1,11 @@
 //! The exit codes of failing runs, by scenarios that really end so.
 
-use std::path::PathBuf;
-use std::process::{Command, Output};
+mod support;
 
-fn trial(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_trial"))
-        .args(arguments)
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
-        .output()
-        .expect("the program was built")
-}
+use support::{Folder, everything, trial};
 
-fn everything(output: &Output) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    text(&output.stdout) + &text(&output.stderr)
-}
-
-/// A folder of one test's own.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Folder {
-        let path = std::env::temp_dir().join(format!("trial-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a folder in the temporary one");
-        Folder(path)
-    }
-
-    fn scenario(&self, name: &str, text: &str) -> String {
-        let path = self.0.join(format!("{name}.toml"));
-        std::fs::write(&path, text).expect("a writable folder");
-        path.display().to_string()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        drop(std::fs::remove_dir_all(&self.0));
-    }
+fn scenario_file(folder: &Folder, name: &str, text: &str) -> String {
+    folder.write(&format!("{name}.toml"), text)
 }
 
 /// Two seconds of three nodes, with more lines in some sections.
@@ -52,7 +21,7 @@ fn scenario(run: &str, more: &str) -> String {
 fn an_expectation_that_a_sweep_never_meets_fails_it_with_1() {
     let folder = Folder::new("unmet");
     let expect = "[expect]\nprobes = [\"metadata: feature upgraded\"]\ninvariants = [\"REP-1\"]";
-    let path = folder.scenario("unmet", &scenario("", expect));
+    let path = scenario_file(&folder, "unmet", &scenario("", expect));
     let sweep = ["sweep", path.as_str(), "--seeds", "2", "--first-seed", "1"];
     let output = trial(&sweep);
     assert_eq!(output.status.code(), Some(1), "{}", everything(&output));
@@ -100,7 +69,7 @@ fn a_safety_violation_exits_with_1() {
 fn a_cluster_that_does_not_come_to_rest_in_time_exits_with_3() {
     let folder = Folder::new("stuck");
     let kill = "[[fault]]\nat = \"1900ms\"\ntarget = \"controller\"\naction = { process = { kind = \"kill\" } }";
-    let path = folder.scenario("stuck", &scenario("quiet = \"1ms\"", kill));
+    let path = scenario_file(&folder, "stuck", &scenario("quiet = \"1ms\"", kill));
     // Topics would not be created within a millisecond.
     let text = std::fs::read_to_string(&path).expect("just written");
     let output = trial(&["run", &path, "--seed", "1"]);
@@ -137,7 +106,7 @@ fn an_assert_in_a_node_exits_with_4() {
     let budget = "[budget]\ndurability = \"unlimited\"";
     let more = [away, &wiped("node2"), &wiped("node3"), budget].concat();
     let text = scenario("quiet = \"20s\"", &more).replace("\"2s\"\n", "\"20s\"\n");
-    let path = folder.scenario("crashed", &text);
+    let path = scenario_file(&folder, "crashed", &text);
     // Most seeds crash; the worst of a sweep is what it ends with.
     let output = trial(&["sweep", &path, "--seeds", "8", "--first-seed", "1"]);
     assert_eq!(output.status.code(), Some(4), "{}", everything(&output));

@@ -1,20 +1,10 @@
 //! `trial check MODEL --out FILE`: a model's counterexample as a scenario that the simulator replays.
 
+mod support;
+
 use std::path::PathBuf;
-use std::process::{Command, Output};
 
-fn trial(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_trial"))
-        .args(arguments)
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
-        .output()
-        .expect("the program was built")
-}
-
-fn everything(output: &Output) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    text(&output.stdout) + &text(&output.stderr)
-}
+use support::{everything, trial};
 
 /// A path of one test's own; nothing stands there yet.
 fn path(name: &str) -> PathBuf {

@@ -1,27 +1,12 @@
 //! Scenarios on real broker processes. They need the program `broker` beside `trial`, as `cargo test --workspace` builds
 //! it; without it a test says that it was skipped, and fails in CI (`CI=true`).
 
+mod support;
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
-fn trial(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_trial"))
-        .args(arguments)
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
-        .output()
-        .expect("the program was built")
-}
-
-/// What it said, once it has ended with this code.
-#[track_caller]
-fn ends(arguments: &[&str], code: i32) -> String {
-    let output = trial(arguments);
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let said = text(&output.stdout) + &text(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
-    said
-}
+use support::{Folder, ends};
 
 fn broker() -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_BIN_EXE_trial")).with_file_name("broker");
@@ -33,39 +18,12 @@ fn broker() -> Option<PathBuf> {
     None
 }
 
-/// A folder of one test's own.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Folder {
-        let path = std::env::temp_dir().join(format!("trial-real-{name}-{}", std::process::id()));
-        drop(std::fs::remove_dir_all(&path));
-        std::fs::create_dir_all(&path).expect("a folder in the temporary one");
-        Folder(path)
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0.join(name).display().to_string()
-    }
-
-    fn write(&self, name: &str, text: &str) -> String {
-        std::fs::write(self.0.join(name), text).expect("a writable folder");
-        self.path(name)
-    }
-
-    /// A program that does something else before, or instead of, being a broker.
-    fn program(&self, name: &str, script: &str) -> String {
-        let path = self.write(name, &format!("#!/bin/sh\n{script}\n"));
-        let executable = std::fs::Permissions::from_mode(0o755);
-        std::fs::set_permissions(&path, executable).expect("a file of one's own");
-        path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        drop(std::fs::remove_dir_all(&self.0));
-    }
+/// A program that does something else before, or instead of, being a broker.
+fn program(folder: &Folder, name: &str, script: &str) -> String {
+    let path = folder.write(name, &format!("#!/bin/sh\n{script}\n"));
+    let executable = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(&path, executable).expect("a file of one's own");
+    path
 }
 
 /// Short, with these lines more.
@@ -82,7 +40,7 @@ fn a_scenario_with_a_kill_holds_on_processes_and_its_history_can_be_judged() {
     if broker().is_none() {
         return;
     }
-    let folder = Folder::new("holds");
+    let folder = Folder::new("real-holds");
     let out = folder.path("out");
     let said = ends(
         &[
@@ -115,11 +73,11 @@ fn a_scenario_with_a_kill_holds_on_processes_and_its_history_can_be_judged() {
 #[test]
 fn a_broker_that_ends_by_itself_is_a_crash() {
     let Some(broker) = broker() else { return };
-    let folder = Folder::new("crash");
+    let folder = Folder::new("real-crash");
     // Two seconds and a half after its start it is gone, as by a bug.
     let script = format!("exec timeout -s KILL 2.5 '{}' \"$@\"", broker.display());
     let (program, file) = (
-        folder.program("broker", &script),
+        program(&folder, "broker", &script),
         folder.write("short.toml", &scenario("")),
     );
     let out = folder.path("out");
@@ -139,7 +97,7 @@ fn a_broker_that_ends_by_itself_is_a_crash() {
 
 #[test]
 fn what_cannot_be_run_is_refused_at_once() {
-    let folder = Folder::new("refused");
+    let folder = Folder::new("real-refused");
     let short = folder.write("short.toml", &scenario(""));
     let process = ["--seed", "1", "--target", "process"];
     let run = |file: &str, more: &[&str]| -> Vec<String> {
@@ -151,7 +109,7 @@ fn what_cannot_be_run_is_refused_at_once() {
         let said = ends(&arguments, 2);
         assert!(said.contains(reason), "{arguments:?}: {said}");
     };
-    let nothing = folder.program("nothing", "echo 'no such luck' >&2; exit 1");
+    let nothing = program(&folder, "nothing", "echo 'no such luck' >&2; exit 1");
     let with = |more: &[&'static str]| [&process[..], more].concat();
     if broker().is_some() {
         refused(

@@ -1,70 +1,37 @@
 //! Sweeps that are interrupted, go on, and are made in shards: every run counts once, and is the same.
 
+mod support;
+
 use std::path::PathBuf;
-use std::process::{Command, Output};
 
-fn trial(arguments: &str) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_trial"))
-        .args(arguments.split_whitespace())
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
-        .output()
-        .expect("the program was built")
-}
+use support::Folder;
 
-fn errors(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// Its output, once it has ended with this code.
+/// What it said, once it has ended with this code.
 #[track_caller]
 fn ends(arguments: &str, code: i32) -> String {
-    let output = trial(arguments);
-    let errors = errors(&output);
-    assert_eq!(output.status.code(), Some(code), "{arguments}: {errors}");
-    errors
+    let words: Vec<&str> = arguments.split_whitespace().collect();
+    support::ends(&words, code)
 }
 
-/// A folder of one test's own.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Folder {
-        let path = std::env::temp_dir().join(format!("trial-{name}-{}", std::process::id()));
-        drop(std::fs::remove_dir_all(&path));
-        std::fs::create_dir_all(&path).expect("a folder in the temporary one");
-        Folder(path)
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0.join(name).display().to_string()
-    }
-
-    /// Runs and events of a sweep's result.
-    fn rows(&self, name: &str) -> Vec<(u64, u64)> {
-        let text = self.0.join(name).join("result.json");
-        let text = std::fs::read_to_string(text).expect("a sweep writes its result");
-        let result: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-        let rows = result["rows"].as_array().expect("rows").iter();
-        rows.map(|row| {
-            let number = |field: &str| row[field].as_u64().expect("a number");
-            (number("seed"), number("events"))
-        })
-        .collect()
-    }
-
-    fn runs(&self, name: &str) -> PathBuf {
-        self.0.join(name).join("runs.jsonl")
-    }
-
-    fn text(&self, name: &str) -> String {
-        std::fs::read_to_string(self.runs(name)).expect("a sweep writes its runs")
-    }
+/// Runs and events of a sweep's result.
+fn rows_of(folder: &Folder, name: &str) -> Vec<(u64, u64)> {
+    let text = folder.0.join(name).join("result.json");
+    let text = std::fs::read_to_string(text).expect("a sweep writes its result");
+    let result: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let rows = result["rows"].as_array().expect("rows").iter();
+    rows.map(|row| {
+        let number = |field: &str| row[field].as_u64().expect("a number");
+        (number("seed"), number("events"))
+    })
+    .collect()
 }
 
-impl Drop for Folder {
-    fn drop(&mut self) {
-        drop(std::fs::remove_dir_all(&self.0));
-    }
+fn runs_of(folder: &Folder, name: &str) -> PathBuf {
+    folder.0.join(name).join("runs.jsonl")
+}
+
+fn text_of(folder: &Folder, name: &str) -> String {
+    std::fs::read_to_string(runs_of(folder, name)).expect("a sweep writes its runs")
 }
 
 #[test]
@@ -75,23 +42,23 @@ fn a_sweep_goes_on_where_it_was_interrupted() {
         folder.path("one")
     );
     ends(&sweep, 0);
-    let whole = folder.text("one");
-    let rows = folder.rows("one");
+    let whole = text_of(&folder, "one");
+    let rows = rows_of(&folder, "one");
     assert_eq!(rows.len(), 3);
 
     // Cut off inside its second run.
     let lines: Vec<&str> = whole.split_inclusive('\n').collect();
     let cut = lines[0].len() + lines[1].len() + lines[2].len() / 2;
-    std::fs::write(folder.runs("one"), &whole[..cut]).expect("a writable file");
+    std::fs::write(runs_of(&folder, "one"), &whole[..cut]).expect("a writable file");
     assert!(ends(&sweep, 2).contains("--resume goes on with it"));
     ends(&format!("{sweep} --resume"), 0);
-    assert_eq!(folder.rows("one"), rows);
+    assert_eq!(rows_of(&folder, "one"), rows);
     let sorted = |text: &str| {
         let mut runs: Vec<String> = text.lines().skip(1).map(without_wall_time).collect();
         runs.sort();
         runs
     };
-    assert_eq!(sorted(&folder.text("one")), sorted(&whole));
+    assert_eq!(sorted(&text_of(&folder, "one")), sorted(&whole));
 
     // Nothing is left to do, and nothing is done twice.
     let again = format!(
@@ -99,7 +66,7 @@ fn a_sweep_goes_on_where_it_was_interrupted() {
         folder.path("one")
     );
     ends(&again, 0);
-    assert_eq!(folder.rows("one"), rows);
+    assert_eq!(rows_of(&folder, "one"), rows);
 }
 
 fn without_wall_time(line: &str) -> String {
@@ -138,14 +105,15 @@ fn another_sweep_is_not_gone_on_with() {
         "--swarm: false there, true here",
     );
 
-    let text = folder.text("one");
+    let text = text_of(&folder, "one");
     let (header, runs) = text.split_once('\n').expect("a header");
     let other = header.replace("\"build\":\"", "\"build\":\"0");
-    std::fs::write(folder.runs("one"), format!("{other}\n{runs}")).expect("a writable file");
+    std::fs::write(runs_of(&folder, "one"), format!("{other}\n{runs}")).expect("a writable file");
     refused("sweep seconds --seeds 1", "build: 0");
-    std::fs::write(folder.runs("one"), format!("{header}\nwhat\n{runs}")).expect("a writable file");
+    std::fs::write(runs_of(&folder, "one"), format!("{header}\nwhat\n{runs}"))
+        .expect("a writable file");
     refused("sweep seconds --seeds 1", "runs.jsonl:2: no run");
-    std::fs::write(folder.runs("one"), "").expect("a writable file");
+    std::fs::write(runs_of(&folder, "one"), "").expect("a writable file");
     refused("sweep seconds --seeds 1", "runs.jsonl:1: no sweep");
 }
 
@@ -181,7 +149,7 @@ fn shards_make_one_sweep() {
         said.contains("2 runs came twice") && !said.contains("missing"),
         "{said}"
     );
-    assert_eq!(folder.rows("merged"), folder.rows("all"));
+    assert_eq!(rows_of(&folder, "merged"), rows_of(&folder, "all"));
 
     // The same run with another outcome is no sum.
     let again = folder.0.join("shards/first-again/runs.jsonl");
